@@ -1,1 +1,4 @@
-fn main(){}
+//! The binary.
+fn main() {
+    println!("{}", unstructured_operator::crd::definition_yaml().unwrap());
+}

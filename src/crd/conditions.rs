@@ -1,0 +1,134 @@
+//! Condition types and the closed set of reasons.
+
+use std::fmt;
+
+/// The conditions of a source, in the order in which they are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConditionType {
+    /// True when the connector equals the resource and the connection check did not fail. Always present.
+    Ready,
+    /// Present, and True, only while work is under way or will be retried.
+    Reconciling,
+    /// Present, and True, only when retrying cannot help: someone has to change something.
+    Stalled,
+    /// The Secret is complete and Dropbox does not refuse its values.
+    CredentialsValid,
+    /// The connector has exactly the desired configuration.
+    Synced,
+    /// What Unstructured's own connection check said.
+    ConnectionVerified,
+}
+
+impl ConditionType {
+    /// All of them, in the order in which they are reported.
+    pub const ALL: &'static [Self] =
+        &[Self::Ready, Self::Reconciling, Self::Stalled, Self::CredentialsValid, Self::Synced, Self::ConnectionVerified];
+
+    /// Whether the condition stays as it was while nobody can say anything new about it.
+    pub const fn outlives_silence(self) -> bool {
+        matches!(self, Self::CredentialsValid | Self::Synced | Self::ConnectionVerified)
+    }
+
+    /// The `type` as it stands in the status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::CredentialsValid => "CredentialsValid",
+            Self::Synced => "Synced",
+            Self::ConnectionVerified => "ConnectionVerified",
+        }
+    }
+}
+
+/// Defines [`Reason`] once, so that its name, its meaning and the documentation cannot drift apart.
+macro_rules! reasons {
+    ($($(#[doc = $meaning:literal])+ $name:ident,)+) => {
+        /// Why a condition is as it is. The set is closed: tools may match on these words.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[doc = $meaning])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The word as it stands in a condition.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means and what to do about it, for the reference documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning,)+).trim_start(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The connector equals this resource, and the connection check passed, is switched off, or gave no verdict.
+    Ready,
+    /// `spec.suspend` is true: nothing is written until it is false again.
+    Suspended,
+    /// Work is under way.
+    Progressing,
+    /// The Secret is complete, and Dropbox does not refuse its values.
+    CredentialsAccepted,
+    /// The Secret does not exist. Create it; the operator notices by itself.
+    SecretNotFound,
+    /// A key is missing from the Secret. Add it, or name another under `credentials.keys`.
+    SecretKeyMissing,
+    /// A value in the Secret is empty or not text. Correct it.
+    SecretInvalid,
+    /// The refresh token's place holds an access token (`sl.…`), which dies after four hours. Put the refresh token there.
+    AccessTokenInsteadOfRefreshToken,
+    /// Dropbox refuses the credentials. Make a new refresh token for this app, or correct the app key and secret.
+    CredentialsRejected,
+    /// The API key of the workspace is missing. Create its Secret, or give the operator a key.
+    WorkspaceKeyMissing,
+    /// Unstructured refuses the API key. Put a valid one in its Secret.
+    Unauthorized,
+    /// The API key may not do this, or the account is not entitled to. Use a key of a Developer or Workspace Admin.
+    Forbidden,
+    /// Unstructured, or the operator, refuses the configuration. Correct the named field; it is tried again after any change.
+    InvalidConfiguration,
+    /// Another connector has this `connectorName`. Choose another name, or take it over with `adoptionPolicy: ByName`.
+    NameConflict,
+    /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use `existingSourceId`.
+    AmbiguousConnector,
+    /// The connector belongs to another DropboxSource. One connector is never shared; choose another.
+    ConnectorInUse,
+    /// `existingSourceId` names a connector that is not in this workspace. Correct it.
+    SourceNotFound,
+    /// The API key now belongs to a workspace without this connector. Restore the old key, or confirm the move by annotation.
+    WorkspaceChanged,
+    /// The answer to a create was lost. The operator waits, looks for the connector, and goes on by itself.
+    CreateOutcomeUnknown,
+    /// Unstructured asks for fewer requests. The operator waits as long as it was told to.
+    RateLimited,
+    /// Unstructured cannot be reached or answers with server errors. It is tried again with growing delay.
+    ApiUnavailable,
+    /// Something that is not the Unstructured API answered. Check the URL; it is tried again with growing delay.
+    UnexpectedResponse,
+    /// Unstructured is checking the connection.
+    Checking,
+    /// Unstructured's connection check passed.
+    Verified,
+    /// Unstructured's connection check failed. Correct what its message says; force a new check by annotation.
+    VerificationFailed,
+    /// Unstructured's connection check gave no result in five minutes. Force a new one by annotation.
+    CheckTimedOut,
+    /// This API offers no connection check.
+    CheckUnavailable,
+    /// The connector is being deleted.
+    Deleting,
+    /// The connector cannot be deleted. Do what the message says, or leave it behind with `deletionPolicy: Retain`.
+    DeletionBlocked,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,29 @@
+//! The custom resources: their fields, defaults, validation rules and status. Types only, no logic.
+//!
+//! The doc comments of the fields are the descriptions in the CRD, so they are written for the person at `kubectl explain`.
+
+mod conditions;
+mod definition;
+mod dropbox_source;
+mod source;
+
+pub use conditions::{ConditionType, Reason};
+pub use definition::{definition, definition_yaml};
+pub use dropbox_source::{CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec};
+pub use source::{
+    AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, SecretKeyReference, SecretReference, SourceStatus,
+    WorkspaceReference, WorkspaceStatus,
+};
+
+/// API group of every resource here.
+pub const GROUP: &str = "connectors.unstructured.io";
+
+/// Annotation that forces a pass: any new value does, and is copied to `status.lastHandledReconcileAt` when it was handled.
+pub const RECONCILE_AT: &str = "connectors.unstructured.io/reconcile-at";
+
+/// Annotation by which a user confirms that a resource may move to another workspace: its value is the fingerprint of the new
+/// API key, as the condition `WorkspaceChanged` names it.
+pub const ACCEPT_WORKSPACE: &str = "connectors.unstructured.io/accept-workspace";
+
+/// Finalizer that keeps a resource until its connector is deleted or deliberately left.
+pub const FINALIZER: &str = "connectors.unstructured.io/connector";

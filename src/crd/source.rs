@@ -1,0 +1,155 @@
+//! What every kind of source has in common: policies, references and the status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What to do with a connector that already carries the resource's `connectorName`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AdoptionPolicy {
+    /// Leave it alone and report `NameConflict`.
+    #[default]
+    Never,
+    /// Take it over if exactly one connector has that name and no other resource holds it.
+    ByName,
+}
+
+/// What happens to the connector when the resource is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The connector is deleted too.
+    #[default]
+    Delete,
+    /// The connector stays in the workspace.
+    Retain,
+}
+
+/// A Secret in the namespace of the resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+pub struct SecretReference {
+    /// Name of the Secret. It is always read from the resource's own namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// One key of a Secret in the namespace of the resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+pub struct SecretKeyReference {
+    /// Name of the Secret. It is always read from the resource's own namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key inside the Secret whose value is the API key.
+    #[serde(default = "api_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn api_key() -> String {
+    "api_key".to_owned()
+}
+
+/// The Unstructured workspace that holds the connector. An API key belongs to exactly one workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.apiUrl) == has(oldSelf.apiUrl) && (!has(self.apiUrl) || self.apiUrl == oldSelf.apiUrl)")
+    .message("workspace.apiUrl cannot be changed: a connector cannot move between workspaces; delete this resource and make a new one")
+    .reason(Reason::FieldValueForbidden))]
+pub struct WorkspaceReference {
+    /// Base URL of the Unstructured API, with or without `/api/v1`. Without it, the operator's own `--api-url`. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"))]
+    pub api_url: Option<String>,
+    /// Where the API key of the workspace is. The Secret may change at any time: that is how a key is rotated.
+    pub api_key_secret_ref: SecretKeyReference,
+}
+
+/// What the operator last knew to be true.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// The `metadata.generation` that the rest of this status speaks of; -1 before the operator first saw the resource.
+    #[serde(default = "unobserved")]
+    pub observed_generation: i64,
+    /// Id of the connector in the Unstructured workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_id: Option<String>,
+    /// Name of the connector in the Unstructured workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector_name: Option<String>,
+    /// The workspace in which the connector was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceStatus>,
+    /// Keyed digest of the configuration, secrets included, that Unstructured last accepted. It reveals nothing of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_digest: Option<String>,
+    /// When Unstructured last accepted a configuration from this resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sync_time: Option<Time>,
+    /// Value of the annotation `connectors.unstructured.io/reconcile-at` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Unstructured's connection check of the current configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_check: Option<ConnectionCheck>,
+    /// Present while a connector may be being created: the record that lets a restarted operator find it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<CreateIntent>,
+    /// `Ready`, `Reconciling`, `Stalled`, `CredentialsValid`, `Synced`, `ConnectionVerified`, as kstatus defines them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// `observedGeneration` of a resource that nobody has looked at: no tool takes it for ready.
+const UNOBSERVED: i64 = -1;
+
+fn unobserved() -> i64 {
+    UNOBSERVED
+}
+
+impl Default for SourceStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: UNOBSERVED,
+            source_id: None,
+            connector_name: None,
+            workspace: None,
+            applied_digest: None,
+            last_sync_time: None,
+            last_handled_reconcile_at: None,
+            connection_check: None,
+            create: None,
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// The workspace in which a connector was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceStatus {
+    /// Base URL of its API.
+    pub api_url: String,
+    /// Fingerprint of the API key that was used. The key cannot be computed from it.
+    pub key_fingerprint: String,
+}
+
+/// One connection check that Unstructured runs on its side.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionCheck {
+    /// Id of the check.
+    pub id: String,
+    /// `SCHEDULED`, `SUCCESS`, `FAILURE`, `TIMED_OUT` (no result in time) or `UNAVAILABLE` (the API offers no check).
+    pub status: String,
+}
+
+/// The record of a create whose answer has not arrived yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateIntent {
+    /// Name under which the connector is being created.
+    pub name: String,
+    /// When the create was started.
+    pub started_at: Time,
+}
