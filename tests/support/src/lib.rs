@@ -1,1 +1,13 @@
-//! x
+//! What the tests stand on.
+//!
+//! - [`fake`]: strict fakes of the Unstructured and Dropbox APIs, on loopback, with every fault on demand.
+//! - [`controlplane`]: a real etcd, API server and controller manager.
+//! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
+//! - [`stage`]: all of them together, with a namespace for each test.
+//! - [`canary`]: finds secrets in text, whatever form they took on the way there.
+
+pub mod canary;
+pub mod controlplane;
+pub mod fake;
+pub mod operator;
+pub mod stage;

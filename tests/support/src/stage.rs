@@ -1,0 +1,404 @@
+//! What one test plays on: a namespace of its own on the shared control plane, a fake of each API, and an operator that watches
+//! this namespace only.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::controlplane::ControlPlane;
+use crate::fake::unstructured::WorkspaceHandle;
+use crate::fake::{FakeDropbox, FakeUnstructured};
+use crate::operator::{Operator, Settings};
+
+/// How long anything that has to come may take on a busy machine. Nothing is asserted about how long it takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The operator's own API key on every stage.
+pub const API_KEY: &str = "operator-key-4f1c9a7be2d05836";
+/// The credentials that the stage's Secret holds and the fake of Dropbox accepts.
+pub const APP_KEY: &str = "app-key-91d7c2f0a4";
+/// See [`APP_KEY`].
+pub const APP_SECRET: &str = "app-secret-6be01f9c37";
+/// See [`APP_KEY`].
+pub const REFRESH_TOKEN: &str = "refresh-token-c4a8305d1e7f42b9";
+
+/// The stage.
+pub struct Stage {
+    /// Talks to the API server as an administrator.
+    pub client: Client,
+    /// The control plane.
+    pub plane: &'static ControlPlane,
+    /// The namespace of this test.
+    pub namespace: String,
+    /// The fake of Unstructured.
+    pub api: FakeUnstructured,
+    /// The workspace of the operator's own key.
+    pub workspace: WorkspaceHandle,
+    /// The fake of Dropbox, which accepts the credentials above.
+    pub dropbox: FakeDropbox,
+    /// How operators are started; change its environment before [`Stage::operator`].
+    pub settings: Settings,
+    directory: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Prepares everything but the operator.
+    pub async fn new(binary: &str) -> Result<Self> {
+        let plane = ControlPlane::shared().await?;
+        let client = plane.client()?;
+        install_definition(&client).await?;
+        let namespace = format!("t{:010x}", fastrand::u64(..1 << 40));
+        create_namespace(&client, &namespace).await?;
+        let api = FakeUnstructured::start();
+        let workspace = api.workspace(API_KEY);
+        let dropbox = FakeDropbox::start();
+        dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
+        let directory = tempfile::tempdir()?;
+        let settings = Settings {
+            binary: PathBuf::from(binary),
+            directory: directory.path().to_owned(),
+            environment: environment(
+                plane.kubeconfig_path(),
+                &namespace,
+                &api.url(),
+                &dropbox.url(),
+            ),
+        };
+        Ok(Self {
+            client,
+            plane,
+            namespace,
+            api,
+            workspace,
+            dropbox,
+            settings,
+            directory,
+        })
+    }
+
+    /// A directory that goes with the stage.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Sets an environment variable of the operators that are started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.environment.retain(|(known, _)| known != name);
+        self.settings
+            .environment
+            .push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts an operator and waits until it works.
+    pub async fn operator(&self) -> Result<Operator> {
+        let mut operator = Operator::start(&self.settings).await?;
+        operator.ready().await?;
+        Ok(operator)
+    }
+
+    /// The resources of this namespace.
+    pub fn sources(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &dropbox_source())
+    }
+
+    /// Creates the Secret `name` with these entries, or replaces all of its entries.
+    pub async fn secret(&self, name: &str, entries: &[(&str, &str)]) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let data: serde_json::Map<String, Value> = entries
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        let _ = secrets.delete(name, &DeleteParams::default()).await;
+        let secret: Secret =
+            serde_json::from_value(json!({ "metadata": { "name": name }, "stringData": data }))?;
+        secrets
+            .create(&PostParams::default(), &secret)
+            .await
+            .context("the Secret cannot be created")?;
+        Ok(())
+    }
+
+    /// Changes one entry of a Secret, as a rotation does.
+    pub async fn rotate(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let patch = json!({ "stringData": { key: value } });
+        secrets
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Creates the Secret `dropbox` with credentials that are good.
+    pub async fn good_secret(&self) -> Result<()> {
+        let entries = [
+            ("app_key", APP_KEY),
+            ("app_secret", APP_SECRET),
+            ("refresh_token", REFRESH_TOKEN),
+        ];
+        self.secret("dropbox", &entries).await
+    }
+
+    /// Creates a resource whose spec is `spec` over a sensible default (folder `dropbox://data`, Secret `dropbox`).
+    pub async fn create(&self, name: &str, spec: Value) -> kube::Result<DynamicObject> {
+        let object: DynamicObject = manifest(name, spec);
+        self.sources().create(&PostParams::default(), &object).await
+    }
+
+    /// Changes the spec of a resource by a merge patch.
+    pub async fn edit(&self, name: &str, spec: Value) -> kube::Result<DynamicObject> {
+        self.sources()
+            .patch(
+                name,
+                &PatchParams::default(),
+                &Patch::Merge(json!({ "spec": spec })),
+            )
+            .await
+    }
+
+    /// Sets an annotation.
+    pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> Result<()> {
+        let patch = json!({ "metadata": { "annotations": { annotation: value } } });
+        self.sources()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Asks for the deletion of a resource.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.sources()
+            .delete(name, &DeleteParams::default())
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until the resource is gone.
+    pub async fn gone(&self, name: &str) -> Result<()> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        let mut last = None;
+        while tokio::time::Instant::now() < end {
+            match self.sources().get_opt(name).await? {
+                None => return Ok(()),
+                Some(object) => last = Some(object),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("{name} is still there: {}", show(last.as_ref()))
+    }
+
+    /// Waits until a resource satisfies `what` and returns it.
+    pub async fn until(
+        &self,
+        name: &str,
+        what: impl Fn(&DynamicObject) -> bool,
+    ) -> Result<DynamicObject> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        let mut last = None;
+        while tokio::time::Instant::now() < end {
+            last = self.sources().get_opt(name).await?;
+            if let Some(object) = last.as_ref().filter(|object| what(object)) {
+                return Ok(object.clone());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!(
+            "{name} never became what was waited for; it is {}",
+            show(last.as_ref())
+        )
+    }
+
+    /// Waits until a resource is Ready for its present generation.
+    pub async fn until_ready(&self, name: &str) -> Result<DynamicObject> {
+        self.until(name, |object| {
+            condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
+                && observed(object)
+        })
+        .await
+    }
+
+    /// Waits until a resource's Ready condition has this reason, for its present generation.
+    pub async fn until_reason(&self, name: &str, reason: &str) -> Result<DynamicObject> {
+        self.until(name, |object| {
+            condition(object, "Ready").is_some_and(|ready| ready["reason"] == reason)
+                && observed(object)
+        })
+        .await
+    }
+
+    /// The events about a resource, as (type, reason, note).
+    pub async fn events(&self, name: &str) -> Result<Vec<(String, String, String)>> {
+        let events: Api<k8s_openapi::api::events::v1::Event> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        let all = events.list(&kube::api::ListParams::default()).await?;
+        let about = all.items.into_iter().filter(|event| {
+            event
+                .regarding
+                .as_ref()
+                .is_some_and(|r| r.name.as_deref() == Some(name))
+        });
+        let text = |text: Option<String>| text.unwrap_or_default();
+        Ok(about
+            .map(|event| (text(event.type_), text(event.reason), text(event.note)))
+            .collect())
+    }
+
+    /// Waits until an event with this reason about a resource exists and returns its note.
+    pub async fn until_event(&self, name: &str, reason: &str) -> Result<String> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < end {
+            if let Some((_, _, note)) = self
+                .events(name)
+                .await?
+                .into_iter()
+                .find(|(_, known, _)| known == reason)
+            {
+                return Ok(note);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!(
+            "no event {reason} about {name}; there are {:?}",
+            self.events(name).await?
+        )
+    }
+
+    /// The requests with this method that the fake of Unstructured received.
+    pub fn requests(&self, method: &str) -> Vec<crate::fake::Recorded> {
+        self.api.requests_matching(method, "/")
+    }
+
+    /// How many requests have written anything to Unstructured.
+    pub fn writes(&self) -> usize {
+        self.api
+            .requests()
+            .iter()
+            .filter(|request| request.method != "GET")
+            .count()
+    }
+}
+
+/// A resource whose spec is `spec` over a sensible default.
+pub fn manifest(name: &str, spec: Value) -> DynamicObject {
+    let mut complete = json!({
+        "remoteUrl": "dropbox://data",
+        "credentials": { "secretRef": { "name": "dropbox" } },
+    });
+    if let (Some(complete), Value::Object(spec)) = (complete.as_object_mut(), spec) {
+        complete.extend(spec);
+    }
+    DynamicObject::new(name, &dropbox_source()).data(json!({ "spec": complete }))
+}
+
+/// A condition of a resource.
+pub fn condition<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
+    object.data["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == kind)
+}
+
+/// The message of a condition, empty without one.
+pub fn message<'a>(object: &'a DynamicObject, kind: &str) -> &'a str {
+    condition(object, kind)
+        .and_then(|condition| condition["message"].as_str())
+        .unwrap_or_default()
+}
+
+/// The id of the resource's connector.
+pub fn source_id(object: &DynamicObject) -> Option<&str> {
+    object.data["status"]["sourceId"].as_str()
+}
+
+fn observed(object: &DynamicObject) -> bool {
+    object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
+}
+
+fn show(object: Option<&DynamicObject>) -> String {
+    object.map_or_else(
+        || "not there".to_owned(),
+        |object| serde_json::to_string_pretty(object).unwrap_or_default(),
+    )
+}
+
+fn dropbox_source() -> ApiResource {
+    let kind = GroupVersionKind::gvk("connectors.unstructured.io", "v1alpha1", "DropboxSource");
+    ApiResource::from_gvk_with_plural(&kind, "dropboxsources")
+}
+
+/// The environment of an operator that works on these.
+pub fn environment(
+    kubeconfig: &Path,
+    namespace: &str,
+    api: &str,
+    dropbox: &str,
+) -> Vec<(String, String)> {
+    let pairs = [
+        ("KUBECONFIG", kubeconfig.display().to_string()),
+        ("UNSTRUCTURED_API_URL", api.to_owned()),
+        ("UNSTRUCTURED_API_KEY", API_KEY.to_owned()),
+        ("DROPBOX_API_URL", dropbox.to_owned()),
+        ("ALLOW_INSECURE_HTTP", "true".to_owned()),
+        ("WATCH_NAMESPACES", namespace.to_owned()),
+        ("POD_NAMESPACE", namespace.to_owned()),
+        ("CLUSTER_NAME", "test".to_owned()),
+        ("REQUEST_TIMEOUT", "5s".to_owned()),
+        ("LISTEN", "127.0.0.1:0".to_owned()),
+        ("LOG_FORMAT", "json".to_owned()),
+        ("LOG_LEVEL", "trace".to_owned()),
+    ];
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+async fn create_namespace(client: &Client, name: &str) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .context("the namespace cannot be created")?;
+    Ok(())
+}
+
+/// Applies the checked-in definition and waits until the API server serves it.
+pub async fn install_definition(client: &Client) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds/dropboxsources.yaml");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let definition: CustomResourceDefinition = serde_yaml::from_str(&text)?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = definition.name_any();
+    let params = PatchParams::apply("tests").force();
+    definitions
+        .patch(&name, &params, &Patch::Apply(&definition))
+        .await
+        .context("the definition is refused")?;
+    let established = await_condition(definitions, &name, conditions::is_crd_established());
+    tokio::time::timeout(PATIENCE, established)
+        .await
+        .context("the definition is never established")??;
+    Ok(())
+}
+
+/// Waits until `what` holds.
+pub async fn eventually<T: Debug>(what: &str, mut probe: impl FnMut() -> Option<T>) -> Result<T> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while tokio::time::Instant::now() < end {
+        if let Some(found) = probe() {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("never happened: {what}")
+}
