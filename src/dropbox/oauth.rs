@@ -1,0 +1,299 @@
+//! Asks Dropbox whether an app and its refresh token are good, by the one call that uses all three: a refresh-token grant.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{RequestBuilder, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::timeout;
+use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
+
+use crate::http::{self, BaseUrl, BodyError};
+use crate::scrub::Scrubber;
+
+/// Bytes of an answer that are read; a grant takes a few hundred.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// A client of Dropbox's token endpoint.
+#[derive(Clone)]
+pub struct DropboxClient {
+    http: reqwest::Client,
+    base: BaseUrl,
+    timeout: Duration,
+}
+
+/// A client that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "TLS cannot be set up ({0}); install the system's CA certificates, or name a bundle in SSL_CERT_FILE"
+)]
+pub struct DropboxClientError(String);
+
+/// What Dropbox says of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// They are good.
+    Accepted,
+    /// They are not, and will not become so.
+    Rejected(Rejection),
+    /// It could not be told. Why, in a sentence without any value.
+    Inconclusive(String),
+}
+
+/// Which of the credentials is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The refresh token: revoked, malformed, or another app's.
+    InvalidGrant,
+    /// The app key or the app secret.
+    InvalidClient,
+}
+
+/// The token endpoint's answer. The token is only looked at where it stands, and wiped with the buffer it came in.
+#[derive(Default, Deserialize)]
+struct Answer<'a> {
+    access_token: Option<&'a str>,
+    #[serde(borrow)]
+    error: Option<Cow<'a, str>>,
+}
+
+/// An exchange without an answer. Its text may hold foreign words.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no answer from Dropbox: {}", http::root_cause(.0))]
+    Transport(reqwest::Error),
+    #[error("Dropbox's answer broke off: {}", http::root_cause(.0))]
+    Broken(reqwest::Error),
+    #[error("Dropbox's answer is too long to be one")]
+    TooLarge,
+}
+
+// === impl DropboxClient ===
+
+impl DropboxClient {
+    /// A client of the Dropbox at `base` (really `https://api.dropbox.com`). A check takes at most `timeout`.
+    ///
+    /// # Panics
+    ///
+    /// When no process-wide rustls provider is installed.
+    pub fn new(
+        base: BaseUrl,
+        timeout: Duration,
+        user_agent: &str,
+    ) -> Result<Self, DropboxClientError> {
+        let http = http::client(&base, timeout.min(Duration::from_secs(5)), user_agent).map_err(
+            |error| DropboxClientError(Scrubber::new([]).scrub(&http::root_cause(&error))),
+        )?;
+        Ok(Self {
+            http,
+            base,
+            timeout,
+        })
+    }
+
+    /// Asks for an access token and throws it away. It must not be revoked instead: that would disable the refresh token with it
+    /// (`auth/token/revoke` in Dropbox's API specification).
+    pub async fn check(
+        &self,
+        app_key: &SecretString,
+        app_secret: &SecretString,
+        refresh_token: &SecretString,
+    ) -> Grant {
+        let request = self
+            .http
+            .post(self.base.join("/oauth2/token"))
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from_owner(form(app_key, app_secret, refresh_token)));
+        match timeout(self.timeout, exchange(request)).await {
+            Ok(Ok((status, body))) => judge(status, &body),
+            Ok(Err(failure)) => {
+                let scrubber = Scrubber::new([app_key, app_secret, refresh_token]);
+                Grant::Inconclusive(scrubber.scrub(&failure.to_string()))
+            }
+            Err(_) => {
+                Grant::Inconclusive(format!("Dropbox did not answer within {:?}", self.timeout))
+            }
+        }
+    }
+}
+
+async fn exchange(request: RequestBuilder) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
+    let response = request.send().await.map_err(Failure::Transport)?;
+    let status = response.status();
+    match http::read_body(response, MAX_BYTES).await {
+        Ok(body) => Ok((status, body)),
+        Err(BodyError::TooLarge) => Err(Failure::TooLarge),
+        Err(BodyError::Broken(error)) => Err(Failure::Broken(error)),
+    }
+}
+
+/// Believes only what cannot be misunderstood: a token, or one of the two errors that name the credentials at fault.
+fn judge(status: StatusCode, body: &[u8]) -> Grant {
+    let answer: Answer<'_> = serde_json::from_slice(body).unwrap_or_default();
+    let error = answer.error.as_deref().unwrap_or_default();
+    match status {
+        StatusCode::OK if answer.access_token.is_some_and(|token| !token.is_empty()) => {
+            Grant::Accepted
+        }
+        // Dropbox writes explanations behind the second: `invalid_client: Invalid client_id or client_secret`.
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
+            if error.starts_with("invalid_grant") =>
+        {
+            Grant::Rejected(Rejection::InvalidGrant)
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
+            if error.starts_with("invalid_client") =>
+        {
+            Grant::Rejected(Rejection::InvalidClient)
+        }
+        _ => Grant::Inconclusive(format!(
+            "Dropbox answered {}, which says nothing of the credentials",
+            status.as_u16()
+        )),
+    }
+}
+
+/// The request's body, in one buffer that is large enough from the start, so that no copy is left behind in one that was outgrown.
+fn form(
+    app_key: &SecretString,
+    app_secret: &SecretString,
+    refresh_token: &SecretString,
+) -> Zeroizing<String> {
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token.expose_secret()),
+        ("client_id", app_key.expose_secret()),
+        ("client_secret", app_secret.expose_secret()),
+    ];
+    // An escaped byte takes three.
+    let size = fields
+        .iter()
+        .map(|(name, value)| name.len() + 3 * value.len() + 2)
+        .sum();
+    let mut form = Zeroizing::new(String::with_capacity(size));
+    Serializer::new(&mut *form).extend_pairs(fields);
+    form
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loopback::Server;
+
+    const SECRETS: [&str; 3] = ["app-key", "app secret&=", "refresh/token+1"];
+
+    async fn check(url: &str) -> Grant {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base = BaseUrl::parse(url, true).unwrap();
+        let client = DropboxClient::new(base, Duration::from_millis(500), "test").unwrap();
+        let [app_key, app_secret, refresh_token] = SECRETS.map(SecretString::from);
+        client.check(&app_key, &app_secret, &refresh_token).await
+    }
+
+    async fn check_answer(status: &str, body: &str) -> Grant {
+        check(
+            &Server::answering(status, "location: https://evil.example/\r\n", body)
+                .await
+                .url(),
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn the_grant_is_asked_for_with_all_three_credentials_escaped() {
+        let server = Server::answering(
+            "200 OK",
+            "",
+            r#"{"access_token": "sl.abc", "expires_in": 14400}"#,
+        )
+        .await;
+        assert_eq!(check(&server.url()).await, Grant::Accepted);
+        let requests = server.requests();
+        let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /oauth2/token HTTP/1.1"), "{head}");
+        assert!(
+            head.contains("content-type: application/x-www-form-urlencoded"),
+            "{head}"
+        );
+        assert_eq!(
+            body,
+            "grant_type=refresh_token&refresh_token=refresh%2Ftoken%2B1&client_id=app-key&client_secret=app+secret%26%3D"
+        );
+        assert_eq!(
+            requests.len(),
+            1,
+            "the access token is dropped, never revoked"
+        );
+    }
+
+    #[tokio::test]
+    async fn only_a_definite_answer_rejects_credentials() {
+        let grant = r#"{"error": "invalid_grant", "error_description": "refresh token is invalid or revoked"}"#;
+        let client = r#"{"error": "invalid_client: Invalid client_id or client_secret"}"#;
+        assert_eq!(
+            check_answer("400 Bad Request", grant).await,
+            Grant::Rejected(Rejection::InvalidGrant)
+        );
+        assert_eq!(
+            check_answer("400 Bad Request", client).await,
+            Grant::Rejected(Rejection::InvalidClient)
+        );
+        assert_eq!(
+            check_answer("401 Unauthorized", client).await,
+            Grant::Rejected(Rejection::InvalidClient)
+        );
+        let long = " ".repeat(MAX_BYTES + 1);
+        for (status, body) in [
+            ("400 Bad Request", "invalid_grant"),
+            ("400 Bad Request", r#"{"error": {"tag": "invalid_grant"}}"#),
+            ("400 Bad Request", r#"{"error": "unsupported_grant_type"}"#),
+            ("403 Forbidden", grant),
+            ("429 Too Many Requests", ""),
+            ("500 Internal Server Error", grant),
+            ("307 Temporary Redirect", ""),
+            ("200 OK", "<html>Sign in</html>"),
+            ("200 OK", r#"{"access_token": ""}"#),
+            ("200 OK", grant),
+            ("200 OK", &long),
+        ] {
+            assert!(
+                matches!(check_answer(status, body).await, Grant::Inconclusive(_)),
+                "{status} {body:.40}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_keeps_dropbox_from_answering_is_inconclusive_and_names_no_secret() {
+        let silent = Server::start(crate::loopback::Exchange::hang).await;
+        let broken = Server::start(|exchange| async move { drop(exchange) }).await;
+        for url in [silent.url(), broken.url(), "http://127.0.0.1:1".to_owned()] {
+            let Grant::Inconclusive(why) = check(&url).await else {
+                panic!("{url} answered")
+            };
+            assert!(why.contains("Dropbox"), "{why}");
+            assert!(!SECRETS.iter().any(|secret| why.contains(secret)), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_form_does_not_outgrow_its_buffer() {
+        let worst = SecretString::from("&".repeat(1_000));
+        let form = form(&worst, &worst, &worst);
+        assert!(form.len() > 9_000 && form.len() <= form.capacity());
+        assert_eq!(
+            form.capacity(),
+            9_000
+                + "grant_type".len()
+                + "refresh_token".len() * 4
+                + "client_id".len()
+                + "client_secret".len()
+                + 8
+        );
+    }
+}

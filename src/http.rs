@@ -1,0 +1,159 @@
+//! What every client of a foreign API stands on: a URL that is safe to send a credential to, a connection that never carries the
+//! credential anywhere else, and bodies with a bound.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use url::Url;
+use zeroize::Zeroizing;
+
+/// The URL that a client's paths are appended to: `https://host[:port][/prefix]`, without a trailing slash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseUrl(String);
+
+/// Why a URL was refused. The text never repeats the URL, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// It cannot be parsed, or has no host.
+    #[error(
+        "this is not a complete URL; write it as https://<host>, with a port or path where the service has one"
+    )]
+    Malformed,
+    /// Neither `https` nor `http`.
+    #[error("the URL must start with https://")]
+    Scheme,
+    /// `http`, which was not allowed.
+    #[error(
+        "the URL starts with http://, which sends credentials in clear text; use https:// (insecure HTTP can be allowed for a test server)"
+    )]
+    Insecure,
+    /// `https://user:password@host`.
+    #[error("the URL must not contain a user name or password; remove everything before the @")]
+    UserInfo,
+    /// `?…` or `#…`.
+    #[error(
+        "the URL must not contain a query or fragment; remove everything from the first ? or #"
+    )]
+    QueryOrFragment,
+}
+
+/// A body that could not be read to its end.
+#[derive(Debug)]
+pub enum BodyError {
+    /// Longer than the bound; the rest was left unread and the connection closed.
+    TooLarge,
+    /// The connection failed before the end.
+    Broken(reqwest::Error),
+}
+
+// === impl BaseUrl ===
+
+impl BaseUrl {
+    /// Parses a URL that credentials will be sent to. Plain `http://` is refused unless `allow_insecure_http`.
+    pub fn parse(url: &str, allow_insecure_http: bool) -> Result<Self, UrlError> {
+        let url = Url::parse(url.trim()).map_err(|_| UrlError::Malformed)?;
+        match url.scheme() {
+            "https" => {}
+            "http" if allow_insecure_http => {}
+            "http" => return Err(UrlError::Insecure),
+            _ => return Err(UrlError::Scheme),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlError::UserInfo);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(UrlError::QueryOrFragment);
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    /// The same URL without `suffix`, where it ends so.
+    pub(crate) fn without_suffix(self, suffix: &str) -> Self {
+        match self.0.strip_suffix(suffix) {
+            Some(rest) => Self(rest.trim_end_matches('/').to_owned()),
+            None => self,
+        }
+    }
+
+    /// This URL followed by `path`, which starts with a slash and needs no escaping.
+    pub(crate) fn join(&self, path: &str) -> Url {
+        Url::parse(&format!("{self}{path}"))
+            .expect("a parsed URL stays one with a plain path appended")
+    }
+
+    fn is_plain_http(&self) -> bool {
+        self.0.starts_with("http://")
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === client ===
+
+/// A client for `base` alone: redirects are answers, nothing is ever sent twice, and connecting has its own bound.
+///
+/// A process-wide rustls provider must be installed first (`rustls::crypto::ring::default_provider().install_default()`).
+pub(crate) fn client(
+    base: &BaseUrl,
+    connect_timeout: Duration,
+    user_agent: &str,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .redirect(Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(connect_timeout)
+        // Shorter than what servers and load balancers commonly keep an idle connection for: a POST that meets a connection being
+        // closed under it has an unknown outcome.
+        .pool_idle_timeout(Duration::from_secs(30))
+        // Without pings, a connection that died silently would swallow one request after the other until TCP gives up.
+        .http2_keep_alive_interval(Duration::from_secs(15))
+        .http2_keep_alive_timeout(Duration::from_secs(10));
+    if base.is_plain_http() {
+        // A proxy would read the credential of a plain request. And no TLS means no need of the system's CA bundle.
+        builder.no_proxy().tls_certs_only([]).build()
+    } else {
+        builder.https_only(true).build()
+    }
+}
+
+/// Reads a body of at most `limit` bytes, piece by piece, so that an endless one costs no more than that.
+pub(crate) async fn read_body(
+    mut response: reqwest::Response,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, BodyError> {
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(BodyError::TooLarge);
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default()));
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
+        if body.len() + chunk.len() > limit {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The innermost cause of an error, which says what happened ("Connection refused") and, unlike the outer ones, repeats no URL.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if cause.is::<reqwest::Error>() {
+        "no further cause is known".to_owned()
+    } else {
+        cause.to_string()
+    }
+}

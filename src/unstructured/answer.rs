@@ -1,0 +1,469 @@
+//! What the service's answers mean: a refusal's status, words and fields, and the objects of a success. Nothing that is read here
+//! leaves without the scrubber.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::StatusCode;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::{Map, Value};
+
+use super::error::{ApiError, Commit, ErrorKind};
+use super::types::{Check, CheckStatus, Source, SourceId, timestamp};
+use crate::scrub::Scrubber;
+
+/// Fields and complaints of a refusal that are read.
+const MOST_COMPLAINTS: usize = 10;
+
+/// What a path names, which decides what its 404 means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Always there, wherever the API is.
+    Collection,
+    /// There as long as the object is.
+    Object,
+}
+
+/// What a refusal's body says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Complaint {
+    text: String,
+    fields: Vec<String>,
+    /// It has a `detail`, as every 404 of the API itself.
+    detailed: bool,
+}
+
+/// A success whose body is not what is documented; the text says how, and repeats nothing of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable(pub &'static str);
+
+// === refusals ===
+
+/// The error that an answer outside 2xx stands for.
+pub(super) fn refusal(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    place: Place,
+    longest_pause: Duration,
+    scrubber: &Scrubber,
+) -> ApiError {
+    let complaint = Complaint::read(body, scrubber);
+    let (kind, lead) = match status.as_u16() {
+        300..400 | 405 => (
+            ErrorKind::WrongUrl,
+            "the URL does not lead to the API; check the API URL",
+        ),
+        404 if place == Place::Collection || !complaint.detailed => (
+            ErrorKind::WrongUrl,
+            "the URL does not lead to the API; check the API URL",
+        ),
+        401 => (
+            ErrorKind::Unauthorized,
+            "the API does not accept the key; replace it by a valid one",
+        ),
+        402 => (
+            ErrorKind::Forbidden,
+            "the account's plan or quota does not allow this; see its billing page",
+        ),
+        403 => (
+            ErrorKind::Forbidden,
+            "the key's role does not allow this; it needs Developer or Workspace Admin",
+        ),
+        404 => (ErrorKind::NotFound, "the API knows no such object"),
+        408 => (
+            ErrorKind::Timeout,
+            "the API did not get the whole request in time",
+        ),
+        409 => (ErrorKind::Conflict, "the API reports a conflict"),
+        429 => {
+            let retry_after = retry_after(headers, longest_pause);
+            (
+                ErrorKind::RateLimited { retry_after },
+                "the API asked to slow down",
+            )
+        }
+        400..500 => (
+            ErrorKind::Invalid {
+                fields: complaint.fields,
+            },
+            "the API refuses the request",
+        ),
+        _ => (ErrorKind::Server, "the API failed"),
+    };
+    let commit = match status.as_u16() {
+        // A gateway's words for a backend that did not answer it, or a client that it thought gone.
+        408 | 499 => Commit::Unknown,
+        300..500 => Commit::Never,
+        _ => Commit::Unknown,
+    };
+    let colon = if complaint.text.is_empty() { "" } else { ": " };
+    let message = format!("{lead} ({}){colon}{}", status.as_u16(), complaint.text);
+    ApiError::new(kind, Some(status.as_u16()), commit, &message)
+}
+
+impl Complaint {
+    /// Reads the shapes that were seen: `{"detail": "…"}`, `{"detail": [{"loc": […], "msg": "…"}]}`, `{"errors": [{"field": "…",
+    /// "message": "…"}]}`, and plain text. Everything else, an `input` that echoes the request included, is left where it is.
+    fn read(body: &[u8], scrubber: &Scrubber) -> Self {
+        let trimmed = body.trim_ascii();
+        let mut complaint = match serde_json::from_slice::<Value>(trimmed) {
+            Ok(Value::Object(answer)) => Self::of_object(&answer),
+            Ok(_) => Self::of_text("an answer of an unknown shape"),
+            Err(_) if trimmed.starts_with(b"<") => Self::of_text("an HTML page"),
+            Err(_) if trimmed.starts_with(b"{") => {
+                Self::of_text("an answer that is not valid JSON")
+            }
+            Err(_) => Self::of_text(&String::from_utf8_lossy(trimmed)),
+        };
+        complaint.text = scrubber.scrub(&complaint.text);
+        complaint
+            .fields
+            .retain(|field| is_path(field) && scrubber.scrub(field) == *field);
+        complaint.fields.sort_unstable();
+        complaint.fields.dedup();
+        complaint
+    }
+
+    fn of_text(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    fn of_object(answer: &Map<String, Value>) -> Self {
+        let detail = answer.get("detail");
+        if let Some(Value::String(text)) = detail {
+            return Self {
+                detailed: true,
+                ..Self::of_text(text)
+            };
+        }
+        let items = detail
+            .or_else(|| answer.get("errors"))
+            .and_then(Value::as_array);
+        let mut fields = Vec::new();
+        let mut texts = Vec::new();
+        for item in items.into_iter().flatten().take(MOST_COMPLAINTS) {
+            let field = match (item.get("loc"), item.get("field")) {
+                (Some(Value::Array(location)), _) => path(location),
+                (_, Some(Value::String(field))) => field.clone(),
+                _ => String::new(),
+            };
+            let text = item
+                .get("msg")
+                .or_else(|| item.get("message"))
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            texts.push(if field.is_empty() {
+                text.to_owned()
+            } else {
+                format!("{field}: {text}")
+            });
+            fields.push(field);
+        }
+        Self {
+            text: texts.join("; "),
+            fields,
+            detailed: detail.is_some(),
+        }
+    }
+}
+
+/// A validation error's location as a dotted path within the configuration, or within the request outside of it.
+fn path(location: &[Value]) -> String {
+    let mut parts: Vec<String> = location
+        .iter()
+        .map(|part| {
+            part.as_str()
+                .map_or_else(|| part.to_string(), ToOwned::to_owned)
+        })
+        .collect();
+    for envelope in ["body", "config"] {
+        if parts.len() > 1 && parts[0] == envelope {
+            parts.remove(0);
+        }
+    }
+    parts.join(".")
+}
+
+/// Whether this is a field's name and not a value in its place.
+fn is_path(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+/// What `Retry-After` asks for. A date is read against the answer's own `Date`: our clock may be wrong.
+fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
+    let date = headers
+        .get(DATE)
+        .and_then(|date| http_date(date.to_str().ok()?));
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    parse_retry_after(value, date.unwrap_or_else(Timestamp::now), longest)
+}
+
+/// Seconds or an HTTP date, as a time from `now`, at most `longest`.
+fn parse_retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = value.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(longest));
+    }
+    let wait = http_date(value)?.duration_since(now);
+    Some(Duration::try_from(wait).unwrap_or_default().min(longest))
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+// === successes ===
+
+/// A connector as it is written, each part unread.
+#[derive(Deserialize)]
+struct WireSource {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    name: Value,
+    #[serde(default, rename = "type")]
+    source_type: Value,
+    #[serde(default)]
+    config: Value,
+    #[serde(default)]
+    created_at: Value,
+    #[serde(default)]
+    updated_at: Value,
+}
+
+#[derive(Deserialize)]
+struct WireCheck {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    reason: Value,
+}
+
+impl WireSource {
+    fn read(self) -> Result<Source, Unreadable> {
+        let id = self
+            .id
+            .as_str()
+            .and_then(|id| id.parse().ok())
+            .ok_or(Unreadable("has a connector without a UUID"))?;
+        let (Value::String(name), Value::String(source_type)) = (self.name, self.source_type)
+        else {
+            return Err(Unreadable("has a connector without name or type"));
+        };
+        Ok(Source {
+            id,
+            name,
+            source_type,
+            config: if let Value::Object(config) = self.config {
+                config
+            } else {
+                Map::new()
+            },
+            created_at: timestamp(&self.created_at),
+            updated_at: timestamp(&self.updated_at),
+        })
+    }
+}
+
+/// The connectors of one type. Entries of other types are passed over unread; one of this type that cannot be read makes the whole
+/// list unreadable, because what is not in a list may be created again.
+pub(super) fn sources(body: &[u8], source_type: &str) -> Result<Vec<Source>, Unreadable> {
+    json::<Vec<WireSource>>(body)?
+        .into_iter()
+        .filter(|source| {
+            source
+                .source_type
+                .as_str()
+                .is_none_or(|other| other == source_type)
+        })
+        .map(WireSource::read)
+        .collect()
+}
+
+/// One connector.
+pub(super) fn source(body: &[u8]) -> Result<Source, Unreadable> {
+    json::<WireSource>(body)?.read()
+}
+
+/// One connector, the one that was asked for.
+pub(super) fn source_with_id(body: &[u8], id: &SourceId) -> Result<Source, Unreadable> {
+    let source = source(body)?;
+    if source.id == *id {
+        Ok(source)
+    } else {
+        Err(Unreadable("is about another connector"))
+    }
+}
+
+/// The latest check, if any.
+pub(super) fn latest_check(body: &[u8], scrubber: &Scrubber) -> Result<Option<Check>, Unreadable> {
+    json::<Option<WireCheck>>(body)?
+        .map(|check| read_check(check, scrubber))
+        .transpose()
+}
+
+/// A check.
+pub(super) fn check(body: &[u8], scrubber: &Scrubber) -> Result<Check, Unreadable> {
+    read_check(json(body)?, scrubber)
+}
+
+/// The word that something was done, in whatever words: no body, or any JSON. A page of HTML is not the API's word.
+pub(super) fn done(body: &[u8]) -> Result<(), Unreadable> {
+    if body.trim_ascii().is_empty() {
+        Ok(())
+    } else {
+        json::<serde::de::IgnoredAny>(body).map(|_| ())
+    }
+}
+
+fn read_check(check: WireCheck, scrubber: &Scrubber) -> Result<Check, Unreadable> {
+    let (Value::String(id), Value::String(status)) = (check.id, check.status) else {
+        return Err(Unreadable("has a connection check without id or status"));
+    };
+    let status = match CheckStatus::from(status.as_str()) {
+        CheckStatus::Other(word) => CheckStatus::Other(scrubber.scrub(&word)),
+        known => known,
+    };
+    let reason = check
+        .reason
+        .as_str()
+        .map(|reason| scrubber.scrub(reason))
+        .filter(|reason| !reason.is_empty());
+    Ok(Check { id, status, reason })
+}
+
+fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        _ if body.trim_ascii_start().starts_with(b"<") => {
+            Unreadable("is an HTML page; check the API URL")
+        }
+        Category::Eof => Unreadable("ends too early"),
+        Category::Data => Unreadable("has another shape than documented"),
+        Category::Syntax | Category::Io => Unreadable("is not JSON, or too deep"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const CAP: Duration = Duration::from_mins(15);
+
+    fn complaint(body: &str) -> Complaint {
+        Complaint::read(body.as_bytes(), &Scrubber::new([]))
+    }
+
+    #[test]
+    fn each_shape_of_a_complaint_gives_its_words_and_fields() {
+        let list = json!({"detail": [
+            {"loc": ["body", "config", "remote_url"], "msg": "too short", "input": "x"},
+            {"loc": ["body", "items", 3], "msg": "bad"},
+            {"loc": ["body"], "msg": "bad body"},
+        ]});
+        let errors =
+            json!({"errors": [{"field": "access_config.app_key", "message": "Field is required"}]});
+        let table = [
+            (
+                r#"{"detail": "Job not found"}"#.to_owned(),
+                "Job not found",
+                vec![],
+            ),
+            (
+                list.to_string(),
+                "remote_url: too short; items.3: bad; body: bad body",
+                vec!["body", "items.3", "remote_url"],
+            ),
+            (
+                errors.to_string(),
+                "access_config.app_key: Field is required",
+                vec!["access_config.app_key"],
+            ),
+            (
+                "Internal Server Error".to_owned(),
+                "Internal Server Error",
+                vec![],
+            ),
+            (
+                " <!doctype html><p>words".to_owned(),
+                "an HTML page",
+                vec![],
+            ),
+            (
+                r#"{"detail": "#.to_owned(),
+                "an answer that is not valid JSON",
+                vec![],
+            ),
+            (
+                r#"["words"]"#.to_owned(),
+                "an answer of an unknown shape",
+                vec![],
+            ),
+            (r#"{"input": "words"}"#.to_owned(), "", vec![]),
+            (String::new(), "", vec![]),
+        ];
+        for (body, text, fields) in table {
+            let complaint = complaint(&body);
+            assert_eq!(complaint.text, text, "{body}");
+            assert_eq!(complaint.fields, fields, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_fields_place_but_is_none_is_not_taken_for_one() {
+        let values = json!({"errors": [{"field": "two words"}, {"field": "kP3mZq81LxT0vWb5"}, {"field": ""}, {"field": 7}, 8]});
+        assert_eq!(complaint(&values.to_string()).fields, Vec::<String>::new());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_never_more_than_the_cap() {
+        let now = http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let table = [
+            ("30", seconds(30)),
+            (" 0 ", seconds(0)),
+            ("99999999999999999999999999", Some(CAP)),
+            ("Sun, 06 Nov 1994 08:50:00 GMT", seconds(23)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", seconds(0)),
+            ("Sat, 31 Dec 9999 23:59:59 GMT", None),
+            ("Fri, 01 Jan 2100 00:00:00 GMT", Some(CAP)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ];
+        for (value, expected) in table {
+            assert_eq!(parse_retry_after(value, now, CAP), expected, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_retry_after_panics_or_exceeds_the_cap(value in "\\PC{0,40}|[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{8} GMT") {
+            let pause = parse_retry_after(&value, Timestamp::UNIX_EPOCH, CAP);
+            prop_assert!(pause.is_none_or(|pause| pause <= CAP));
+        }
+
+        #[test]
+        fn any_body_can_be_read(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let scrubber = Scrubber::new([]);
+            prop_assert!(Complaint::read(&body, &scrubber).text.chars().count() <= 300);
+            let _ = (sources(&body, "dropbox"), source(&body), latest_check(&body, &scrubber), done(&body));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The seven calls of the API that concern source connectors. Each is one request: nothing is retried here, because only the caller
+//! knows whether doing it twice is harmless.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::time::Instant;
+
+use super::answer::{self, Place};
+use super::config::{Body, Config};
+use super::endpoint::{ApiKey, Endpoint, Fingerprint};
+use super::error::{ApiError, ErrorKind};
+use super::exchange::Transport;
+use super::types::{Check, Source, SourceId};
+
+/// A client of one workspace. Clones share connections and flow control.
+#[derive(Clone)]
+pub struct Client(Arc<Transport>);
+
+/// The limits of a client, and who it is.
+#[derive(Clone)]
+pub struct Options {
+    /// How long a call may take from its turn on: connecting, sending, and reading the answer to its end.
+    pub request_timeout: Duration,
+    /// How long connecting may take, DNS and TLS included; no longer than the request.
+    pub connect_timeout: Duration,
+    /// Requests per second, with bursts of as many.
+    pub max_requests_per_second: NonZeroU32,
+    /// Requests under way at once; at least one.
+    pub max_concurrent_requests: usize,
+    /// Bytes of a list that are read; a connector takes about one kilobyte. Other answers have a small fixed bound.
+    pub max_response_bytes: usize,
+    /// The longest pause that a `Retry-After` can ask for.
+    pub longest_pause: Duration,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// Called after each exchange.
+    pub observer: Option<Observer>,
+}
+
+/// Sees every exchange, for metrics. It is called in the middle of the call, so it must be quick.
+pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
+
+/// One request and what came of it. A call that flow control held back is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// `list`, `get`, `create`, `update`, `delete`, `start_check` or `latest_check`.
+    pub operation: &'static str,
+    /// `ok`, or the error's kind in one word ([`ErrorKind::as_str`]).
+    pub outcome: &'static str,
+    /// The answer's status, if there was an answer.
+    pub status: Option<u16>,
+    /// From the call's turn to its outcome.
+    pub duration: Duration,
+}
+
+/// A client that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "TLS cannot be set up ({0}); install the system's CA certificates, or name a bundle in SSL_CERT_FILE"
+)]
+pub struct ClientError(pub(super) String);
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            max_requests_per_second: NonZeroU32::new(20).expect("20 is not zero"),
+            max_concurrent_requests: 16,
+            max_response_bytes: 64 * 1024 * 1024,
+            longest_pause: Duration::from_mins(15),
+            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
+            observer: None,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client that connects on its first call.
+    ///
+    /// # Panics
+    ///
+    /// When no process-wide rustls provider is installed.
+    pub fn new(endpoint: Endpoint, key: ApiKey, options: &Options) -> Result<Self, ClientError> {
+        Ok(Self(Arc::new(Transport::new(endpoint, key, options)?)))
+    }
+
+    /// Every connector of a type in the workspace, in no particular order.
+    pub async fn list(&self, source_type: &str) -> Result<Vec<Source>, ApiError> {
+        let mut url = self.0.endpoint().sources();
+        url.query_pairs_mut()
+            .append_pair("source_type", source_type);
+        let mut call = self.0.call("list", Place::Collection, Method::GET, url);
+        call.max_bytes = self.0.options().max_response_bytes;
+        self.0
+            .make(call, |body| answer::sources(body, source_type))
+            .await
+    }
+
+    /// One connector.
+    pub async fn get(&self, id: &SourceId) -> Result<Source, ApiError> {
+        let call = self.0.call(
+            "get",
+            Place::Object,
+            Method::GET,
+            self.0.endpoint().source(id),
+        );
+        self.0
+            .make(call, |body| answer::source_with_id(body, id))
+            .await
+    }
+
+    /// Creates a connector. The service accepts any number of the same name, so after an error whose [`ApiError::commit`] is
+    /// [`Commit::Unknown`](super::Commit::Unknown) look for it before calling again.
+    pub async fn create(
+        &self,
+        name: &str,
+        source_type: &str,
+        config: &Config,
+    ) -> Result<Source, ApiError> {
+        let body = Body::create(name, source_type, config);
+        let call = self
+            .0
+            .call(
+                "create",
+                Place::Collection,
+                Method::POST,
+                self.0.endpoint().sources(),
+            )
+            .carrying(&body)?;
+        self.0.make(call, answer::source).await
+    }
+
+    /// Replaces a connector's whole configuration; fields that are not given are lost.
+    pub async fn update(&self, id: &SourceId, config: &Config) -> Result<Source, ApiError> {
+        let body = Body::update(config);
+        let call = self
+            .0
+            .call(
+                "update",
+                Place::Object,
+                Method::PUT,
+                self.0.endpoint().source(id),
+            )
+            .carrying(&body)?;
+        self.0
+            .make(call, |body| answer::source_with_id(body, id))
+            .await
+    }
+
+    /// Deletes a connector. That it is not there is the error [`ErrorKind::NotFound`].
+    pub async fn delete(&self, id: &SourceId) -> Result<(), ApiError> {
+        let call = self.0.call(
+            "delete",
+            Place::Object,
+            Method::DELETE,
+            self.0.endpoint().source(id),
+        );
+        self.0.make(call, answer::done).await
+    }
+
+    /// Starts a connection check. Its result comes later: see [`Client::latest_check`].
+    pub async fn start_check(&self, id: &SourceId) -> Result<Check, ApiError> {
+        let call = self
+            .0
+            .call(
+                "start_check",
+                Place::Object,
+                Method::POST,
+                self.0.endpoint().connection_check(id),
+            )
+            .without_body();
+        self.0
+            .make(call, |body| answer::check(body, &self.0.scrubber(None)))
+            .await
+    }
+
+    /// The check that was started last, if there was one; compare its id with that of the check that was started.
+    pub async fn latest_check(&self, id: &SourceId) -> Result<Option<Check>, ApiError> {
+        let call = self.0.call(
+            "latest_check",
+            Place::Object,
+            Method::GET,
+            self.0.endpoint().connection_check(id),
+        );
+        match self
+            .0
+            .make(call, |body| {
+                answer::latest_check(body, &self.0.scrubber(None))
+            })
+            .await
+        {
+            Err(ApiError {
+                kind: ErrorKind::NotFound,
+                ..
+            }) => Ok(None),
+            result => result,
+        }
+    }
+
+    /// Where this client calls.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.0.endpoint()
+    }
+
+    /// Which key it uses.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        self.0.fingerprint()
+    }
+
+    /// Until when every call fails with [`ErrorKind::Paused`], if they do now.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.0.paused_until()
+    }
+}
+
+/// The endpoint and the key's fingerprint.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({}, key {})", self.endpoint(), self.fingerprint())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What can go wrong with a call, and what it means for whoever made it: above all, whether it may have been carried out.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::scrub::one_line;
+
+/// A call that did not give its answer.
+///
+/// It has no source and its text is one bounded line without secrets: what the transport or the service said has been read, judged
+/// and scrubbed before it came here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// What happened.
+    pub kind: ErrorKind,
+    /// The answer's status code, if there was an answer.
+    pub status: Option<u16>,
+    commit: Commit,
+    rate_limited: bool,
+    message: String,
+}
+
+/// What happened to a call, by what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// 401: the key is missing, malformed or not valid. Permanent until the key changes.
+    Unauthorized,
+    /// 403, or 402 (the message tells which): the key's role or the account does not allow it.
+    Forbidden,
+    /// 404 from the API itself for one object.
+    NotFound,
+    /// A redirect, 405, or a 404 that did not come from the API: the endpoint's URL is wrong.
+    WrongUrl,
+    /// 400, 412, 422 and other 4xx: the request itself is refused. Permanent until it changes.
+    Invalid {
+        /// The fields that the service named, such as `remote_url`, as dotted paths; empty when it named none.
+        fields: Vec<String>,
+    },
+    /// 409.
+    Conflict,
+    /// 429.
+    RateLimited {
+        /// What `Retry-After` asked for, capped; `None` without a readable one.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx. The service also answers 500 to some configurations that it should refuse, so it may be permanent.
+    Server,
+    /// No complete answer in time.
+    Timeout,
+    /// No connection: refused, DNS, TLS. Nothing was sent.
+    Connect,
+    /// The connection failed after it was made.
+    Interrupted,
+    /// An answer that cannot be understood: not JSON, not the documented shape, too large, too deep.
+    Unexpected,
+    /// Flow control: nothing is sent to this workspace before then.
+    Paused {
+        /// When calls are let through again.
+        until: Instant,
+    },
+}
+
+/// Whether a failed call may have been carried out all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Commit {
+    /// Certainly not: it was refused, or never sent.
+    Never,
+    /// Perhaps: it was sent, and no understandable answer came back.
+    Unknown,
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    /// An error with a message that holds no secret; it is made one bounded line.
+    pub fn new(kind: ErrorKind, status: Option<u16>, commit: Commit, message: &str) -> Self {
+        let rate_limited = matches!(kind, ErrorKind::RateLimited { .. });
+        Self {
+            kind,
+            status,
+            commit,
+            rate_limited,
+            message: one_line(message),
+        }
+    }
+
+    /// The error of a call that flow control held back.
+    pub(super) fn paused(until: Instant, rate_limited: bool) -> Self {
+        // Without the time, which `kind` has: a text that is different each second would make a condition churn.
+        let message = if rate_limited {
+            "nothing was sent: the API asked to slow down; calls resume by themselves"
+        } else {
+            "nothing was sent: the API failed several times in a row; calls resume by themselves"
+        };
+        Self {
+            rate_limited,
+            ..Self::new(ErrorKind::Paused { until }, None, Commit::Never, message)
+        }
+    }
+
+    /// Whether the call may have been carried out although it failed.
+    pub fn commit(&self) -> Commit {
+        self.commit
+    }
+
+    /// Whether the service's rate limit is the reason: a 429, or a pause that a 429 asked for.
+    pub fn is_rate_limited(&self) -> bool {
+        self.rate_limited
+    }
+
+    /// What happened, in one line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            status,
+            commit,
+            rate_limited: _,
+            message,
+        } = self;
+        write!(
+            f,
+            "ApiError({kind:?}, status {status:?}, commit {commit:?}: {message})"
+        )
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+// === impl ErrorKind ===
+
+impl ErrorKind {
+    /// The kind in one word, for a metric's label.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::WrongUrl => "wrong_url",
+            Self::Invalid { .. } => "invalid",
+            Self::Conflict => "conflict",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Interrupted => "interrupted",
+            Self::Unexpected => "unexpected",
+            Self::Paused { .. } => "paused",
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One request and its answer: when it is sent, how long it may take, and what each way to fail means.
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response};
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::answer::{self, Place, Unreadable};
+use super::client::{ClientError, Exchange, Options};
+use super::config::{Body, Config};
+use super::endpoint::{ApiKey, Endpoint, Fingerprint};
+use super::error::{ApiError, Commit, ErrorKind};
+use super::flow::{Flow, Health};
+use crate::http::{self, BodyError};
+use crate::scrub::Scrubber;
+
+const KEY_HEADER: &str = "unstructured-api-key";
+
+/// Bytes of an answer about one object that are read.
+const MAX_OBJECT_BYTES: usize = 1024 * 1024;
+
+/// What all calls to one workspace share.
+pub(super) struct Transport {
+    http: reqwest::Client,
+    endpoint: Endpoint,
+    key: ApiKey,
+    key_header: HeaderValue,
+    fingerprint: Fingerprint,
+    flow: Flow,
+    options: Options,
+}
+
+/// A request, and what is needed to understand its answer.
+pub(super) struct Call<'a> {
+    operation: &'static str,
+    place: Place,
+    request: RequestBuilder,
+    /// The configuration that it carries, whose secrets an answer may echo.
+    config: Option<&'a Config>,
+    pub max_bytes: usize,
+}
+
+// === impl Call ===
+
+impl<'a> Call<'a> {
+    /// The call with an empty body, said so: gateways ask a POST for its length.
+    pub fn without_body(self) -> Self {
+        Self {
+            request: self.request.header(CONTENT_LENGTH, 0),
+            ..self
+        }
+    }
+
+    /// The call with a configuration as its body; refused when the configuration holds the mask.
+    pub fn carrying(self, body: &Body<'a>) -> Result<Self, ApiError> {
+        let fields = body.config().masked();
+        if !fields.is_empty() {
+            let message = format!(
+                "nothing was sent: {} would be the mask that the API shows in place of a secret; give the real value",
+                fields.join(", ")
+            );
+            return Err(ApiError::new(
+                ErrorKind::Invalid { fields },
+                None,
+                Commit::Never,
+                &message,
+            ));
+        }
+        let request = self
+            .request
+            .header(CONTENT_TYPE, "application/json")
+            .body(Bytes::from_owner(body.to_json()));
+        Ok(Self {
+            request,
+            config: Some(body.config()),
+            ..self
+        })
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    pub fn new(endpoint: Endpoint, key: ApiKey, options: &Options) -> Result<Self, ClientError> {
+        let connect_timeout = options.connect_timeout.min(options.request_timeout);
+        let http = http::client(endpoint.base(), connect_timeout, &options.user_agent).map_err(
+            |error| ClientError(Scrubber::new([key.secret()]).scrub(&http::root_cause(&error))),
+        )?;
+        Ok(Self {
+            http,
+            fingerprint: key.fingerprint(&endpoint),
+            key_header: key.header(),
+            endpoint,
+            key,
+            flow: Flow::new(
+                options.max_requests_per_second,
+                options.max_concurrent_requests,
+                options.request_timeout,
+            ),
+            options: Options {
+                connect_timeout,
+                ..options.clone()
+            },
+        })
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.flow.paused_until()
+    }
+
+    pub fn call(
+        &self,
+        operation: &'static str,
+        place: Place,
+        method: Method,
+        url: Url,
+    ) -> Call<'_> {
+        let request = self
+            .http
+            .request(method, url)
+            .header(KEY_HEADER, self.key_header.clone())
+            .header(ACCEPT, "application/json");
+        Call {
+            operation,
+            place,
+            request,
+            config: None,
+            max_bytes: MAX_OBJECT_BYTES,
+        }
+    }
+
+    /// Waits for a turn, makes the exchange, and tells flow control and the observer what came of it.
+    pub async fn make<T>(
+        &self,
+        call: Call<'_>,
+        read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T, ApiError> {
+        let turn = self.flow.turn().await?;
+        let operation = call.operation;
+        let start = Instant::now();
+        let mut status = None;
+        let result = self
+            .exchange(
+                call,
+                start + self.options.request_timeout,
+                &mut status,
+                read,
+            )
+            .await;
+        turn.settle(result.as_ref().err().map_or(Health::Answers, Health::from));
+        let outcome = result
+            .as_ref()
+            .err()
+            .map_or("ok", |error| error.kind.as_str());
+        let exchange = Exchange {
+            operation,
+            outcome,
+            status,
+            duration: start.elapsed(),
+        };
+        debug!(operation, outcome, status, duration = ?exchange.duration, "called the Unstructured API");
+        if let Some(observe) = &self.options.observer {
+            observe(&exchange);
+        }
+        result
+    }
+
+    async fn exchange<T>(
+        &self,
+        call: Call<'_>,
+        deadline: Instant,
+        status: &mut Option<u16>,
+        read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T, ApiError> {
+        let scrubber = || self.scrubber(call.config);
+        let response = match timeout_at(deadline, call.request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.unsent(&error, &scrubber())),
+            Err(_) => return Err(self.late("no answer came", None, Commit::Unknown)),
+        };
+        let code = response.status();
+        *status = Some(code.as_u16());
+        if code.is_success() {
+            let body = self
+                .body(
+                    response,
+                    call.max_bytes,
+                    deadline,
+                    Commit::Unknown,
+                    scrubber,
+                )
+                .await?;
+            return read(&body).map_err(|Unreadable(why)| {
+                let message = format!("the API's answer ({}) {why}", code.as_u16());
+                ApiError::new(ErrorKind::Unexpected, *status, Commit::Unknown, &message)
+            });
+        }
+        let headers = response.headers().clone();
+        let body = match self
+            .body(
+                response,
+                MAX_OBJECT_BYTES,
+                deadline,
+                Commit::Never,
+                scrubber,
+            )
+            .await
+        {
+            Ok(body) => body,
+            // Only the API's own words make a 404 mean that an object is gone.
+            Err(error) if code == 404 => return Err(error),
+            // Every other status says enough without them.
+            Err(_) => Vec::new().into(),
+        };
+        Err(answer::refusal(
+            code,
+            &headers,
+            &body,
+            call.place,
+            self.options.longest_pause,
+            &scrubber(),
+        ))
+    }
+
+    /// Reads an answer to its end.
+    async fn body(
+        &self,
+        response: Response,
+        max_bytes: usize,
+        deadline: Instant,
+        commit: Commit,
+        scrubber: impl Fn() -> Scrubber,
+    ) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+        let status = Some(response.status().as_u16());
+        match timeout_at(deadline, http::read_body(response, max_bytes)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(BodyError::TooLarge)) => {
+                let message = format!(
+                    "the API's answer is longer than {max_bytes} bytes, and was not read to its end"
+                );
+                Err(ApiError::new(
+                    ErrorKind::Unexpected,
+                    status,
+                    commit,
+                    &message,
+                ))
+            }
+            Ok(Err(BodyError::Broken(error))) => {
+                let cause = scrubber().scrub(&http::root_cause(&error));
+                let message =
+                    format!("the connection failed in the middle of the API's answer: {cause}");
+                Err(ApiError::new(
+                    ErrorKind::Interrupted,
+                    status,
+                    commit,
+                    &message,
+                ))
+            }
+            Err(_) => Err(self.late("the answer was not complete", status, commit)),
+        }
+    }
+
+    /// The error of a request to which no answer came because the connection could not be made, or failed.
+    fn unsent(&self, error: &reqwest::Error, scrubber: &Scrubber) -> ApiError {
+        let endpoint = &self.endpoint;
+        if error.is_connect() && error.is_timeout() {
+            let limit = self.options.connect_timeout;
+            let message = format!("no connection to {endpoint} within {limit:?}; nothing was sent");
+            return ApiError::new(ErrorKind::Timeout, None, Commit::Never, &message);
+        }
+        let cause = scrubber.scrub(&http::root_cause(error));
+        if error.is_connect() {
+            let message = format!("no connection to {endpoint}: {cause}");
+            return ApiError::new(ErrorKind::Connect, None, Commit::Never, &message);
+        }
+        let message = format!("the connection to {endpoint} failed before an answer came: {cause}");
+        ApiError::new(ErrorKind::Interrupted, None, Commit::Unknown, &message)
+    }
+
+    /// Knows the secrets that an exchange may bring back: the key, and those of the configuration that was sent. Made only where
+    /// something foreign is to be shown.
+    pub fn scrubber(&self, config: Option<&Config>) -> Scrubber {
+        Scrubber::new(
+            config
+                .into_iter()
+                .flat_map(Config::secrets)
+                .chain([self.key.secret()]),
+        )
+    }
+
+    fn late(&self, what: &str, status: Option<u16>, commit: Commit) -> ApiError {
+        let message = format!("{what} within {:?}", self.options.request_timeout);
+        ApiError::new(ErrorKind::Timeout, status, commit, &message)
+    }
+}

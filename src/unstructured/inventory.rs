@@ -1,0 +1,275 @@
+//! What is in a workspace, asked for as seldom as possible: one list serves everybody who waits for one, and our own writes are
+//! known without another.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep_until};
+
+use super::client::Client;
+use super::error::ApiError;
+use super::types::{Source, SourceId};
+
+/// The connectors of one type in one workspace.
+///
+/// # Guarantees
+///
+/// - A [`Snapshot`] shows the workspace as a list found it that was sent at [`Snapshot::asked_at`] or later, and every write that
+///   was reported ([`Inventory::put`], [`Inventory::removed`]) after that list was sent.
+/// - Callers that wait at once share one request, its error included. A request already under way serves only those who asked
+///   before it was sent.
+/// - Any caller may be dropped at any time: the next in line takes over.
+///
+/// # Caveats
+///
+/// A write by somebody else shows with the next list. A list that was sent after our write was reported is believed, even where it
+/// does not show that write.
+pub struct Inventory {
+    client: Client,
+    source_type: &'static str,
+    /// Held by the one who lists.
+    listing: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// The inventory at one moment. It does not change.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    list: Arc<List>,
+    writes: Arc<Writes>,
+}
+
+#[derive(Default)]
+struct State {
+    list: Option<Arc<List>>,
+    /// Copied when written while a snapshot holds it; it is as small as what was written since the last list.
+    writes: Arc<Writes>,
+    failure: Option<Failure>,
+    /// Lists that have ended.
+    ended: u64,
+    /// Counts lists sent and writes reported, and so puts them in order.
+    events: u64,
+}
+
+#[derive(Debug)]
+struct List {
+    asked_at: Instant,
+    by_id: HashMap<SourceId, Source>,
+    by_name: HashMap<String, Vec<SourceId>>,
+}
+
+type Writes = HashMap<SourceId, Write>;
+
+#[derive(Clone, Debug)]
+struct Write {
+    event: u64,
+    /// What the connector is since; `None` when it was removed.
+    source: Option<Arc<Source>>,
+}
+
+/// The last list, if it failed.
+struct Failure {
+    number: u64,
+    asked_at: Instant,
+    error: ApiError,
+}
+
+// === impl Inventory ===
+
+impl Inventory {
+    /// An inventory that knows nothing yet.
+    pub fn new(client: Client, source_type: &'static str) -> Self {
+        Self {
+            client,
+            source_type,
+            listing: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// A snapshot from a list that was sent at or after `asked_at`: the one at hand, or a new one. An `asked_at` in the future is
+    /// waited for.
+    pub async fn at_least(&self, asked_at: Instant) -> Result<Arc<Snapshot>, ApiError> {
+        sleep_until(asked_at).await;
+        let ended = {
+            let state = self.state();
+            if let Some(snapshot) = state.at_least(asked_at) {
+                return Ok(snapshot);
+            }
+            state.ended
+        };
+
+        let _listing = self.listing.lock().await;
+        let (sent, sent_at) = {
+            let mut state = self.state();
+            if let Some(snapshot) = state.at_least(asked_at) {
+                return Ok(snapshot);
+            }
+            // The failure of a list that this caller waited for is its own; an older one is not.
+            if let Some(failure) = &state.failure
+                && failure.number > ended
+                && failure.asked_at >= asked_at
+            {
+                return Err(failure.error.clone());
+            }
+            (state.next_event(), Instant::now())
+        };
+
+        let result = self.client.list(self.source_type).await;
+        let mut state = self.state();
+        state.ended += 1;
+        match result {
+            Ok(sources) => {
+                let list = Arc::new(List::new(sent_at, sources));
+                state.list = Some(Arc::clone(&list));
+                state.failure = None;
+                Arc::make_mut(&mut state.writes).retain(|_, write| write.event > sent);
+                Ok(Arc::new(Snapshot {
+                    list,
+                    writes: Arc::clone(&state.writes),
+                }))
+            }
+            Err(error) => {
+                state.failure = Some(Failure {
+                    number: state.ended,
+                    asked_at: sent_at,
+                    error: error.clone(),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// The newest snapshot at hand, if any list was ever answered.
+    pub fn latest(&self) -> Option<Arc<Snapshot>> {
+        self.state().snapshot()
+    }
+
+    /// Reports that we created or updated this connector.
+    pub fn put(&self, source: Source) {
+        self.write(source.id, Some(Arc::new(source)));
+    }
+
+    /// Reports that we removed this connector.
+    pub fn removed(&self, id: &SourceId) {
+        self.write(*id, None);
+    }
+
+    fn write(&self, id: SourceId, source: Option<Arc<Source>>) {
+        let mut state = self.state();
+        let event = state.next_event();
+        Arc::make_mut(&mut state.writes).insert(id, Write { event, source });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the inventory")
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let list = Arc::clone(self.list.as_ref()?);
+        Some(Arc::new(Snapshot {
+            list,
+            writes: Arc::clone(&self.writes),
+        }))
+    }
+
+    fn at_least(&self, asked_at: Instant) -> Option<Arc<Snapshot>> {
+        self.snapshot()
+            .filter(|snapshot| snapshot.asked_at() >= asked_at)
+    }
+
+    fn next_event(&mut self) -> u64 {
+        self.events += 1;
+        self.events
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// No later than when its list was sent.
+    pub fn asked_at(&self) -> Instant {
+        self.list.asked_at
+    }
+
+    /// The connector with this id.
+    pub fn by_id(&self, id: &SourceId) -> Option<&Source> {
+        match self.writes.get(id) {
+            Some(write) => write.source.as_deref(),
+            None => self.list.by_id.get(id),
+        }
+    }
+
+    /// All connectors of this name, the oldest first; those of unknown age last.
+    pub fn by_name(&self, name: &str) -> Vec<&Source> {
+        let listed = self.list.by_name.get(name).into_iter().flatten();
+        let listed = listed
+            .filter(|id| !self.writes.contains_key(*id))
+            .map(|id| &self.list.by_id[id]);
+        let written = self
+            .writes
+            .values()
+            .filter_map(|write| write.source.as_deref());
+        let mut found: Vec<_> = listed
+            .chain(written.filter(|source| source.name == name))
+            .collect();
+        found.sort_unstable_by_key(|source| {
+            (source.created_at.unwrap_or(Timestamp::MAX), source.id)
+        });
+        found
+    }
+
+    /// How many connectors there are.
+    pub fn len(&self) -> usize {
+        let listed = self
+            .list
+            .by_id
+            .keys()
+            .filter(|id| !self.writes.contains_key(*id))
+            .count();
+        listed
+            + self
+                .writes
+                .values()
+                .filter(|write| write.source.is_some())
+                .count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+// === impl List ===
+
+impl List {
+    fn new(asked_at: Instant, sources: Vec<Source>) -> Self {
+        let by_id: HashMap<_, _> = sources
+            .into_iter()
+            .map(|source| (source.id, source))
+            .collect();
+        let mut by_name: HashMap<String, Vec<SourceId>> = HashMap::new();
+        for source in by_id.values() {
+            by_name
+                .entry(source.name.clone())
+                .or_default()
+                .push(source.id);
+        }
+        Self {
+            asked_at,
+            by_id,
+            by_name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! A client of the [Unstructured platform API](https://docs.unstructured.io/api-reference/workflow/overview) for source connectors
+//! of any type. It knows nothing of what it is used for.
+//!
+//! [`Client`] makes one call at a time and says of each failure whether it may have been carried out. All clones of a client share
+//! its flow control: a request rate, a number of requests under way, and a clock before which nothing is sent. [`Inventory`] holds
+//! what the workspace's list said last, and our own writes since.
+
+mod answer;
+mod client;
+mod config;
+mod endpoint;
+mod error;
+mod exchange;
+mod flow;
+mod inventory;
+mod types;
+
+pub use client::{Client, ClientError, Exchange, Observer, Options};
+pub use config::{Config, ConfigBuilder, Digest, MASK};
+pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
+pub use error::{ApiError, Commit, ErrorKind};
+pub use inventory::{Inventory, Snapshot};
+pub use types::{Check, CheckStatus, Source, SourceId};

@@ -1,0 +1,211 @@
+//! What the API speaks of: source connectors and their connection checks. Read leniently, because real answers differ from the
+//! published schema; identity and name alone must be there.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// A connector's identity, given by the service: a UUID, written in lower case with hyphens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SourceId(Uuid);
+
+/// A string that is no [`SourceId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a source id is a UUID such as 7cf30ead-cf54-479f-a897-b5fbe8790b76; copy it from the connector's page or from the API"
+)]
+pub struct SourceIdError;
+
+/// A source connector as the service shows it.
+#[derive(Clone, PartialEq)]
+pub struct Source {
+    /// Its identity, for life.
+    pub id: SourceId,
+    /// Its name, for life. Nothing says that names are unique.
+    pub name: String,
+    /// Which kind of source, for example `dropbox`.
+    pub source_type: String,
+    /// Its configuration: secrets masked, defaults filled in by the service. Empty when the answer held no object.
+    pub config: Map<String, Value>,
+    /// When it was created, where the answer says so readably.
+    pub created_at: Option<Timestamp>,
+    /// When it was last changed, where the answer says so readably. The service sets it on creation too.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// Where a connection check stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckStatus {
+    /// Not finished.
+    Scheduled,
+    /// The service reached the source with the connector's credentials.
+    Success,
+    /// It did not.
+    Failure,
+    /// A word that is not documented. Treat as not finished.
+    Other(String),
+}
+
+/// The service's own test of a connector against the system it reads from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Tells this check from earlier ones: the service only ever returns the latest.
+    pub id: String,
+    /// Where it stands.
+    pub status: CheckStatus,
+    /// Why it failed, in the service's words: one line, bounded, without the API key or anything that looks like a credential.
+    /// Pass it through [`Config::scrub`](super::Config::scrub) before showing it, which knows the values that were sent.
+    pub reason: Option<String>,
+}
+
+// === impl SourceId ===
+
+impl FromStr for SourceId {
+    type Err = SourceIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The hyphenated form only: the others that the parser takes (braces, urn:) are not what the service calls an id.
+        if text.len() != 36 {
+            return Err(SourceIdError);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| SourceIdError)
+    }
+}
+
+impl TryFrom<String> for SourceId {
+    type Error = SourceIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SourceId> for String {
+    fn from(id: SourceId) -> Self {
+        id.to_string()
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+// === impl Source ===
+
+/// Names of the configuration's fields, never their values: the service is expected to mask secrets, but that is its promise.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id,
+            name,
+            source_type,
+            config,
+            created_at,
+            updated_at,
+        } = self;
+        f.debug_struct("Source")
+            .field("id", &id.0)
+            .field("name", name)
+            .field("source_type", source_type)
+            .field("config", &config.keys().collect::<Vec<_>>())
+            .field("created_at", created_at)
+            .field("updated_at", updated_at)
+            .finish()
+    }
+}
+
+/// Reads RFC 3339, and a time without a zone as UTC: the service writes both. Anything else is no time.
+pub(super) fn timestamp(value: &Value) -> Option<Timestamp> {
+    let text = value.as_str()?;
+    text.parse().ok().or_else(|| {
+        let naive: DateTime = text.parse().ok()?;
+        TimeZone::UTC.to_timestamp(naive).ok()
+    })
+}
+
+// === impl CheckStatus ===
+
+impl From<&str> for CheckStatus {
+    fn from(word: &str) -> Self {
+        match word {
+            "SCHEDULED" => Self::Scheduled,
+            "SUCCESS" => Self::Success,
+            "FAILURE" => Self::Failure,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_source_id_is_a_hyphenated_uuid_in_lower_case() {
+        let id: SourceId = "7CF30EAD-cf54-479f-a897-b5fbe8790b76".parse().unwrap();
+        assert_eq!(id.to_string(), "7cf30ead-cf54-479f-a897-b5fbe8790b76");
+        assert_eq!(json!(id), json!("7cf30ead-cf54-479f-a897-b5fbe8790b76"));
+        for bad in [
+            "",
+            "x",
+            "7cf30eadcf54479fa897b5fbe8790b76",
+            "{7cf30ead-cf54-479f-a897-b5fbe8790b}",
+            "../../workflows/7cf30ead-cf54-479f",
+        ] {
+            assert_eq!(bad.parse::<SourceId>(), Err(SourceIdError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_utc_and_an_odd_one_is_none() {
+        let time = timestamp(&json!("2025-09-10T21:34:39.811955Z"));
+        assert!(time.is_some());
+        assert_eq!(timestamp(&json!("2025-09-10T21:34:39.811955")), time);
+        assert_eq!(timestamp(&json!("2025-09-10T23:34:39.811955+02:00")), time);
+        for odd in [
+            json!(null),
+            json!(17),
+            json!("yesterday"),
+            json!("2025-13-40T00:00:00Z"),
+            json!({}),
+        ] {
+            assert_eq!(timestamp(&odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_connectors_debug_shows_no_value_of_its_configuration() {
+        let source = Source {
+            id: SourceId(Uuid::nil()),
+            name: "contracts".into(),
+            source_type: "dropbox".into(),
+            config: Map::from_iter([("app_key".into(), json!("in clear"))]),
+            created_at: None,
+            updated_at: None,
+        };
+        let shown = format!("{source:?}");
+        assert!(
+            shown.contains("app_key") && !shown.contains("in clear"),
+            "{shown}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_panics(text in "\\PC{0,40}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{0,20}(Z|[+-][0-9:]{2,6})?") {
+            let _ = timestamp(&json!(text));
+        }
+    }
+}
