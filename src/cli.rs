@@ -1,0 +1,364 @@
+//! The command line: every option is a flag and an environment variable, the flag wins, and a bad value or combination is
+//! one line that names the one at fault.
+//!
+//! The environment is passed in rather than read, so that a start is a function of its arguments. A variable that is set
+//! to nothing counts as unset, as a template that had nothing to put there leaves it.
+
+mod values;
+
+use std::{
+    ffi::{OsStr, OsString},
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use secrecy::SecretString;
+use thiserror::Error;
+
+use crate::runtime::logging::{LogFormat, LogLevel};
+
+/// Holds the API key itself. There is no flag for it: a command line is readable by every process of the host.
+const API_KEY: &str = "UNSTRUCTURED_API_KEY";
+
+/// What the command line asks for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unstructured-operator",
+    version,
+    about = "Kubernetes operator that keeps source connectors of the Unstructured platform true to their resources",
+    disable_help_subcommand = true
+)]
+pub enum Command {
+    /// Run the operator (what happens without a command)
+    Run(Box<Options>),
+    /// Print the custom resource definitions as YAML
+    Crd,
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, Error)]
+pub enum Exit {
+    /// Help or the version was asked for; this is it.
+    #[error("{0}")]
+    Told(String),
+    /// The command line or the environment is wrong; one line says where, without the value.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Exit {
+    /// Prints to stdout what was asked for, or to stderr what is wrong; exit codes 0 and 2.
+    pub fn report(&self) -> ExitCode {
+        match self {
+            Self::Told(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Self::Refused(line) => {
+                eprintln!("error: {line}");
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// Where the API key of the operator's own workspace comes from.
+#[derive(Clone, Debug)]
+pub enum ApiKeySource {
+    /// From the environment.
+    Value(SecretString),
+    /// From a file that is read again when it changes.
+    File(PathBuf),
+}
+
+/// How the operator runs.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The Unstructured API of the operator's own workspace, with or without /api/v1
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "https://platform.unstructuredapp.io/api/v1"
+    )]
+    pub api_url: String,
+
+    /// A file with the API key of the operator's own workspace, read again when it changes; the key itself goes into
+    /// the environment variable `UNSTRUCTURED_API_KEY` instead; without either, each resource names its workspace
+    #[arg(long, value_name = "PATH")]
+    api_key_file: Option<PathBuf>,
+
+    #[arg(skip)]
+    api_key: Option<SecretString>,
+
+    /// The Dropbox API that refresh tokens are tried at
+    #[arg(long, value_name = "URL", default_value = "https://api.dropbox.com")]
+    pub dropbox_api_url: String,
+
+    /// Try credentials at Dropbox before they are sent to Unstructured
+    #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub validate_dropbox_credentials: bool,
+
+    /// Accept http:// URLs, over which secrets travel in the clear
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub allow_insecure_http: bool,
+
+    /// The cluster's part of connector names [default: derived from the cluster]
+    #[arg(long, value_name = "NAME", value_parser = values::cluster_name)]
+    pub cluster_name: Option<String>,
+
+    /// Only look at these namespaces, separated by commas [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::namespace)]
+    pub watch_namespaces: Vec<String>,
+
+    /// Only look at resources with these labels, such as shard=1 [default: all]
+    #[arg(long, value_name = "SELECTOR", value_parser = values::label_selector)]
+    pub watch_label_selector: Option<String>,
+
+    /// How often each workspace is compared with its resources, give or take 5 %
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
+    pub sync_interval: Duration,
+
+    /// How long one request to the Unstructured API or Dropbox may take
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
+    pub request_timeout: Duration,
+
+    /// How long after a create without an answer its connector may still appear; longer than the request timeout
+    /// [default: twice the request timeout]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    settle_time: Option<Duration>,
+
+    /// Requests per second and workspace
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = values::positive)]
+    pub max_requests_per_second: NonZeroU32,
+
+    /// Requests in flight per workspace
+    #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = values::positive)]
+    pub max_concurrent_requests: NonZeroU32,
+
+    /// Resources worked on at once
+    #[arg(long, value_name = "NUMBER", default_value = "64", value_parser = values::positive)]
+    pub max_concurrent_reconciles: NonZeroU32,
+
+    /// Work only while holding a Lease; needed for more than one replica
+    #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub leader_elect: bool,
+
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", value_parser = values::address)]
+    pub listen: SocketAddr,
+
+    /// How log lines are written [default: text on a terminal, else json]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or directives such as `info,unstructured_operator=debug`
+    #[arg(long, value_name = "LEVEL", default_value_t)]
+    pub log_level: LogLevel,
+}
+
+impl Options {
+    /// Where the operator's own API key comes from; without one, each resource has to name its workspace.
+    pub fn api_key(&self) -> Option<ApiKeySource> {
+        let value = self.api_key.clone().map(ApiKeySource::Value);
+        value.or_else(|| self.api_key_file.clone().map(ApiKeySource::File))
+    }
+
+    /// How long a create without an answer is waited for. Longer than `request_timeout`.
+    pub fn settle_time(&self) -> Duration {
+        self.settle_time.unwrap_or(self.request_timeout * 2)
+    }
+
+    /// Refuses values that are right one by one and wrong together.
+    fn check(&self) -> Result<(), Exit> {
+        for (flag, url) in [
+            ("api-url", &self.api_url),
+            ("dropbox-api-url", &self.dropbox_api_url),
+        ] {
+            values::endpoint(url, self.allow_insecure_http)
+                .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names(flag))))?;
+        }
+        if self.api_key.is_some() && self.api_key_file.is_some() {
+            return Err(Exit::Refused(format!(
+                "{API_KEY} and {} are both set: keep one",
+                both_names("api-key-file")
+            )));
+        }
+        if self.settle_time() <= self.request_timeout {
+            return Err(Exit::Refused(format!(
+                "{} must be longer than {}, or a create still under way is taken for one that failed",
+                both_names("settle-time"),
+                both_names("request-timeout")
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the command line, `arguments` beginning with the program's name, and the `environment`, in practice
+/// [`std::env::var_os`].
+///
+/// # Errors
+///
+/// [`Exit`], which says what to print and how to end.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, Exit> {
+    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    if is_bare(&arguments) {
+        arguments.insert(arguments.len().min(1), "run".into());
+    }
+    let mut from_environment = Vec::new();
+    if arguments.get(1).is_some_and(|command| command == "run") {
+        for (flag, name) in flags() {
+            let long = format!("--{flag}");
+            if let Some(value) = variable(&name)
+                && !arguments.iter().any(|argument| is_flag(argument, &long))
+            {
+                let mut argument = OsString::from(long + "=");
+                argument.push(value);
+                from_environment.push(flag);
+                arguments.push(argument);
+            }
+        }
+    }
+    let mut parsed = command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Command::from_arg_matches(&matches))
+        .map_err(|error| explain(&error, &from_environment))?;
+    if let Command::Run(options) = &mut parsed {
+        options.api_key = variable(API_KEY).map(secret).transpose()?;
+        options.check()?;
+    }
+    Ok(parsed)
+}
+
+/// Whether the command is left out: nothing follows the program's name, or an option that is not about the program itself.
+fn is_bare(arguments: &[OsString]) -> bool {
+    let about = ["-h", "--help", "-V", "--version"];
+    arguments.get(1).is_none_or(|first| {
+        first.as_encoded_bytes().starts_with(b"-") && !about.iter().any(|flag| first == flag)
+    })
+}
+
+fn is_flag(argument: &OsStr, long: &str) -> bool {
+    let rest = argument.as_encoded_bytes().strip_prefix(long.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+}
+
+fn secret(value: OsString) -> Result<SecretString, Exit> {
+    let value = value
+        .into_string()
+        .map_err(|_| Exit::Refused(format!("{API_KEY}: is not text")))?;
+    Ok(SecretString::from(value.trim()))
+}
+
+/// The command line with each option's environment variable in its help. The value is never shown, and clap does not read
+/// it: its errors could not say whether the flag or the variable was wrong.
+fn command() -> clap::Command {
+    Command::command().mut_subcommand("run", |run| {
+        run.mut_args(|argument| match argument.get_long() {
+            Some(long) if long != "help" => {
+                let help = argument
+                    .get_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                let variable = variable_of(long);
+                argument.help(format!("{help} [env: {variable}]"))
+            }
+            _ => argument,
+        })
+    })
+}
+
+/// Every flag of `run`, without its dashes, with its environment variable.
+fn flags() -> Vec<(String, String)> {
+    let command = Command::command();
+    let run = command
+        .find_subcommand("run")
+        .expect("it is a variant of Command");
+    let longs = run.get_arguments().filter_map(clap::Arg::get_long);
+    longs
+        .map(|long| (long.to_owned(), variable_of(long)))
+        .collect()
+}
+
+fn variable_of(long: &str) -> String {
+    let name = long.to_uppercase().replace('-', "_");
+    if long.starts_with("api-") {
+        format!("UNSTRUCTURED_{name}")
+    } else {
+        name
+    }
+}
+
+fn both_names(long: &str) -> String {
+    format!("--{long} ({})", variable_of(long))
+}
+
+/// One line for clap's several. It names the flag, or the variable if the value came from there, and never quotes a value:
+/// what was typed in the wrong place may be a key.
+fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
+    let argument = || match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument
+            .split([' ', '=', '['])
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        _ => "an argument".to_owned(),
+    };
+    let source = || {
+        let argument = argument();
+        let long = argument.trim_start_matches('-');
+        if from_environment.iter().any(|flag| flag == long) {
+            variable_of(long)
+        } else {
+            argument
+        }
+    };
+    Exit::Refused(match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            return Exit::Told(error.render().to_string());
+        }
+        ErrorKind::ValueValidation => {
+            let reason = std::error::Error::source(error)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            format!("{}: {reason}", source())
+        }
+        ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
+                format!("{}: give {}", source(), valid.join(" or "))
+            }
+            _ => format!("{}: needs a value", source()),
+        },
+        ErrorKind::ArgumentConflict => format!("{}: given more than once", source()),
+        ErrorKind::InvalidUtf8 => "an option's value is not text".to_owned(),
+        ErrorKind::InvalidSubcommand => "unknown command: give run or crd, see --help".to_owned(),
+        ErrorKind::UnknownArgument if argument().starts_with("--") => {
+            format!("{}: unknown option, see --help", argument())
+        }
+        ErrorKind::UnknownArgument => {
+            "unexpected argument: only options are taken, see --help".to_owned()
+        }
+        _ => "the command line is not understood, see --help".to_owned(),
+    })
+}
+
+#[cfg(test)]
+#[path = "cli/tests.rs"]
+mod tests;

@@ -1,0 +1,145 @@
+//! Option values: what each may be. A refusal says what to write and never quotes what was written.
+
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+
+use jiff::SignedDuration;
+use url::Url;
+
+type Refusal = &'static str;
+
+/// Beyond this a duration is a mistake, and sums of durations could overflow.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
+
+/// `30s`, `10m`, `1h 30m`: more than nothing, at most a week.
+pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
+    let duration: SignedDuration = text
+        .parse()
+        .map_err(|_| "is not a duration: write it like 30s or 10m")?;
+    match Duration::try_from(duration) {
+        Ok(duration) if duration.is_zero() => Err("must be longer than zero"),
+        Ok(duration) if duration > LONGEST => Err("must be at most a week (168h)"),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("must not be negative"),
+    }
+}
+
+/// A whole number from 1.
+pub(super) fn positive(text: &str) -> Result<NonZeroU32, Refusal> {
+    text.parse()
+        .map_err(|_| "must be a whole number from 1 to 4294967295")
+}
+
+/// `[::]:8080`, `127.0.0.1:8080`.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse()
+        .map_err(|_| "is not an address and port: write it like [::]:8080 or 127.0.0.1:8080")
+}
+
+/// Forty characters leave room in a connector's name for the namespace and the resource.
+pub(super) fn cluster_name(text: &str) -> Result<String, Refusal> {
+    if is_dns_label(text) && text.len() <= 40 {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be 1 to 40 lower-case letters, digits or hyphens, with a letter or digit at either end",
+        )
+    }
+}
+
+/// One name of the list.
+pub(super) fn namespace(text: &str) -> Result<String, Refusal> {
+    let name = text.trim();
+    if is_dns_label(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("must be namespace names separated by commas")
+    }
+}
+
+/// The URL of an API that secrets are sent to.
+pub(super) fn endpoint(text: &str, allow_http: bool) -> Result<(), Refusal> {
+    let url = Url::parse(text).map_err(|_| "is not a URL: write it like https://host/path")?;
+    match url.scheme() {
+        "https" => {}
+        "http" if allow_http => {}
+        "http" => {
+            return Err(
+                "http:// would send secrets in the clear: use https://, or set --allow-insecure-http",
+            );
+        }
+        _ => return Err("must begin with https://"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user name or password");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not hold a query or fragment");
+    }
+    Ok(())
+}
+
+/// What the API server takes as `labelSelector`, checked for its syntax: the server's refusal would come after the start,
+/// and only in a watch.
+pub(super) fn label_selector(text: &str) -> Result<String, Refusal> {
+    if requirements(text).all(is_requirement) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a label selector: write it like shard=1, tier in (a,b), !legacy")
+    }
+}
+
+/// The parts between the commas that are not inside parentheses.
+fn requirements(selector: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    selector.split(move |c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    })
+}
+
+fn is_requirement(text: &str) -> bool {
+    let text = text.trim();
+    if let Some(list) = text.strip_suffix(')') {
+        let Some((key_and_operator, values)) = list.split_once('(') else {
+            return false;
+        };
+        let mut words = key_and_operator.split_whitespace();
+        let key = words.next().is_some_and(is_label_key);
+        let operator = matches!(words.next(), Some("in" | "notin")) && words.next().is_none();
+        return key && operator && values.split(',').map(str::trim).all(is_label_value);
+    }
+    // The longer operators first: `==` and `!=` hold `=`.
+    for operator in ["==", "!=", "="] {
+        if let Some((key, value)) = text.split_once(operator) {
+            return is_label_key(key.trim()) && is_label_value(value.trim());
+        }
+    }
+    is_label_key(text.strip_prefix('!').unwrap_or(text).trim())
+}
+
+/// `name` or `example.com/name`.
+fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key
+        .split_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let is_subdomain = |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(is_dns_label);
+    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+fn is_label_value(value: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    value.len() <= 63
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && ends(value.chars().next())
+        && ends(value.chars().next_back())
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.chars().all(|c| is_end(c) || c == '-')
+        && text.starts_with(is_end)
+        && text.ends_with(is_end)
+}

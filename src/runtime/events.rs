@@ -1,0 +1,361 @@
+//! Kubernetes Events: what `kubectl describe` tells of an object. Best effort by design: publishing never waits, never fails
+//! its caller and never floods.
+//!
+//! kube's own recorder takes events that differ only in their note for one, and so keeps showing the first note; refuses
+//! notes and names over the API's limits; and knows neither a time limit nor a rate.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tracing::{debug, warn};
+
+use super::metrics::Metrics;
+
+/// Events waiting to be written; more than these are dropped.
+const QUEUE: usize = 1024;
+/// How long the API server may take over one event before the next has its turn.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// An event that comes again within this time is counted in the first one's series. As in client-go.
+const SERIES_LIFETIME: Duration = Duration::from_mins(6);
+/// Events of one object that may come at once, and the time after which one more may. Close to kubelet's own bounds.
+const BURST: f64 = 20.0;
+const REFILL: Duration = Duration::from_secs(30);
+/// Series, and objects, that are remembered.
+const MEMORY: usize = 2048;
+
+// Limits of the API server's validation, in bytes.
+const NOTE_LIMIT: usize = 1024;
+const INSTANCE_LIMIT: usize = 128;
+const NAME_LIMIT: usize = 253;
+
+/// Whether an event asks for attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// It went as it should.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+/// What happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EventNote {
+    /// Whether it asks for attention.
+    pub type_: EventType,
+    /// Why, for machines: `CamelCase`, at most 128 characters.
+    pub reason: &'static str,
+    /// What was being done, for machines: `CamelCase`, at most 128 characters.
+    pub action: &'static str,
+    /// What happened, for people. Cut at 1024 bytes. Holds no secret.
+    pub note: String,
+}
+
+/// Publishes events. Cheap to clone; clones share one queue and its bounds.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    queue: mpsc::Sender<(ObjectReference, EventNote)>,
+    metrics: Metrics,
+}
+
+impl Recorder {
+    /// A recorder that reports as `controller`, a qualified name such as `example.com/operator`, and as `instance`, the
+    /// pod. Must be called inside a tokio runtime: it spawns the one task that writes, which ends with the last clone.
+    pub fn new(client: Client, controller: &'static str, instance: &str, metrics: Metrics) -> Self {
+        let (queue, mut published) = mpsc::channel(QUEUE);
+        let mut writer = Writer {
+            client,
+            controller,
+            instance: cut(instance, INSTANCE_LIMIT).to_owned(),
+            metrics: metrics.clone(),
+            series: HashMap::new(),
+            budgets: HashMap::new(),
+            failing: false,
+        };
+        tokio::spawn(async move {
+            while let Some((regarding, note)) = published.recv().await {
+                writer.record(regarding, note).await;
+            }
+        });
+        Self { queue, metrics }
+    }
+
+    /// Publishes `note` about the object `regarding` names. Returns at once; an event that finds the queue full is dropped
+    /// and counted.
+    pub fn publish(&self, regarding: &ObjectReference, mut note: EventNote) {
+        shorten(&mut note.note);
+        if self.queue.try_send((regarding.clone(), note)).is_err() {
+            self.metrics.event_dropped();
+        }
+    }
+}
+
+/// What makes two events the same one happening again. The note is part of it: another text is other news.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    object: Object,
+    note: EventNote,
+}
+
+/// An object, told from an earlier one of its name by its UID.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Object {
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+}
+
+impl From<&ObjectReference> for Object {
+    fn from(reference: &ObjectReference) -> Self {
+        Self {
+            kind: reference.kind.clone(),
+            namespace: reference.namespace.clone(),
+            name: reference.name.clone(),
+            uid: reference.uid.clone(),
+        }
+    }
+}
+
+/// An event in the API server and how often it has happened.
+struct Series {
+    event: String,
+    count: i32,
+    last: Instant,
+}
+
+/// What one object may still publish: a bucket of tokens.
+struct Budget {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn full() -> Self {
+        Self {
+            tokens: BURST,
+            at: Instant::now(),
+        }
+    }
+
+    fn refill(&mut self) {
+        let gained = self.at.elapsed().div_duration_f64(REFILL);
+        self.tokens = (self.tokens + gained).min(BURST);
+        self.at = Instant::now();
+    }
+
+    fn take(&mut self) -> bool {
+        self.refill();
+        let allowed = self.tokens >= 1.0;
+        if allowed {
+            self.tokens -= 1.0;
+        }
+        allowed
+    }
+}
+
+struct Writer {
+    client: Client,
+    controller: &'static str,
+    instance: String,
+    metrics: Metrics,
+    series: HashMap<Identity, Series>,
+    budgets: HashMap<Object, Budget>,
+    /// Whether the last write failed: one line says so, not one per event.
+    failing: bool,
+}
+
+impl Writer {
+    async fn record(&mut self, regarding: ObjectReference, note: EventNote) {
+        self.forget();
+        let object = Object::from(&regarding);
+        let allowed = self
+            .budgets
+            .entry(object.clone())
+            .or_insert_with(Budget::full)
+            .take();
+        let identity = Identity { object, note };
+        let repeated = self
+            .series
+            .get_mut(&identity)
+            .filter(|series| series.last.elapsed() < SERIES_LIFETIME)
+            .map(|series| {
+                series.count = series.count.saturating_add(1);
+                series.last = Instant::now();
+                (series.event.clone(), series.count)
+            });
+        if !allowed {
+            // A repeat is not lost: the next one that may be written carries its count.
+            if repeated.is_none() {
+                self.metrics.event_dropped();
+            }
+            return;
+        }
+        let events = Api::namespaced(
+            self.client.clone(),
+            regarding.namespace.as_deref().unwrap_or("default"),
+        );
+        let new = self.event(regarding, &identity.note);
+        match timeout(WRITE_TIMEOUT, write(&events, repeated, new)).await {
+            Ok(Ok(Written::Again)) => self.failing = false,
+            Ok(Ok(Written::New(event))) => {
+                self.failing = false;
+                let series = Series {
+                    event,
+                    count: 1,
+                    last: Instant::now(),
+                };
+                self.series.insert(identity, series);
+            }
+            Ok(Err(error)) => self.failed(&error),
+            Err(elapsed) => self.failed(&elapsed),
+        }
+    }
+
+    fn failed(&mut self, error: &dyn fmt::Display) {
+        self.metrics.event_dropped();
+        if std::mem::replace(&mut self.failing, true) {
+            debug!(%error, "event not written");
+        } else {
+            warn!(
+                %error,
+                "events cannot be written; the work goes on without them"
+            );
+        }
+    }
+
+    /// Keeps memory bounded: first what has run its time goes, then, in a storm, everything.
+    fn forget(&mut self) {
+        if self.series.len() >= MEMORY {
+            self.series
+                .retain(|_, series| series.last.elapsed() < SERIES_LIFETIME);
+            if self.series.len() >= MEMORY {
+                self.series.clear();
+            }
+        }
+        if self.budgets.len() >= MEMORY {
+            self.budgets.retain(|_, budget| {
+                budget.refill();
+                budget.tokens < BURST
+            });
+            if self.budgets.len() >= MEMORY {
+                self.budgets.clear();
+            }
+        }
+    }
+
+    fn event(&self, regarding: ObjectReference, note: &EventNote) -> Event {
+        Event {
+            metadata: ObjectMeta {
+                name: Some(event_name(regarding.name.as_deref().unwrap_or_default())),
+                namespace: Some(
+                    regarding
+                        .namespace
+                        .clone()
+                        .unwrap_or_else(|| "default".to_owned()),
+                ),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(Timestamp::now())),
+            reporting_controller: Some(self.controller.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            type_: Some(
+                match note.type_ {
+                    EventType::Normal => "Normal",
+                    EventType::Warning => "Warning",
+                }
+                .to_owned(),
+            ),
+            reason: Some(note.reason.to_owned()),
+            action: Some(note.action.to_owned()),
+            note: Some(note.note.clone()),
+            regarding: Some(regarding),
+            ..Event::default()
+        }
+    }
+}
+
+enum Written {
+    /// A new event, of this name.
+    New(String),
+    /// One more of a series.
+    Again,
+}
+
+/// Counts the event in its series, or begins one with `new`: also when the series' event has been deleted meanwhile.
+async fn write(
+    events: &Api<Event>,
+    repeated: Option<(String, i32)>,
+    new: Event,
+) -> kube::Result<Written> {
+    let manager = Some(env!("CARGO_PKG_NAME").to_owned());
+    if let Some((name, count)) = repeated {
+        let series = EventSeries {
+            count,
+            last_observed_time: MicroTime(Timestamp::now()),
+        };
+        let parameters = PatchParams {
+            field_manager: manager.clone(),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({ "series": series }));
+        match events.patch(&name, &parameters, &patch).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            answer => return answer.map(|_| Written::Again),
+        }
+    }
+    let parameters = PostParams {
+        field_manager: manager,
+        ..PostParams::default()
+    };
+    events.create(&parameters, &new).await?;
+    Ok(Written::New(new.metadata.name.unwrap_or_default()))
+}
+
+/// `<object>.<16 hex digits>`, a DNS subdomain whatever the object is called.
+fn event_name(object: &str) -> String {
+    let suffix = format!(".{:016x}", fastrand::u64(..));
+    let usable = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let object = if object.chars().all(usable) {
+        object
+    } else {
+        "event"
+    };
+    let object = cut(object, NAME_LIMIT - suffix.len()).trim_end_matches(['-', '.']);
+    format!(
+        "{}{suffix}",
+        if object.is_empty() { "event" } else { object }
+    )
+}
+
+/// Cuts a note that the API server would refuse, and shows that it was cut.
+fn shorten(note: &mut String) {
+    const ELLIPSIS: char = '…';
+    if note.len() > NOTE_LIMIT {
+        note.truncate(note.floor_char_boundary(NOTE_LIMIT - ELLIPSIS.len_utf8()));
+        note.push(ELLIPSIS);
+    }
+}
+
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,0 +1,508 @@
+//! Leadership by a Lease: of all replicas one works, and a replica that can no longer prove that it leads stops.
+//!
+//! The protocol is that of client-go. What makes it safe:
+//!
+//! - A holder counts its time from *before* the request that renewed the Lease, a candidate from *after* the answer that
+//!   showed it, each on its own monotonic clock. So with a renew deadline shorter than the lease's duration the holder has
+//!   stopped before a candidate may begin, whatever the wall clocks say.
+//! - Every write replaces the object at the resourceVersion that was read, so of two writers one gets a 409.
+//! - A process that was stopped and wakes finds its [`Leadership`] expired before it polls the work again.
+
+use std::{path::Path, task::Poll, time::Duration};
+
+use futures::future::poll_fn;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use thiserror::Error;
+use tokio::{
+    pin,
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How long the work may take to end by itself once shutdown is asked for.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long giving up the Lease may take after that.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// The right to work, as long as it lasts. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Leadership(Right);
+
+#[derive(Clone, Debug)]
+enum Right {
+    Always,
+    /// Until this instant; none once it is over.
+    Until(watch::Receiver<Option<Instant>>),
+}
+
+impl Leadership {
+    /// Leadership that nobody contests: for a single replica without election.
+    pub fn always() -> Self {
+        Self(Right::Always)
+    }
+
+    /// Whether work may go on. To be asked before every effect; needs no lock that another thread holds for long and no
+    /// running timer, so it is right even in a process that has just woken.
+    pub fn is_valid(&self) -> bool {
+        match &self.0 {
+            Right::Always => true,
+            Right::Until(until) => until.borrow().is_some_and(|until| Instant::now() < until),
+        }
+    }
+
+    /// Returns when leadership is over; it does not come back.
+    pub async fn lost(&self) {
+        let Right::Until(until) = &self.0 else {
+            return std::future::pending().await;
+        };
+        let mut until = until.clone();
+        loop {
+            let Some(deadline) = *until.borrow_and_update() else {
+                return;
+            };
+            tokio::select! {
+                changed = until.changed() => if changed.is_err() { return },
+                () = sleep_until(deadline) => return,
+            }
+        }
+    }
+}
+
+/// The holder's end of a [`Leadership`]; dropping it ends the leadership.
+struct Tenure(watch::Sender<Option<Instant>>);
+
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        self.0.send_replace(None);
+    }
+}
+
+impl Tenure {
+    fn begin(until: Instant) -> (Self, Leadership) {
+        let (sender, receiver) = watch::channel(Some(until));
+        (Self(sender), Leadership(Right::Until(receiver)))
+    }
+
+    /// When the leadership ends unless it is extended; none if it is over.
+    fn until(&self) -> Option<Instant> {
+        self.0.borrow().filter(|until| Instant::now() < *until)
+    }
+
+    /// Extends the leadership, unless it has run out meanwhile: somebody has been told so, and must stay told.
+    fn extend(&self, later: Instant) {
+        self.0.send_if_modified(|until| {
+            let runs = until.is_some_and(|until| Instant::now() < until);
+            *until = runs.then_some(later);
+            true
+        });
+    }
+}
+
+/// Where this process stands in the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The Lease could be read; another process holds it, or none yet.
+    Standby,
+    /// This process holds the Lease.
+    Leader,
+}
+
+/// Who stands for election, for which Lease, and how patiently.
+#[derive(Clone, Debug)]
+pub struct LeaderElection {
+    /// The Lease's namespace, see [`lease_namespace`].
+    pub namespace: String,
+    /// The Lease's name.
+    pub name: String,
+    /// Tells this process from every other, also from an earlier one of the same pod, see [`identity`].
+    pub identity: String,
+    /// How long others respect a Lease that is not renewed. Whole seconds.
+    pub lease_duration: Duration,
+    /// How long this process goes on without a renewal. Shorter than `lease_duration`; what is between the two is the time
+    /// that a request already sent has to come to its end.
+    pub renew_deadline: Duration,
+    /// The pause between renewals. A candidate looks twice as often, so that a released Lease is soon taken.
+    pub retry_period: Duration,
+}
+
+impl LeaderElection {
+    /// An election with client-go's times: 15 s, 10 s, 2 s.
+    pub fn new(
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+        identity: impl Into<String>,
+    ) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            identity: identity.into(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+
+    /// Campaigns, and runs `lead` while leading. When leadership is lost, the future that `lead` made is dropped and the
+    /// campaign begins anew. What that future spawned it must end when it is dropped, or check [`Leadership::is_valid`].
+    ///
+    /// When `shutdown` is cancelled, the future has one second to end by itself, then it is dropped, and the Lease is given
+    /// up within two seconds of the cancellation. `observe` hears of each change of standing, sometimes twice.
+    ///
+    /// Returns what `lead`'s future returned, or none if `shutdown` came first. Errors of the API are logged and tried again
+    /// for as long as it takes.
+    pub async fn run<T, F>(
+        &self,
+        client: Client,
+        shutdown: CancellationToken,
+        observe: impl Fn(Standing),
+        mut lead: impl FnMut(Leadership) -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = T>,
+    {
+        let leases = Leases {
+            api: Api::namespaced(client, &self.namespace),
+            election: self,
+        };
+        loop {
+            let (mut lease, until) = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return None,
+                won = leases.campaign(&observe) => won,
+            };
+            info!(lease = self.name, identity = self.identity, "leading");
+            observe(Standing::Leader);
+            let (tenure, leadership) = Tenure::begin(until);
+            let work = while_valid(leadership.clone(), lead(leadership));
+            let ended = leases.hold(&mut lease, &tenure, &shutdown, work).await;
+            drop(tenure);
+            observe(Standing::Standby);
+            match ended {
+                Ended::Lost => warn!(
+                    lease = self.name,
+                    "leadership lost: the work has been stopped"
+                ),
+                Ended::Work(output) => {
+                    leases.release(lease).await;
+                    return output;
+                }
+            }
+        }
+    }
+}
+
+enum Ended<T> {
+    Lost,
+    /// With the work's output, or without it if it was dropped at shutdown.
+    Work(Option<T>),
+}
+
+/// Runs `work` until it ends or leadership does. Asks before each poll: in a process that has just woken, the timers may
+/// not have fired yet.
+async fn while_valid<T>(leadership: Leadership, work: impl Future<Output = T>) -> Option<T> {
+    let lost = leadership.lost();
+    pin!(lost, work);
+    poll_fn(|context| {
+        if lost.as_mut().poll(context).is_ready() || !leadership.is_valid() {
+            Poll::Ready(None)
+        } else {
+            work.as_mut().poll(context).map(Some)
+        }
+    })
+    .await
+}
+
+/// What a candidate last saw of the Lease, and when by its own clock.
+#[derive(Default)]
+struct Observed(Option<(LeaseSpec, Instant)>);
+
+impl Observed {
+    /// Notes what the API server answered just now. That the Lease was deleted is not news of its holder, who may still
+    /// be working: its last record stands.
+    fn note(&mut self, lease: Option<&Lease>) {
+        if let Some(lease) = lease {
+            let spec = lease.spec.clone().unwrap_or_default();
+            if self.0.as_ref().is_none_or(|(seen, _)| *seen != spec) {
+                self.0 = Some((spec, Instant::now()));
+            }
+        }
+    }
+
+    /// Whether the holder, if it is another, has had its time.
+    fn is_free_for(&self, election: &LeaderElection) -> bool {
+        let Some((spec, at)) = &self.0 else {
+            return true;
+        };
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let duration = spec
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map_or(election.lease_duration, Duration::from_secs);
+        holder.is_empty() || holder == election.identity || at.elapsed() >= duration
+    }
+}
+
+/// The requests of one election.
+struct Leases<'a> {
+    api: Api<Lease>,
+    election: &'a LeaderElection,
+}
+
+impl Leases<'_> {
+    /// Tries until the Lease is ours. Gives it back with the instant until which it is.
+    async fn campaign(&self, observe: &impl Fn(Standing)) -> (Lease, Instant) {
+        let mut observed = Observed::default();
+        let mut standing = None;
+        loop {
+            match self
+                .within(self.attempt_limit(), self.try_acquire(&mut observed))
+                .await
+            {
+                Ok(Some(won)) => return won,
+                Ok(None) if standing.is_none() => {
+                    standing = Some(Standing::Standby);
+                    info!(lease = self.election.name, "standing by");
+                    observe(Standing::Standby);
+                }
+                Ok(None) => {}
+                Err(error) => self.complain("the Lease cannot be acquired", &error),
+            }
+            sleep(self.election.retry_period / 2).await;
+        }
+    }
+
+    async fn try_acquire(
+        &self,
+        observed: &mut Observed,
+    ) -> Result<Option<(Lease, Instant)>, Failure> {
+        let current = self.api.get_opt(&self.election.name).await?;
+        observed.note(current.as_ref());
+        if !observed.is_free_for(self.election) {
+            return Ok(None);
+        }
+        let asked = Instant::now();
+        match self.claim(current).await {
+            Ok(lease) => Ok(Some((lease, asked + self.election.renew_deadline))),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps `lease` renewed until the work has ended, leadership is lost or shutdown is asked for.
+    async fn hold<T>(
+        &self,
+        lease: &mut Lease,
+        tenure: &Tenure,
+        shutdown: &CancellationToken,
+        work: impl Future<Output = Option<T>>,
+    ) -> Ended<T> {
+        pin!(work);
+        tokio::select! {
+            biased;
+            output = &mut work => output.map_or(Ended::Lost, |output| Ended::Work(Some(output))),
+            () = self.keep(lease, tenure) => Ended::Lost,
+            () = shutdown.cancelled() => Ended::Work(timeout(GRACE, work).await.ok().flatten()),
+        }
+    }
+
+    /// Renews `lease` until leadership is lost.
+    async fn keep(&self, lease: &mut Lease, tenure: &Tenure) {
+        loop {
+            sleep(self.election.retry_period).await;
+            let Some(until) = tenure.until() else { return };
+            let asked = Instant::now();
+            let limit = until.min(asked + self.attempt_limit()) - asked;
+            match self.within(limit, self.renew(lease)).await {
+                Ok(true) => tenure.extend(asked + self.election.renew_deadline),
+                Ok(false) => return,
+                Err(error) => self.complain("the Lease cannot be renewed", &error),
+            }
+        }
+    }
+
+    /// Renews `lease`; false if another process holds it.
+    async fn renew(&self, lease: &mut Lease) -> Result<bool, Failure> {
+        match self.claim(Some(lease.clone())).await {
+            Ok(renewed) => {
+                *lease = renewed;
+                return Ok(true);
+            }
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Somebody wrote to it: a candidate, a person, or an earlier request of ours whose answer was lost.
+        let current = match self.api.get_opt(&self.election.name).await? {
+            Some(current) if self.is_ours(&current) => current,
+            Some(_) => return Ok(false),
+            None => Lease {
+                metadata: ObjectMeta::default(),
+                spec: lease.spec.clone(),
+            },
+        };
+        *lease = self.claim(Some(current)).await?;
+        Ok(true)
+    }
+
+    /// Gives the Lease up, so that the next holder need not wait for it to run out.
+    async fn release(&self, lease: Lease) {
+        let released = self.within(RELEASE_TIMEOUT, self.try_release(lease)).await;
+        if let Err(error) = released {
+            self.complain("the Lease could not be released and has to run out", &error);
+        } else {
+            info!(lease = self.election.name, "Lease released");
+        }
+    }
+
+    async fn try_release(&self, lease: Lease) -> Result<(), Failure> {
+        match self.write(released(lease)).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            answer => return Ok(answer.map(drop)?),
+        }
+        match self.api.get_opt(&self.election.name).await? {
+            Some(current) if self.is_ours(&current) => {
+                Ok(self.write(released(current)).await.map(drop)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes us into the Lease as its holder.
+    async fn claim(&self, current: Option<Lease>) -> kube::Result<Lease> {
+        let now = MicroTime(Timestamp::now());
+        let ours = current.as_ref().is_some_and(|lease| self.is_ours(lease));
+        let succeeds = current.is_some() && !ours;
+        let mut lease = current.unwrap_or_default();
+        let spec = lease.spec.get_or_insert_default();
+        if !ours {
+            spec.holder_identity = Some(self.election.identity.clone());
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions =
+                Some(spec.lease_transitions.unwrap_or_default() + i32::from(succeeds));
+        }
+        spec.lease_duration_seconds = i32::try_from(self.election.lease_duration.as_secs()).ok();
+        spec.renew_time = Some(now);
+        self.write(lease).await
+    }
+
+    /// Replaces the Lease at the version that was read, or creates it if none was. Never a patch: a patch carries no
+    /// precondition and cannot empty a field.
+    async fn write(&self, mut lease: Lease) -> kube::Result<Lease> {
+        let parameters = PostParams {
+            field_manager: Some(env!("CARGO_PKG_NAME").to_owned()),
+            ..PostParams::default()
+        };
+        lease.metadata.name = Some(self.election.name.clone());
+        if lease.metadata.resource_version.is_some() {
+            self.api
+                .replace(&self.election.name, &parameters, &lease)
+                .await
+        } else {
+            self.api.create(&parameters, &lease).await
+        }
+    }
+
+    fn is_ours(&self, lease: &Lease) -> bool {
+        let spec = lease.spec.as_ref();
+        spec.and_then(|spec| spec.holder_identity.as_ref()) == Some(&self.election.identity)
+    }
+
+    /// Half the renew deadline, so that one lost answer leaves time for a second request.
+    fn attempt_limit(&self) -> Duration {
+        self.election.renew_deadline / 2
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        attempt: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout(limit, attempt)
+            .await
+            .unwrap_or(Err(Failure::NoAnswer))
+    }
+
+    fn complain(&self, what: &str, error: &Failure) {
+        warn!(
+            lease = self.election.name,
+            namespace = self.election.namespace,
+            %error,
+            "{what}"
+        );
+    }
+}
+
+/// The Lease as client-go leaves it: without a holder and already run out for those who only count.
+fn released(mut lease: Lease) -> Lease {
+    let spec = lease.spec.get_or_insert_default();
+    spec.holder_identity = Some(String::new());
+    spec.lease_duration_seconds = Some(1);
+    spec.renew_time = Some(MicroTime(Timestamp::now()));
+    lease
+}
+
+#[derive(Debug, Error)]
+enum Failure {
+    #[error("the API server did not answer in time")]
+    NoAnswer,
+    #[error(
+        "the service account may not use it: grant get, create and update on leases in coordination.k8s.io"
+    )]
+    Forbidden,
+    #[error(transparent)]
+    Api(kube::Error),
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden,
+            error => Self::Api(error),
+        }
+    }
+}
+
+/// The namespace that this process's Lease belongs in: `POD_NAMESPACE`, else that of the pod's service account, else
+/// `default`.
+pub fn lease_namespace() -> String {
+    namespace_of(
+        std::env::var("POD_NAMESPACE").ok(),
+        Path::new("/var/run/secrets/kubernetes.io/serviceaccount/namespace"),
+    )
+}
+
+fn namespace_of(variable: Option<String>, mounted: &Path) -> String {
+    let mounted = || std::fs::read_to_string(mounted).ok();
+    let named = |name: String| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+    variable
+        .and_then(named)
+        .or_else(|| mounted().and_then(named))
+        .unwrap_or_else(|| "default".to_owned())
+}
+
+/// A name that no other process has, nor an earlier one of the same pod: `POD_NAME`, else the host's name, and eight
+/// random hex digits.
+pub fn identity() -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = std::env::var("POD_NAME").ok().or_else(host);
+    format!(
+        "{}_{:08x}",
+        name.as_deref().map_or(env!("CARGO_PKG_NAME"), str::trim),
+        fastrand::u32(..)
+    )
+}
+
+#[cfg(test)]
+#[path = "leader_tests.rs"]
+mod tests;

@@ -1,0 +1,425 @@
+//! What Prometheus sees. Every label takes one of a few values that are fixed at compile time: an enum of this file or a
+//! `&'static str`. No object's name, no message, no URL is ever a label.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Metric, Registry, Unit},
+};
+
+/// The exposition format of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileResult {
+    /// Nothing is left to do.
+    Settled,
+    /// Went as far as it could; waits for time, a check or another event.
+    Waiting,
+    /// Somebody else wrote first; runs again with what they wrote.
+    Conflict,
+    /// Failed; is retried with backoff.
+    Failed,
+    /// Failed, and only a change of the resource, a Secret or a setting helps.
+    Stalled,
+    /// Dropped half-way: leadership or the process ended.
+    Abandoned,
+    /// Panicked; was caught.
+    Panicked,
+}
+
+impl ReconcileResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Waiting => "waiting",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+            Self::Stalled => "stalled",
+            Self::Abandoned => "abandoned",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// What a Dropbox refresh-token grant said about the credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantResult {
+    /// Dropbox gave an access token.
+    Accepted,
+    /// Dropbox said that the token or the client is not valid.
+    Rejected,
+    /// Anything else; says nothing about the credentials.
+    Inconclusive,
+}
+
+impl GrantResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// One condition of a resource, as a group to count resources by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConditionState {
+    /// The resource's kind, such as `DropboxSource`.
+    pub kind: &'static str,
+    /// The condition's type, such as `Ready`.
+    pub condition: &'static str,
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// The condition's reason, one of the documented enum.
+    pub reason: &'static str,
+}
+
+/// All metrics. Cheap to clone; clones share their values.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
+type Seconds = Gauge<f64, AtomicU64>;
+type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+
+struct Inner {
+    registry: Registry,
+    reconciles: Counters<2>,
+    reconcile_duration: Histograms<1>,
+    queue_depth: Gauges<1>,
+    queue_oldest_age: Family<Labels<1>, Seconds>,
+    api_requests: Counters<2>,
+    api_request_duration: Histograms<1>,
+    dropbox_grants: Counters<1>,
+    resources: Gauges<4>,
+    resource_states: Mutex<BTreeSet<ConditionState>>,
+    orphans: Counter,
+    duplicates_deleted: Counter,
+    drift_corrected: Counter,
+    leader: Gauge,
+    leader_transitions: Counter,
+    events_dropped: Counter,
+    secret_to_update: Histogram,
+    time_to_ready: Histogram,
+    watch_errors: Counters<1>,
+    paused_workspaces: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// A registry with every metric in it, each named `unstructured_operator_…` except the `process_…` ones.
+    pub fn new() -> Self {
+        let mut root = Registry::default();
+        root.register_collector(Box::new(Process));
+        let registry = root.sub_registry_with_prefix("unstructured_operator");
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+
+        // A reconcile at rest takes milliseconds; one that creates waits for the API, whose request timeout is 30 s by default.
+        let reconcile_duration: Histograms<1> = Family::new_with_constructor(|| {
+            Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+        });
+        // Below 50 ms no API across the Internet answers; above 30 s the default timeout has ended the request.
+        let api_request_duration: Histograms<1> = Family::new_with_constructor(|| {
+            Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+        });
+        // What people wait for: promised within seconds, bounded by the connection check's five minutes, alarming at ten.
+        let waiting =
+            || Histogram::new([1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0]);
+        let (secret_to_update, time_to_ready) = (waiting(), waiting());
+
+        let mut metrics = Registrar(registry);
+        Self(Arc::new(Inner {
+            reconciles: metrics.add("reconciles", "Reconciles by how they ended"),
+            queue_depth: metrics.add("queue_depth", "Resources waiting for a reconcile"),
+            queue_oldest_age: metrics.add_seconds(
+                "queue_oldest_age",
+                "Age of the longest waiting entry of the queue",
+                Family::default(),
+            ),
+            reconcile_duration: metrics.add_seconds(
+                "reconcile_duration",
+                "Time a reconcile took",
+                reconcile_duration,
+            ),
+            api_requests: metrics.add(
+                "api_requests",
+                "Requests to the Unstructured API by what came of them",
+            ),
+            api_request_duration: metrics.add_seconds(
+                "api_request_duration",
+                "Time a request to the Unstructured API took",
+                api_request_duration,
+            ),
+            dropbox_grants: metrics.add("dropbox_grants", "Refresh-token grants asked of Dropbox"),
+            resources: metrics.add("resources", "Resources by condition"),
+            resource_states: Mutex::default(),
+            orphans: metrics.add(
+                "orphans",
+                "Connectors left behind because nothing could delete them",
+            ),
+            duplicates_deleted: metrics.add(
+                "duplicates_deleted",
+                "Connectors deleted because the resource had another one",
+            ),
+            drift_corrected: metrics.add(
+                "drift_corrected",
+                "Connectors put right after a change that was not ours",
+            ),
+            leader: metrics.add("leader", "1 while this process leads, else 0"),
+            leader_transitions: metrics.add(
+                "leader_transitions",
+                "Times this process won or lost leadership",
+            ),
+            events_dropped: metrics.add("events_dropped", "Kubernetes events not written"),
+            secret_to_update: metrics.add_seconds(
+                "secret_to_update",
+                "Time from a Secret's change to the API's acceptance of it",
+                secret_to_update,
+            ),
+            time_to_ready: metrics.add_seconds(
+                "time_to_ready",
+                "Time from a resource's creation to its first Ready",
+                time_to_ready,
+            ),
+            watch_errors: metrics.add("watch_errors", "Failures of watches on the Kubernetes API"),
+            paused_workspaces: metrics.add(
+                "paused_workspaces",
+                "Workspaces whose requests are held back",
+            ),
+            registry: root,
+        }))
+    }
+
+    /// A reconcile of a resource of `kind` ended as `result` after `duration`.
+    pub fn reconciled(&self, kind: &'static str, result: ReconcileResult, duration: Duration) {
+        self.0
+            .reconciles
+            .get_or_create(&[("kind", kind), ("result", result.label())])
+            .inc();
+        self.0
+            .reconcile_duration
+            .get_or_create(&[("kind", kind)])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// `depth` entries of this priority wait for a reconcile, the oldest one since `oldest_age`; zero if there is none.
+    pub fn queue(&self, priority: &'static str, depth: usize, oldest_age: Duration) {
+        let labels = [("priority", priority)];
+        self.0.queue_depth.get_or_create(&labels).set(count(depth));
+        self.0
+            .queue_oldest_age
+            .get_or_create(&labels)
+            .set(oldest_age.as_secs_f64());
+    }
+
+    /// A request to the Unstructured API came to an end. `operation` is what was asked, such as `create_source`; `class` is
+    /// what came of it, such as `success` or `rate_limited`.
+    pub fn api_request(&self, operation: &'static str, class: &'static str, duration: Duration) {
+        self.0
+            .api_requests
+            .get_or_create(&[("operation", operation), ("class", class)])
+            .inc();
+        self.0
+            .api_request_duration
+            .get_or_create(&[("operation", operation)])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Dropbox answered a refresh-token grant.
+    pub fn dropbox_grant(&self, result: GrantResult) {
+        self.0
+            .dropbox_grants
+            .get_or_create(&[("result", result.label())])
+            .inc();
+    }
+
+    /// How many resources are in each state now. States reported before and missing here fall to zero.
+    pub fn resources(&self, counts: &BTreeMap<ConditionState, usize>) {
+        let mut known = self
+            .0
+            .resource_states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.extend(counts.keys());
+        for state in known.iter() {
+            let labels = [
+                ("kind", state.kind),
+                ("condition", state.condition),
+                ("status", state.status),
+                ("reason", state.reason),
+            ];
+            let resources = counts.get(state).copied().unwrap_or_default();
+            self.0
+                .resources
+                .get_or_create(&labels)
+                .set(count(resources));
+        }
+    }
+
+    /// A connector was left behind: it may still exist and nobody is left to delete it.
+    pub fn orphaned(&self) {
+        self.0.orphans.inc();
+    }
+
+    /// A connector was deleted because its resource had another one.
+    pub fn duplicate_deleted(&self) {
+        self.0.duplicates_deleted.inc();
+    }
+
+    /// A connector that somebody else had changed was put right.
+    pub fn drift_corrected(&self) {
+        self.0.drift_corrected.inc();
+    }
+
+    /// This process now leads, or no longer does. Counts a transition when that is news.
+    pub fn leading(&self, leads: bool) {
+        if self.0.leader.set(leads.into()) != i64::from(leads) {
+            self.0.leader_transitions.inc();
+        }
+    }
+
+    /// A Kubernetes event was not written.
+    pub fn event_dropped(&self) {
+        self.0.events_dropped.inc();
+    }
+
+    /// The API accepted a configuration this long after the Secret in it had changed.
+    pub fn secret_applied(&self, since_change: Duration) {
+        self.0.secret_to_update.observe(since_change.as_secs_f64());
+    }
+
+    /// A resource became Ready for the first time this long after its creation.
+    pub fn first_ready(&self, since_creation: Duration) {
+        self.0.time_to_ready.observe(since_creation.as_secs_f64());
+    }
+
+    /// A watch failed and will be tried again. `watch` names what it watches, such as `secrets`.
+    pub fn watch_failed(&self, watch: &'static str) {
+        self.0.watch_errors.get_or_create(&[("watch", watch)]).inc();
+    }
+
+    /// So many workspaces have their requests held back now.
+    pub fn paused_workspaces(&self, workspaces: usize) {
+        self.0.paused_workspaces.set(count(workspaces));
+    }
+
+    /// Everything in the exposition format [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        text::encode(&mut text, &self.0.registry).expect("writing to a String does not fail");
+        text
+    }
+}
+
+/// A gauge's value; no count here comes near the limit.
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Registers a metric and hands it back, so that a metric is made, named and kept in one place.
+struct Registrar<'a>(&'a mut Registry);
+
+impl Registrar<'_> {
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn add_seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0
+            .register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
+    }
+}
+
+/// What the kernel says of this process, under the names that Prometheus client libraries agree on.
+#[derive(Debug)]
+struct Process;
+
+/// Linux reports CPU time to user space in hundredths of a second on every architecture (proc(5), `USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        if let Some(bytes) = resident_memory() {
+            let gauge = ConstGauge::new(bytes);
+            gauge.encode(encoder.encode_descriptor(
+                "process_resident_memory",
+                "Resident memory",
+                Some(&Unit::Bytes),
+                MetricType::Gauge,
+            )?)?;
+        }
+        if let Some(seconds) = cpu_time() {
+            let counter = ConstCounter::new(seconds);
+            counter.encode(encoder.encode_descriptor(
+                "process_cpu",
+                "User and system CPU time spent",
+                Some(&Unit::Seconds),
+                MetricType::Counter,
+            )?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes, from the `VmRSS:  1234 kB` line of /proc/self/status.
+fn resident_memory() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace()
+        .next()?
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1024)
+}
+
+/// Seconds, from fields 14 and 15 of /proc/self/stat. Field 2, the command, is in parentheses and may hold spaces.
+fn cpu_time() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, after_command) = stat.rsplit_once(')')?;
+    let mut ticks = after_command
+        .split_whitespace()
+        .skip(11)
+        .map(str::parse::<u32>);
+    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+}

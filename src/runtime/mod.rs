@@ -1,0 +1,10 @@
+//! What a long-running operator needs whatever it operates: logs, metrics, endpoints, leadership, events, signals and a
+//! Kubernetes client with limits. Nothing here knows what is being reconciled.
+
+pub mod events;
+pub mod http;
+pub mod kube_client;
+pub mod leader;
+pub mod logging;
+pub mod metrics;
+pub mod shutdown;
