@@ -4,4 +4,16 @@
 //! [`unstructured`] and [`dropbox`] the two APIs (neither knows of Kubernetes), [`runtime`] the parts of a process.
 #![forbid(unsafe_code)]
 
+mod http;
+#[cfg(test)]
+mod loopback;
+mod scrub;
+
+pub mod cli;
+pub mod controller;
 pub mod crd;
+pub mod dropbox;
+pub mod kinds;
+pub mod run;
+pub mod runtime;
+pub mod unstructured;

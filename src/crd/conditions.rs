@@ -21,12 +21,21 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All of them, in the order in which they are reported.
-    pub const ALL: &'static [Self] =
-        &[Self::Ready, Self::Reconciling, Self::Stalled, Self::CredentialsValid, Self::Synced, Self::ConnectionVerified];
+    pub const ALL: &'static [Self] = &[
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::CredentialsValid,
+        Self::Synced,
+        Self::ConnectionVerified,
+    ];
 
     /// Whether the condition stays as it was while nobody can say anything new about it.
     pub const fn outlives_silence(self) -> bool {
-        matches!(self, Self::CredentialsValid | Self::Synced | Self::ConnectionVerified)
+        matches!(
+            self,
+            Self::CredentialsValid | Self::Synced | Self::ConnectionVerified
+        )
     }
 
     /// The `type` as it stands in the status.

@@ -16,10 +16,20 @@ use super::DropboxSource;
 pub fn definition() -> CustomResourceDefinition {
     let mut crd = DropboxSource::crd();
     for version in &mut crd.spec.versions {
-        let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) else { continue };
+        let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
         tidy(schema);
         schema.title = None;
-        schema.description = schema.properties.as_ref().and_then(|p| p.get("spec")).and_then(|s| s.description.clone());
+        schema.description = schema
+            .properties
+            .as_ref()
+            .and_then(|p| p.get("spec"))
+            .and_then(|s| s.description.clone());
         if let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) {
             status.default = Some(JSON(json!({ "observedGeneration": -1 })));
         }

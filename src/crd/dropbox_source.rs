@@ -4,7 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::source::{AdoptionPolicy, DeletionPolicy, SecretReference, SourceStatus, WorkspaceReference};
+use super::source::{
+    AdoptionPolicy, DeletionPolicy, SecretReference, SourceStatus, WorkspaceReference,
+};
 
 /// A Dropbox folder that an Unstructured workspace reads documents from. The operator makes the matching source connector exist
 /// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
@@ -21,11 +23,33 @@ use super::source::{AdoptionPolicy, DeletionPolicy, SecretReference, SourceStatu
     shortname = "dbxsrc",
     category = "unstructured",
     printcolumn(name = "Remote URL", type_ = "string", json_path = ".spec.remoteUrl"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Source ID", type_ = "string", json_path = ".status.sourceId", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1)
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Source ID",
+        type_ = "string",
+        json_path = ".status.sourceId",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
 )]
 #[x_kube(
     validation = Rule::new("self.adoptionPolicy != 'ByName' || has(self.connectorName)")
@@ -69,7 +93,9 @@ pub struct DropboxSourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 36),
-        regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(
+            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+        )
     )]
     pub existing_source_id: Option<String>,
 
@@ -123,7 +149,11 @@ pub struct CredentialKeys {
 
 impl Default for CredentialKeys {
     fn default() -> Self {
-        Self { app_key: "app_key".into(), app_secret: "app_secret".into(), refresh_token: "refresh_token".into() }
+        Self {
+            app_key: "app_key".into(),
+            app_secret: "app_secret".into(),
+            refresh_token: "refresh_token".into(),
+        }
     }
 }
 

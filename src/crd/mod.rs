@@ -11,8 +11,8 @@ pub use conditions::{ConditionType, Reason};
 pub use definition::{definition, definition_yaml};
 pub use dropbox_source::{CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec};
 pub use source::{
-    AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, SecretKeyReference, SecretReference, SourceStatus,
-    WorkspaceReference, WorkspaceStatus,
+    AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, SecretKeyReference,
+    SecretReference, SourceStatus, WorkspaceReference, WorkspaceStatus,
 };
 
 /// API group of every resource here.

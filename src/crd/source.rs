@@ -58,7 +58,10 @@ fn api_key() -> String {
 pub struct WorkspaceReference {
     /// Base URL of the Unstructured API, with or without `/api/v1`. Without it, the operator's own `--api-url`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    )]
     pub api_url: Option<String>,
     /// Where the API key of the workspace is. The Secret may change at any time: that is how a key is rotated.
     pub api_key_secret_ref: SecretKeyReference,

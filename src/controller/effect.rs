@@ -1,0 +1,86 @@
+//! The side effects of a pass and their answers. A pass performs one at a time, so a crash between any two is a state that the
+//! model covers.
+
+use super::outcome::{Failure, Outcome};
+use super::situation::{Bind, Check, Freshness, Grant, Namesake, Release, Sighting};
+use crate::unstructured::SourceId;
+
+/// One side effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Put our finalizer on the resource, if nobody changed it meanwhile.
+    AddFinalizer,
+    /// Take our finalizer off the resource, which lets it go.
+    RemoveFinalizer(Release),
+    /// Write into the status that a connector of this name is about to be made, if nobody changed the resource meanwhile.
+    RecordIntent {
+        /// Name of the connector to be.
+        name: String,
+    },
+    /// Write what is known into the status now, because it must survive a crash. The outcome is what the pass would report.
+    Record(Outcome),
+    /// Look at an inventory that is recent enough.
+    Look(Freshness),
+    /// Ask the API whether this connector exists.
+    Confirm(SourceId),
+    /// Ask the provider whether it accepts the credentials.
+    CheckCredentials,
+    /// Claim this connector among all resources of this operator.
+    Bind(SourceId, Bind),
+    /// Make a connector. Sent once, never repeated.
+    Create {
+        /// Its name, as recorded.
+        name: String,
+    },
+    /// Replace the configuration of this connector.
+    Update(SourceId),
+    /// Delete this connector.
+    Delete(SourceId),
+    /// Start the connection check of this connector.
+    StartCheck(SourceId),
+    /// Read the result of this check of this connector.
+    PollCheck {
+        /// The connector.
+        source: SourceId,
+        /// The check.
+        check: String,
+    },
+}
+
+impl Effect {
+    /// Whether the effect changes anything in the workspace: what a suspended resource never does.
+    pub fn writes_to_api(&self) -> bool {
+        matches!(
+            self,
+            Self::Create { .. } | Self::Update(_) | Self::Delete(_) | Self::StartCheck(_)
+        )
+    }
+}
+
+/// What an effect was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// What the inventory says.
+    Seen {
+        /// Of the connector that the binding, or `existingSourceId`, names.
+        connector: Sighting,
+        /// Of connectors that carry the name in question, oldest first.
+        namesakes: Vec<Namesake>,
+    },
+    /// What the API says of one connector: present or gone.
+    Connector(Sighting),
+    /// What the provider says of the credentials.
+    Grant(Grant),
+    /// The connector is claimed for this resource.
+    Claimed,
+    /// Another resource holds the connector, or is making one of this name.
+    Held(String),
+    /// A connector was made.
+    Created(SourceId),
+    /// Where the connection check stands.
+    Check(Check),
+    /// It failed.
+    Failed(Failure),
+}

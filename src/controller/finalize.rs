@@ -1,0 +1,71 @@
+//! The same decision for a resource that is being deleted. It never needs a valid spec, a Secret with credentials, or a
+//! connector in good order: only the API key and what is on record.
+
+use super::effect::Effect;
+use super::outcome::Outcome;
+use super::plan::Step;
+use super::situation::{Binding, Creating, Deletion, Freshness, Release, Situation};
+use crate::unstructured::SourceId;
+
+/// Decides the next step towards letting the resource go.
+pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
+    if !s.finalized {
+        return Step::Rest(Outcome::Released);
+    }
+    let on_record = s.bound();
+    // Whoever deletes the definition (or uninstalls the chart) has not asked for the connectors to go.
+    if deletion.definition_terminating {
+        return release(Release::Abandoned(on_record));
+    }
+    if s.wanted.retain {
+        return release(Release::Retained(on_record));
+    }
+    match &s.binding {
+        Binding::Unbound if s.changes.is_empty() => release(Release::NeverCreated),
+        Binding::Unbound => release(Release::Deleted),
+        Binding::Bound(id) if s.held_by.is_some() => release(Release::Held(*id)),
+        Binding::Bound(_) | Binding::Creating { .. } => match &s.workspace {
+            Ok(_) => delete(s),
+            // The key went with the namespace: nobody can ever delete the connector, so the namespace must not wait for it.
+            Err(_) if deletion.namespace_terminating => release(Release::Orphaned(on_record)),
+            Err(problem) => Step::Rest(Outcome::DeletionBlocked(problem.clone())),
+        },
+    }
+}
+
+fn delete(s: &Situation) -> Step {
+    match &s.binding {
+        Binding::Bound(id) => delete_one(*id),
+        Binding::Creating { stage, .. } => delete_unknown(s, *stage),
+        Binding::Unbound => release(Release::Deleted),
+    }
+}
+
+/// A create was begun and its outcome is unknown: what it made, or will still make, has to go too.
+fn delete_unknown(s: &Situation, stage: Creating) -> Step {
+    let name = s.name();
+    let Some(namesakes) = &s.namesakes else {
+        return Step::Act(Effect::Look(Freshness::Now));
+    };
+    let free: Vec<SourceId> = namesakes.iter().filter(|n| !n.held).map(|n| n.id).collect();
+    match (free.as_slice(), stage) {
+        ([], Creating::Settled) => release(Release::Deleted),
+        // What was found is deleted; one request makes one connector, so nothing else can come.
+        ([], _) if !s.changes.is_empty() => release(Release::Deleted),
+        ([], _) => Step::Rest(Outcome::CreateUnsettled),
+        ([one], _) => delete_one(*one),
+        ([oldest, ..], _) if name.reserved => delete_one(*oldest),
+        (several, _) => Step::Rest(Outcome::DeletionAmbiguous {
+            name: name.value,
+            ids: several.to_vec(),
+        }),
+    }
+}
+
+fn delete_one(id: SourceId) -> Step {
+    Step::Act(Effect::Delete(id))
+}
+
+fn release(release: Release) -> Step {
+    Step::Act(Effect::RemoveFinalizer(release))
+}

@@ -1,0 +1,257 @@
+//! The watch cache with its indices: which resources read which Secret, and which resource holds which connector.
+//!
+//! Nothing here is scanned per event. The cache may lag behind the API server; whoever decides something irrevocable on it does so
+//! with a resourceVersion precondition.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::ResourceExt;
+
+use crate::kinds::SourceKind;
+use crate::unstructured::SourceId;
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// The key of an object; an object without a namespace does not occur among namespaced kinds.
+    pub fn of<K: kube::Resource>(object: &K) -> Self {
+        let meta = object.meta();
+        Self::new(
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        )
+    }
+
+    /// The key of these two.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A name inside one workspace.
+type PlaceName = (String, String);
+
+/// The watch cache of one kind.
+pub struct Index<K> {
+    state: Mutex<State<K>>,
+}
+
+struct State<K> {
+    objects: HashMap<Key, Arc<K>>,
+    readers: HashMap<Key, BTreeSet<Key>>,
+    connectors: HashMap<SourceId, Key>,
+    names: HashMap<PlaceName, Key>,
+    held: HashMap<Key, Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    connector: Option<SourceId>,
+    name: Option<PlaceName>,
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                objects: HashMap::new(),
+                readers: HashMap::new(),
+                connectors: HashMap::new(),
+                names: HashMap::new(),
+                held: HashMap::new(),
+            }),
+        }
+    }
+}
+
+impl<K: SourceKind> Index<K> {
+    /// Takes in a resource as the watch shows it and returns what was known of it before.
+    pub fn apply(&self, resource: Arc<K>) -> Option<Arc<K>> {
+        let key = Key::of(&*resource);
+        let mut state = self.lock();
+        let before = state.objects.get(&key).cloned();
+        if let Some(before) = &before {
+            state.unread(&key, before);
+            // Deleted and made again between two looks: whatever the old one held is not the new one's.
+            if before.uid() != resource.uid() {
+                state.let_go(&key);
+            }
+        }
+        for secret in secrets_of(&*resource) {
+            state.readers.entry(secret).or_default().insert(key.clone());
+        }
+        if let Some(id) = resource
+            .status()
+            .and_then(|s| s.source_id.as_deref())
+            .and_then(|id| id.parse().ok())
+        {
+            // Whoever held it first keeps it; the pass over this resource finds that out.
+            let _ = state.claim(&key, id);
+        }
+        state.objects.insert(key, resource);
+        before
+    }
+
+    /// Forgets a resource that is gone.
+    pub fn remove(&self, key: &Key) {
+        let mut state = self.lock();
+        if let Some(resource) = state.objects.remove(key) {
+            state.unread(key, &resource);
+        }
+        state.let_go(key);
+    }
+
+    /// The resource, as far as the watch has shown it.
+    pub fn get(&self, key: &Key) -> Option<Arc<K>> {
+        self.lock().objects.get(key).cloned()
+    }
+
+    /// Every resource in a namespace, or in all.
+    pub fn keys(&self, namespace: Option<&str>) -> BTreeSet<Key> {
+        let state = self.lock();
+        state
+            .objects
+            .keys()
+            .filter(|key| namespace.is_none_or(|namespace| *key.namespace == *namespace))
+            .cloned()
+            .collect()
+    }
+
+    /// The resources that read a Secret.
+    pub fn readers(&self, secret: &Key) -> Vec<Key> {
+        self.lock()
+            .readers
+            .get(secret)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// Claims a connector for a resource, unless another holds it; then that one is returned.
+    pub fn claim(&self, key: &Key, id: SourceId) -> Result<(), Key> {
+        self.lock().claim(key, id)
+    }
+
+    /// The resource that holds a connector.
+    pub fn holder(&self, id: SourceId) -> Option<Key> {
+        self.lock().connectors.get(&id).cloned()
+    }
+
+    /// Claims a name in a workspace while a connector is being made, unless another resource does so; then that one is returned.
+    pub fn claim_name(&self, key: &Key, api_url: &str, name: &str) -> Result<(), Key> {
+        let mut state = self.lock();
+        let place = (api_url.to_owned(), name.to_owned());
+        match state.names.get(&place) {
+            Some(holder) if holder != key => return Err(holder.clone()),
+            _ => {}
+        }
+        let earlier = state
+            .held
+            .entry(key.clone())
+            .or_default()
+            .name
+            .replace(place.clone());
+        if let Some(earlier) = earlier.filter(|earlier| *earlier != place) {
+            state.names.remove(&earlier);
+        }
+        state.names.insert(place, key.clone());
+        Ok(())
+    }
+
+    /// How many resources there are.
+    pub fn len(&self) -> usize {
+        self.lock().objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `visit` with each resource.
+    pub fn for_each(&self, mut visit: impl FnMut(&Key, &K)) {
+        for (key, resource) in &self.lock().objects {
+            visit(key, resource);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<K>> {
+        // The state is whole between any two statements that can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: SourceKind> State<K> {
+    fn unread(&mut self, key: &Key, resource: &K) {
+        for secret in secrets_of(resource) {
+            if let Some(readers) = self.readers.get_mut(&secret) {
+                readers.remove(key);
+                if readers.is_empty() {
+                    self.readers.remove(&secret);
+                }
+            }
+        }
+    }
+
+    fn claim(&mut self, key: &Key, id: SourceId) -> Result<(), Key> {
+        match self.connectors.get(&id) {
+            Some(holder) if holder != key => return Err(holder.clone()),
+            _ => {}
+        }
+        let earlier = self
+            .held
+            .entry(key.clone())
+            .or_default()
+            .connector
+            .replace(id);
+        if let Some(earlier) = earlier.filter(|earlier| *earlier != id) {
+            self.connectors.remove(&earlier);
+        }
+        self.connectors.insert(id, key.clone());
+        Ok(())
+    }
+
+    fn let_go(&mut self, key: &Key) {
+        let Some(held) = self.held.remove(key) else {
+            return;
+        };
+        if let Some(id) = held.connector {
+            self.connectors.remove(&id);
+        }
+        if let Some(name) = held.name {
+            self.names.remove(&name);
+        }
+    }
+}
+
+fn secrets_of<K: SourceKind>(resource: &K) -> impl Iterator<Item = Key> {
+    let namespace = resource.meta().namespace.clone().unwrap_or_default();
+    let key = resource
+        .options()
+        .workspace
+        .map(|workspace| workspace.api_key_secret_ref.name.clone());
+    let names = std::iter::once(resource.credentials_secret().to_owned()).chain(key);
+    names
+        .map(move |name| Key::new(&namespace, &name))
+        .collect::<Vec<_>>()
+        .into_iter()
+}

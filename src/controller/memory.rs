@@ -1,0 +1,106 @@
+//! What the process remembers of a resource between passes. Nothing here is needed to be correct: a restart may lose it at any
+//! moment, and costs at most a wait or a repeated question.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::index::Key;
+use super::outcome::Outcome;
+use super::situation::Grant;
+use super::workspaces::Workspace;
+use crate::unstructured::Digest;
+
+/// How long Unstructured may take for a connection check.
+pub const CHECK_TIME: Duration = Duration::from_mins(5);
+
+/// The memory of one resource.
+pub struct Memory<K> {
+    /// The resource as our own last write returned it, until the watch has caught up.
+    pub written: Option<Arc<K>>,
+    /// Passes in a row that failed.
+    pub failures: u32,
+    /// A configuration that the API refused, and how that was reported.
+    pub refused: Option<(Digest, Outcome)>,
+    /// What the provider said of the credentials in the configuration with this digest.
+    pub grant: Option<(Digest, Grant)>,
+    /// When the create of this name has settled, as far as this process knows.
+    pub settles: Option<(String, Instant)>,
+    /// The connection check that is waited for, since when, and how often it was polled.
+    pub check: Option<(String, Instant, u32)>,
+    /// The workspace that was used last. It holds the API key, which outlives its Secret while a namespace is deleted.
+    pub workspace: Option<Arc<Workspace>>,
+    /// What stood in the way may have gone when the next inventory is there.
+    pub awaits_inventory: bool,
+    /// When a change was seen that the API has not accepted yet, for the metric.
+    pub changed_at: Option<Instant>,
+    /// Whether it was ever seen ready by this process.
+    pub was_ready: bool,
+}
+
+impl<K> Default for Memory<K> {
+    fn default() -> Self {
+        Self {
+            written: None,
+            failures: 0,
+            refused: None,
+            grant: None,
+            settles: None,
+            check: None,
+            workspace: None,
+            awaits_inventory: false,
+            changed_at: None,
+            was_ready: false,
+        }
+    }
+}
+
+/// The memories of all resources. A pass takes one out and puts it back.
+pub struct Memories<K>(Mutex<HashMap<Key, Memory<K>>>);
+
+impl<K> Default for Memories<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K> Memories<K> {
+    /// Takes out the memory of a resource.
+    pub fn take(&self, key: &Key) -> Memory<K> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+            .unwrap_or_default()
+    }
+
+    /// Puts it back.
+    pub fn put(&self, key: &Key, memory: Memory<K>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone(), memory);
+    }
+
+    /// Whether the resource waits for the next inventory.
+    pub fn awaits_inventory(&self, key: &Key) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .is_some_and(|memory| memory.awaits_inventory)
+    }
+
+    /// Whether this version of the resource is one that we wrote ourselves.
+    pub fn wrote(&self, key: &Key, resource_version: Option<&str>) -> bool
+    where
+        K: kube::Resource,
+    {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = memories.get(key).and_then(|memory| memory.written.as_ref());
+        written
+            .is_some_and(|written| written.meta().resource_version.as_deref() == resource_version)
+    }
+}

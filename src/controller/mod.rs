@@ -1,0 +1,236 @@
+//! The controller: watch → observe → plan → act → report.
+//!
+//! [`triggers`] fill the [`queue`]; a worker makes a [`pass`] over one resource: [`observe`] gathers a [`situation`], [`plan`] (and
+//! [`finalize`], for a resource that goes) decides the one next [`effect`], [`act`] performs it, and so on until the plan rests;
+//! then [`report`] turns the [`outcome`] into status and events. [`sweep`] compares whole workspaces.
+//!
+//! Plan, finalize, report, outcome and situation are pure.
+
+pub mod act;
+pub mod effect;
+pub mod finalize;
+pub mod index;
+pub mod memory;
+pub mod naming;
+pub mod observe;
+pub mod outcome;
+pub mod pass;
+pub mod plan;
+pub mod queue;
+pub mod report;
+pub mod situation;
+pub mod sweep;
+pub mod triggers;
+pub mod workspaces;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use kube::{Client, CustomResourceExt};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::kinds::{Providers, SourceKind};
+use crate::runtime::events::Recorder;
+use crate::runtime::http::Gate;
+use crate::runtime::leader::Leadership;
+use crate::runtime::metrics::Metrics;
+use crate::unstructured::{Endpoint, Options};
+use index::Index;
+use memory::Memories;
+use naming::ClusterName;
+use queue::{Lane, Queue};
+use workspaces::{OwnKey, Workspace, Workspaces};
+
+/// Field manager of everything that the operator writes.
+pub const MANAGER: &str = "unstructured-operator";
+
+/// What the operator was told to do and not to do.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Default API URL.
+    pub api_url: Endpoint,
+    /// Whether plain `http://` is allowed.
+    pub allow_insecure_http: bool,
+    /// Namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// Label selector for resources.
+    pub label_selector: Option<String>,
+    /// Time between two looks at a workspace.
+    pub sync_interval: Duration,
+    /// How long a create may take to come about after its answer was lost.
+    pub settle_time: Duration,
+    /// How long a pass may take before it begins no further effect.
+    pub pass_deadline: Duration,
+    /// Passes at work at once.
+    pub max_concurrent_passes: usize,
+    /// Passes at work at once for one workspace.
+    pub max_concurrent_passes_per_workspace: usize,
+}
+
+/// What the controller is made of, given once at the start.
+#[derive(Clone)]
+pub struct Parts {
+    /// Talks to Kubernetes.
+    pub client: Client,
+    /// Publishes events.
+    pub recorder: Recorder,
+    /// Counts.
+    pub metrics: Metrics,
+    /// The operator's own key.
+    pub own_key: Arc<OwnKey>,
+    /// Limits for the calls to Unstructured.
+    pub options: Options,
+    /// The systems that credentials belong to.
+    pub providers: Providers,
+    /// Name of this cluster.
+    pub cluster: ClusterName,
+    /// What to do.
+    pub policy: Policy,
+}
+
+/// Everything that passes share. It lives as long as this process leads: a new term starts with nothing remembered.
+pub struct Context<K> {
+    client: Client,
+    recorder: Recorder,
+    metrics: Metrics,
+    own_key: Arc<OwnKey>,
+    providers: Providers,
+    cluster: ClusterName,
+    policy: Policy,
+    leadership: Leadership,
+    index: Index<K>,
+    memories: Memories<K>,
+    queue: Queue,
+    workspaces: Workspaces,
+    started: Instant,
+    kind: &'static str,
+}
+
+/// Works until `shutdown`, or until the future is dropped because another instance leads.
+pub async fn run<K>(parts: Parts, leadership: Leadership, filled: Gate, shutdown: CancellationToken)
+where
+    K: SourceKind + CustomResourceExt,
+{
+    let (opened, workspaces) = mpsc::unbounded_channel();
+    let namespaces = scopes(&parts.policy.namespaces);
+    let context = Arc::new(Context::<K> {
+        workspaces: Workspaces::new(K::SOURCE_TYPE, parts.options, opened),
+        queue: Queue::new(parts.policy.max_concurrent_passes_per_workspace),
+        client: parts.client,
+        recorder: parts.recorder,
+        metrics: parts.metrics,
+        own_key: parts.own_key,
+        providers: parts.providers,
+        cluster: parts.cluster,
+        policy: parts.policy,
+        leadership,
+        index: Index::default(),
+        memories: Memories::default(),
+        started: Instant::now(),
+        kind: K::SOURCE_TYPE,
+    });
+    let mut tasks = JoinSet::new();
+    for namespace in namespaces {
+        tasks.spawn(triggers::resources(
+            context.clone(),
+            namespace.clone(),
+            filled.clone(),
+        ));
+        tasks.spawn(triggers::secrets(context.clone(), namespace));
+    }
+    if matches!(*context.own_key, OwnKey::File { .. }) {
+        tasks.spawn(triggers::key_file(context.clone()));
+    }
+    tasks.spawn(sweeps(context.clone(), workspaces));
+    tasks.spawn(measure(context.clone()));
+    work(context, shutdown).await;
+    tasks.shutdown().await;
+}
+
+fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
+    if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().cloned().map(Some).collect()
+    }
+}
+
+/// Gives jobs to workers until the shutdown, then lets the passes under way end.
+async fn work<K: SourceKind + CustomResourceExt>(
+    context: Arc<Context<K>>,
+    shutdown: CancellationToken,
+) {
+    let workers = Arc::new(Semaphore::new(context.policy.max_concurrent_passes));
+    let mut passes = JoinSet::new();
+    loop {
+        let job = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(_) = passes.join_next() => continue,
+            job = next_job(&context, &workers) => job,
+        };
+        let Some((job, permit)) = job else { break };
+        let context = context.clone();
+        passes.spawn(async move {
+            pass::make(&context, &job).await;
+            context.queue.done(&job.key);
+            drop(permit);
+        });
+    }
+    while passes.join_next().await.is_some() {}
+}
+
+async fn next_job<K>(
+    context: &Context<K>,
+    workers: &Arc<Semaphore>,
+) -> Option<(queue::Job, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = workers.clone().acquire_owned().await.ok()?;
+    Some((context.queue.next().await, permit))
+}
+
+async fn sweeps<K: SourceKind>(
+    context: Arc<Context<K>>,
+    mut opened: mpsc::UnboundedReceiver<Weak<Workspace>>,
+) {
+    let mut sweeps = JoinSet::new();
+    while let Some(workspace) = opened.recv().await {
+        while sweeps.try_join_next().is_some() {}
+        sweeps.spawn(sweep::workspace(context.clone(), workspace));
+    }
+}
+
+/// How often gauges are set that nobody changes by an event.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+
+async fn measure<K: SourceKind>(context: Arc<Context<K>>) {
+    loop {
+        for (priority, depth, oldest) in context.queue.depths() {
+            context.metrics.queue(
+                priority.as_str(),
+                depth,
+                oldest.map(|since| since.elapsed()).unwrap_or_default(),
+            );
+        }
+        context
+            .metrics
+            .paused_workspaces(context.workspaces.paused());
+        context
+            .metrics
+            .resources(&report::census(&context.index, context.kind));
+        tokio::time::sleep(MEASURE_INTERVAL).await;
+    }
+}
+
+/// The lane of a resource: all that name the same workspace share one.
+fn lane_of<K: SourceKind>(resource: &K) -> Lane {
+    let mut hasher = DefaultHasher::new();
+    if let Some(workspace) = resource.options().workspace {
+        resource.meta().namespace.hash(&mut hasher);
+        workspace.hash(&mut hasher);
+    }
+    hasher.finish()
+}

@@ -1,0 +1,100 @@
+//! Default names of connectors: `<namespace>.<name>.<cluster>`.
+//!
+//! The API has no tags and cannot rename, so only a name can say whose a connector is. The scheme is reserved for this operator:
+//! neither a namespace nor a cluster name can contain a dot, so two resources never share a default name.
+
+use sha2::{Digest as _, Sha256};
+
+use super::situation::ConnectorName;
+
+/// Longest name the operator gives. No limit is published; the vendor's own samples stay well below.
+const LONGEST: usize = 100;
+
+/// Hex digits of the hash that stands for what was cut off.
+const HASH_DIGITS: usize = 10;
+
+/// Name of a cluster in connector names: what `--cluster-name` says, or a hash of the UID of the `kube-system` namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    /// A name chosen by the user: a DNS label, as the options make sure of.
+    pub fn chosen(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// Eight hex digits of a hash of the UID of the `kube-system` namespace, which lives as long as the cluster.
+    pub fn from_uid(uid: &str) -> Self {
+        Self(hex::encode(Sha256::digest(uid.as_bytes()))[..8].to_owned())
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The reserved name of a resource, hash-shortened as a whole when it would be longer than 100 characters.
+    pub fn default_name(&self, namespace: &str, name: &str) -> ConnectorName {
+        let full = format!("{namespace}.{name}.{}", self.0);
+        let value = if full.len() <= LONGEST {
+            full
+        } else {
+            let hash = &hex::encode(Sha256::digest(full.as_bytes()))[..HASH_DIGITS];
+            let owner = format!("{namespace}.{name}");
+            let room = LONGEST - self.0.len() - HASH_DIGITS - 2;
+            format!("{}-{hash}.{}", &owner[..room], self.0)
+        };
+        ConnectorName {
+            value,
+            reserved: true,
+        }
+    }
+
+    /// Whether a name that a user chose lies in the reserved scheme of this cluster. Allowing that would let one tenant make a
+    /// connector that another tenant's resource takes for its own.
+    pub fn reserves(&self, chosen: &str) -> bool {
+        let owner = chosen
+            .strip_suffix(&self.0)
+            .and_then(|owner| owner.strip_suffix('.'));
+        // A shortened name may have lost its first dot, but is exactly as long as names get.
+        owner.is_some_and(|owner| owner.contains('.') || chosen.len() == LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_default_name_is_namespace_name_and_cluster() {
+        let name = ClusterName::chosen("prod").default_name("legal", "contracts");
+        assert_eq!(name.value, "legal.contracts.prod");
+        assert!(name.reserved);
+    }
+
+    #[test]
+    fn a_cluster_without_a_name_gets_eight_hex_digits_of_its_uid() {
+        let name = ClusterName::from_uid("0b9c1f9e-6b1c-4a6e-9d53-0d6f0e1f2a3b");
+        assert_eq!(name.as_str().len(), 8);
+        assert_ne!(name, ClusterName::from_uid("another"));
+    }
+
+    proptest! {
+        #[test]
+        fn default_names_fit_and_are_reserved(ns in "[a-z0-9]{1,63}", name in "[a-z0-9.]{1,253}", cluster in "[a-z0-9-]{1,40}") {
+            let cluster = ClusterName::chosen(cluster);
+            let value = cluster.default_name(&ns, &name).value;
+            prop_assert!(value.len() <= LONGEST);
+            prop_assert!(cluster.reserves(&value));
+        }
+
+        #[test]
+        fn two_resources_never_share_a_default_name(a in "[a-z]{1,3}", b in "[a-z.]{1,120}", c in "[a-z]{1,3}", d in "[a-z.]{1,120}") {
+            let cluster = ClusterName::chosen("c");
+            prop_assume!((&a, &b) != (&c, &d));
+            prop_assert_ne!(cluster.default_name(&a, &b), cluster.default_name(&c, &d));
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! The start of a pass: gathers what a decision may rest on. The only place that reads Secrets.
+
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::PartialObjectMeta;
+use kube::{Api, CustomResourceExt, ResourceExt};
+use secrecy::SecretString;
+use tokio::time::Instant;
+use zeroize::Zeroize;
+
+use super::Context;
+use super::index::Key;
+use super::memory::{CHECK_TIME, Memory};
+use super::outcome::{Failure, Problem};
+use super::queue::{Job, Priority};
+use super::report::recorded_check;
+use super::situation::{
+    Binding, Check, ConnectorName, Creating, Deletion, Desired, Grant, Sighting, Situation, Wanted,
+    WorkspaceFacts,
+};
+use super::workspaces::Workspace;
+use crate::crd::{
+    ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, FINALIZER, RECONCILE_AT, SourceStatus,
+};
+use crate::kinds::{Credentials, SourceKind};
+use crate::unstructured::{ApiKey, Config, Endpoint};
+
+/// What effects need beside the situation, secrets among it. It lives as long as the pass.
+pub struct Hand<K> {
+    /// The resource, as our last write of this pass left it.
+    pub resource: Arc<K>,
+    /// The workspace to work in.
+    pub workspace: Option<Arc<Workspace>>,
+    /// The credentials, if they could be read.
+    pub credentials: Option<Credentials>,
+    /// The complete configuration, if it could be put together.
+    pub config: Option<Config>,
+    /// What the pass looks at must not be older.
+    pub since: Instant,
+    /// Value of the annotation that forced the pass.
+    pub forced: Option<String>,
+    /// Keys of the Secret whose value ended in a line break.
+    pub trimmed: Vec<String>,
+}
+
+impl<K: SourceKind> Hand<K> {
+    /// The status that is on record.
+    pub fn status(&self) -> SourceStatus {
+        self.resource.status().cloned().unwrap_or_default()
+    }
+}
+
+/// Gathers what there is to know of a resource.
+pub async fn observe<K: SourceKind + CustomResourceExt>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    resource: Arc<K>,
+    job: &Job,
+) -> Result<(Situation, Hand<K>), Failure> {
+    let status = resource.status().cloned().unwrap_or_default();
+    let forced = resource
+        .annotations()
+        .get(RECONCILE_AT)
+        .filter(|at| status.last_handled_reconcile_at.as_ref() != Some(at));
+    if forced.is_some() {
+        memory.refused = None;
+        memory.grant = None;
+    }
+    let mut hand = Hand {
+        resource: resource.clone(),
+        workspace: None,
+        credentials: None,
+        config: None,
+        since: job.since,
+        forced: forced.cloned(),
+        trimmed: Vec::new(),
+    };
+    let deleting = resource.meta().deletion_timestamp.is_some();
+
+    let options = resource.options();
+    let existing = options.existing_source_id.map(str::parse).transpose();
+    let workspace = workspace(context, &job.key, &*resource).await?;
+    let mut desired = if deleting {
+        Desired::Unread
+    } else {
+        read_configuration(context, &mut hand).await?
+    };
+    if existing.is_err() {
+        desired = Desired::Blocked(Problem::InvalidField(
+            "existingSourceId",
+            "it is not a UUID".into(),
+        ));
+    }
+    let name = match options.connector_name {
+        None => context
+            .cluster
+            .default_name(&job.key.namespace, &job.key.name),
+        Some(chosen) if context.cluster.reserves(chosen) => {
+            let why = format!(
+                "names that end in \".{}\" are reserved for default names",
+                context.cluster.as_str()
+            );
+            desired = Desired::Blocked(Problem::InvalidField("connectorName", why));
+            ConnectorName {
+                value: chosen.to_owned(),
+                reserved: false,
+            }
+        }
+        Some(chosen) => ConnectorName {
+            value: chosen.to_owned(),
+            reserved: false,
+        },
+    };
+
+    let deletion = if deleting {
+        Some(deletion(context, &job.key, workspace.is_err()).await?)
+    } else {
+        None
+    };
+    let workspace = match workspace {
+        Ok(workspace) => Ok(workspace),
+        // The key Secret may have gone before us with the namespace; the key in memory still works.
+        Err(problem) => match (&memory.workspace, deletion) {
+            (
+                Some(held),
+                Some(Deletion {
+                    namespace_terminating: true,
+                    ..
+                }),
+            ) => Ok(held.clone()),
+            _ => Err(problem),
+        },
+    };
+    let digest = match desired {
+        Desired::Digest(digest) => Some(digest),
+        Desired::Unread | Desired::Blocked(_) => None,
+    };
+    let binding = binding(&status, memory, context.policy.settle_time);
+    let bound = match &binding {
+        Binding::Bound(id) => Some(*id),
+        Binding::Unbound | Binding::Creating { .. } => None,
+    };
+    let holder = bound.and_then(|id| context.index.claim(&job.key, id).err());
+    let facts = workspace
+        .as_ref()
+        .map(|workspace| workspace.facts())
+        .map_err(Clone::clone);
+    let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
+    let check = if forced.is_some() {
+        Check::None
+    } else {
+        recorded_check(status.connection_check.as_ref())
+    };
+    hand.workspace = workspace.ok();
+
+    let situation = Situation {
+        wanted: Wanted {
+            name,
+            existing: existing.ok().flatten(),
+            adopt_by_name: options.adoption_policy == AdoptionPolicy::ByName,
+            verify: options.verify,
+            retain: options.deletion_policy == DeletionPolicy::Retain,
+            suspend: options.suspend,
+        },
+        deletion,
+        finalized: resource
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FINALIZER),
+        binding,
+        held_by: holder.map(|holder| describe_holder(&job.key, &holder)),
+        applied: status
+            .applied_digest
+            .as_deref()
+            .and_then(|digest| digest.parse().ok()),
+        home: status.workspace.as_ref().map(|home| WorkspaceFacts {
+            api_url: home.api_url.clone(),
+            fingerprint: home.key_fingerprint.clone(),
+        }),
+        move_accepted: facts
+            .as_ref()
+            .is_ok_and(|facts| accepted.is_some_and(|value| *value == facts.fingerprint)),
+        workspace: facts,
+        desired,
+        forced: forced.is_some(),
+        refused: memory
+            .refused
+            .as_ref()
+            .filter(|(refused, _)| Some(*refused) == digest)
+            .map(|(_, outcome)| outcome.clone()),
+        grant: memory
+            .grant
+            .as_ref()
+            .filter(|(asked, _)| Some(*asked) == digest)
+            .map_or(Grant::Unasked, |(_, grant)| grant.clone()),
+        connector: Sighting::Unseen,
+        namesakes: None,
+        check_overdue: memory
+            .check
+            .as_ref()
+            .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
+        check,
+        polled: false,
+        unrecorded: false,
+        changes: Vec::new(),
+    };
+    if job.priority == Priority::Changed
+        && situation.applied != digest
+        && memory.changed_at.is_none()
+    {
+        memory.changed_at = Some(job.since);
+    }
+    Ok((situation, hand))
+}
+
+/// How the holder of a connector is called: a tenant learns nothing of resources in other namespaces.
+pub fn describe_holder(asking: &Key, holder: &Key) -> String {
+    if asking.namespace == holder.namespace {
+        format!("the resource {:?} in this namespace", &*holder.name)
+    } else {
+        "a resource in another namespace".to_owned()
+    }
+}
+
+fn binding<K>(
+    status: &SourceStatus,
+    memory: &mut Memory<K>,
+    settle_time: std::time::Duration,
+) -> Binding {
+    if let Some(id) = status.source_id.as_deref().and_then(|id| id.parse().ok()) {
+        return Binding::Bound(id);
+    }
+    let Some(create) = &status.create else {
+        return Binding::Unbound;
+    };
+    // Wall clocks of two machines differ, so the time counts from when this process first saw the intent.
+    let mark = format!("{} {}", create.name, create.started_at.0);
+    let settles = match &memory.settles {
+        Some((known, settles)) if *known == mark => *settles,
+        _ => {
+            memory
+                .settles
+                .insert((mark, Instant::now() + settle_time))
+                .1
+        }
+    };
+    let stage = if Instant::now() >= settles {
+        Creating::Settled
+    } else {
+        Creating::Unsettled
+    };
+    Binding::Creating {
+        name: create.name.clone(),
+        stage,
+    }
+}
+
+async fn workspace<K: SourceKind>(
+    context: &Context<K>,
+    key: &Key,
+    resource: &K,
+) -> Result<Result<Arc<Workspace>, Problem>, Failure> {
+    let Some(reference) = resource.options().workspace else {
+        return Ok(match context.own_key.get() {
+            Some(api_key) => open(context, &context.policy.api_url, api_key),
+            None => Err(Problem::NoOperatorKey),
+        });
+    };
+    let endpoint = match reference.api_url.as_deref() {
+        None => context.policy.api_url.clone(),
+        Some(url) => match Endpoint::parse(url, context.policy.allow_insecure_http) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                return Ok(Err(Problem::InvalidField(
+                    "workspace.apiUrl",
+                    error.to_string(),
+                )));
+            }
+        },
+    };
+    let wanted = &reference.api_key_secret_ref;
+    let Some(mut secret) = read_secret(context, &key.namespace, &wanted.name).await? else {
+        return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone())));
+    };
+    let value = secret.take(&wanted.key);
+    drop(secret);
+    Ok(match value {
+        None => Err(Problem::KeyMissing(wanted.name.clone(), wanted.key.clone())),
+        Some(Err(why)) => Err(Problem::KeyInvalid(
+            wanted.name.clone(),
+            wanted.key.clone(),
+            why.to_owned(),
+        )),
+        Some(Ok(value)) => match ApiKey::new(value.secret) {
+            Ok(api_key) => open(context, &endpoint, api_key),
+            Err(error) => Err(Problem::KeyInvalid(
+                wanted.name.clone(),
+                wanted.key.clone(),
+                error.to_string(),
+            )),
+        },
+    })
+}
+
+fn open<K>(
+    context: &Context<K>,
+    endpoint: &Endpoint,
+    key: ApiKey,
+) -> Result<Arc<Workspace>, Problem> {
+    context
+        .workspaces
+        .open(endpoint, key)
+        .map_err(|error| Problem::InvalidField("workspace", error.to_string()))
+}
+
+async fn read_configuration<K: SourceKind>(
+    context: &Context<K>,
+    hand: &mut Hand<K>,
+) -> Result<Desired, Failure> {
+    let resource = hand.resource.clone();
+    let name = resource.credentials_secret();
+    let namespace = resource.namespace().unwrap_or_default();
+    let Some(mut secret) = read_secret(context, &namespace, name).await? else {
+        return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
+    };
+    let mut credentials = Credentials::default();
+    for wanted in resource.credentials() {
+        let invalid = |why| {
+            Ok(Desired::Blocked(Problem::SecretInvalid(
+                name.to_owned(),
+                wanted.key.to_owned(),
+                why,
+            )))
+        };
+        let value = match secret.take(wanted.key) {
+            None => {
+                return Ok(Desired::Blocked(Problem::SecretKeyMissing(
+                    name.to_owned(),
+                    wanted.key.to_owned(),
+                )));
+            }
+            Some(Err(why)) => return invalid(why),
+            Some(Ok(value)) => value,
+        };
+        if wanted.refuses_access_token && value.is_access_token {
+            return Ok(Desired::Blocked(Problem::AccessToken(
+                name.to_owned(),
+                wanted.key.to_owned(),
+            )));
+        }
+        if value.is_mask {
+            return invalid(
+                "holds the mask that Unstructured shows in place of a secret, not the secret",
+            );
+        }
+        if value.trimmed {
+            hand.trimmed.push(wanted.key.to_owned());
+        }
+        credentials.insert(wanted.parameter, value.secret);
+    }
+    let config = credentials.complete(resource.settings());
+    let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
+    hand.credentials = Some(credentials);
+    hand.config = Some(config);
+    Ok(Desired::Digest(digest))
+}
+
+/// The data of a Secret, wiped when it is dropped.
+struct SecretData(std::collections::BTreeMap<String, ByteString>);
+
+struct Value {
+    secret: SecretString,
+    trimmed: bool,
+    is_access_token: bool,
+    is_mask: bool,
+}
+
+impl SecretData {
+    /// Takes the value of a key out, without the line breaks that editors and `echo` leave at its end.
+    fn take(&mut self, key: &str) -> Option<Result<Value, &'static str>> {
+        let mut bytes = self.0.remove(key)?.0;
+        let value = match std::str::from_utf8(&bytes) {
+            Err(_) => Err("is not text"),
+            Ok(text) => {
+                let trimmed = text.trim_end_matches(['\n', '\r']);
+                if trimmed.trim().is_empty() {
+                    Err("is empty")
+                } else if trimmed.contains(char::is_control) {
+                    Err("contains control characters")
+                } else {
+                    Ok(Value {
+                        secret: SecretString::from(trimmed),
+                        trimmed: trimmed.len() != text.len(),
+                        is_access_token: trimmed.starts_with("sl."),
+                        is_mask: trimmed == crate::unstructured::MASK,
+                    })
+                }
+            }
+        };
+        bytes.zeroize();
+        Some(value)
+    }
+}
+
+impl Drop for SecretData {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(|value| value.0.zeroize());
+    }
+}
+
+async fn read_secret<K>(
+    context: &Context<K>,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<SecretData>, Failure> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let secret = secrets
+        .get_opt(name)
+        .await
+        .map_err(|error| kubernetes(&error))?;
+    Ok(secret.map(|mut secret| SecretData(secret.data.take().unwrap_or_default())))
+}
+
+async fn deletion<K: CustomResourceExt>(
+    context: &Context<K>,
+    key: &Key,
+    without_key: bool,
+) -> Result<Deletion, Failure> {
+    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> =
+        Api::all(context.client.clone());
+    let definition = visible(definitions.get_metadata_opt(K::crd_name()).await)?;
+    let namespace = if without_key {
+        let namespaces: Api<Namespace> = Api::all(context.client.clone());
+        visible(namespaces.get_metadata_opt(&key.namespace).await)?
+    } else {
+        None
+    };
+    Ok(Deletion {
+        namespace_terminating: namespace
+            .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()),
+        definition_terminating: definition
+            .is_some_and(|definition| definition.metadata.deletion_timestamp.is_some()),
+    })
+}
+
+/// An operator that is confined to some namespaces may not read these objects; then it does not know.
+fn visible<T>(answer: kube::Result<Option<T>>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(object) => Ok(object),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
+        Err(error) => Err(kubernetes(&error)),
+    }
+}
+
+/// A failure of the Kubernetes API, in words that hold no object's content.
+pub fn kubernetes(error: &kube::Error) -> Failure {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
+            Failure::Conflict
+        }
+        kube::Error::Api(status) => {
+            Failure::Kubernetes(format!("{} ({})", status.reason, status.code))
+        }
+        kube::Error::Service(_) | kube::Error::HyperError(_) => {
+            Failure::Kubernetes("it cannot be reached".to_owned())
+        }
+        _ => Failure::Kubernetes("its answer cannot be read".to_owned()),
+    }
+}

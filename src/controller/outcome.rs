@@ -1,0 +1,557 @@
+//! The one table: what happened → how bad it is, which reason, what to say, and when to look again.
+//!
+//! Conditions, events, metrics and requeue times all come from here, so they cannot drift apart.
+
+use std::fmt::Write as _;
+
+use crate::crd::Reason;
+use crate::unstructured::{Commit, ErrorKind, SourceId};
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The connector equals the resource, and nothing is left to do.
+    Ready,
+    /// `spec.suspend` is set.
+    Suspended,
+    /// A change is on its way.
+    Applying,
+    /// The connection check runs.
+    Checking,
+    /// The connection check gave no result in time.
+    CheckTimedOut,
+    /// The API has no connection check.
+    CheckUnavailable,
+    /// The connection check failed; `None` when its reason was read by an earlier pass.
+    VerificationFailed(Option<String>),
+    /// Something that the user has to supply is missing or wrong.
+    Blocked(Problem),
+    /// The provider refuses the credentials.
+    CredentialsRejected(String),
+    /// A foreign connector carries the explicit name.
+    NameConflict {
+        /// The name.
+        name: String,
+        /// The connectors that carry it.
+        ids: Vec<SourceId>,
+        /// The resource of this operator that holds it, if one does.
+        holder: Option<String>,
+    },
+    /// Several connectors carry the explicit name.
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// The connectors that carry it.
+        ids: Vec<SourceId>,
+    },
+    /// The connector belongs to another resource.
+    InUse {
+        /// The connector.
+        id: SourceId,
+        /// The resource that holds it.
+        holder: String,
+    },
+    /// `existingSourceId` names nothing.
+    ExistingNotFound {
+        /// The id.
+        id: SourceId,
+    },
+    /// `existingSourceId` names a connector of another type.
+    WrongKind {
+        /// The id.
+        id: SourceId,
+    },
+    /// The connector is gone and the key is not the one that made it.
+    WorkspaceChanged {
+        /// The connector.
+        id: SourceId,
+        /// Fingerprint of the key in use.
+        fingerprint: String,
+    },
+    /// The answer to a create was lost and its settle time is not over.
+    CreateUnsettled,
+    /// The resource may go.
+    Released,
+    /// The connector cannot be deleted without something that the user has to supply.
+    DeletionBlocked(Problem),
+    /// A create was begun, and several connectors carry its explicit name.
+    DeletionAmbiguous {
+        /// The name.
+        name: String,
+        /// The connectors that carry it.
+        ids: Vec<SourceId>,
+    },
+    /// An effect failed.
+    Failed(Failure),
+}
+
+/// Something that only the user can supply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Problem {
+    /// The Secret with the credentials does not exist.
+    SecretNotFound(String),
+    /// It lacks a key.
+    SecretKeyMissing(String, String),
+    /// A value in it cannot be used: Secret, key, what is wrong.
+    SecretInvalid(String, String, &'static str),
+    /// An access token stands where the refresh token belongs: Secret, key.
+    AccessToken(String, String),
+    /// The Secret with the API key does not exist.
+    KeySecretNotFound(String),
+    /// The Secret with the API key lacks the key.
+    KeyMissing(String, String),
+    /// The API key cannot be used: Secret, key, what is wrong.
+    KeyInvalid(String, String, String),
+    /// The resource names no workspace, and the operator has no key of its own.
+    NoOperatorKey,
+    /// A field holds what the operator cannot use: field, what is wrong.
+    InvalidField(&'static str, String),
+}
+
+/// Why an effect failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The Unstructured API.
+    Api {
+        /// What kind of failure.
+        kind: ErrorKind,
+        /// Whether it is because too many requests were made.
+        rate_limited: bool,
+        /// A sentence that is safe to show.
+        message: String,
+        /// Whether the request may have been carried out.
+        commit: Commit,
+    },
+    /// Somebody changed the resource meanwhile; the pass starts again from what it is now.
+    Conflict,
+    /// The Kubernetes API.
+    Kubernetes(String),
+    /// This process no longer leads.
+    NotLeading,
+    /// The pass did not come to an end in its time, or went round in circles.
+    Overrun(&'static str),
+}
+
+impl Failure {
+    /// The kind of an API failure.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Api { kind, .. } => Some(kind.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the request may have been carried out. Only requests to the API ever may without our knowing.
+    pub fn commit(&self) -> Commit {
+        match self {
+            Self::Api { commit, .. } => *commit,
+            _ => Commit::Never,
+        }
+    }
+}
+
+/// How things stand, in the words of kstatus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nothing left to do.
+    Current,
+    /// Nothing is done, on purpose.
+    Idle,
+    /// Under way, or to be tried again.
+    InProgress,
+    /// Retrying cannot help.
+    Stalled,
+}
+
+/// When to look at the resource again without anybody asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Requeue {
+    /// Not before something changes.
+    OnChange,
+    /// With the next inventory: what stands in the way may go.
+    NextInventory,
+    /// At the next poll of the connection check.
+    NextPoll,
+    /// When the create has settled.
+    Settled,
+    /// With growing delay.
+    Backoff,
+    /// Now: there is something newer to look at.
+    AtOnce,
+    /// After some minutes: a key may be mended where the operator cannot see it.
+    Slowly,
+    /// When the workspace accepts requests again.
+    Resumed(tokio::time::Instant),
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// How bad it is.
+    pub class: Class,
+    /// The word for it.
+    pub reason: Reason,
+    /// What to say: what happened, then what to do.
+    pub message: String,
+    /// When to look again.
+    pub requeue: Requeue,
+}
+
+fn row(class: Class, reason: Reason, requeue: Requeue, message: impl Into<String>) -> Row {
+    Row {
+        class,
+        reason,
+        message: message.into(),
+        requeue,
+    }
+}
+
+impl Outcome {
+    /// The row for this outcome.
+    pub fn row(&self) -> Row {
+        use Class::{Current, Idle, InProgress, Stalled};
+        use Requeue::{AtOnce, NextInventory, NextPoll, OnChange, Settled};
+        match self {
+            Self::Ready => row(
+                Current,
+                Reason::Ready,
+                OnChange,
+                "The connector has the desired configuration.",
+            ),
+            Self::Suspended => row(
+                Idle,
+                Reason::Suspended,
+                OnChange,
+                "spec.suspend is true: nothing is written to Unstructured. Set it to false to resume.",
+            ),
+            Self::Applying => row(
+                InProgress,
+                Reason::Progressing,
+                AtOnce,
+                "The connector is being brought to the desired configuration.",
+            ),
+            Self::Checking => row(
+                InProgress,
+                Reason::Checking,
+                NextPoll,
+                "Unstructured is checking the connection.",
+            ),
+            Self::CheckTimedOut => row(
+                Current,
+                Reason::CheckTimedOut,
+                OnChange,
+                "The connector has the desired configuration, but Unstructured's connection check gave no result in 5 minutes. \
+                 Set the annotation connectors.unstructured.io/reconcile-at to a new value to check again.",
+            ),
+            Self::CheckUnavailable => row(
+                Current,
+                Reason::CheckUnavailable,
+                OnChange,
+                "The connector has the desired configuration. This API offers no connection check.",
+            ),
+            Self::VerificationFailed(why) => row(
+                Stalled,
+                Reason::VerificationFailed,
+                OnChange,
+                format!(
+                    "Unstructured's connection check failed{}. Correct the folder, the Secret or the app's permissions; where \
+                     neither spec nor Secret changes, set the annotation connectors.unstructured.io/reconcile-at to a new value.",
+                    why.as_ref()
+                        .map(|why| format!(": {}", why.trim_end_matches('.')))
+                        .unwrap_or_default()
+                ),
+            ),
+            Self::Blocked(problem) => problem.row(),
+            Self::CredentialsRejected(why) => {
+                row(Stalled, Reason::CredentialsRejected, OnChange, why.clone())
+            }
+            Self::NameConflict { name, ids, holder } => row(
+                Stalled,
+                Reason::NameConflict,
+                NextInventory,
+                match holder {
+                    Some(holder) => format!(
+                        "The connector name {name:?} is taken by {holder}. Choose another connectorName in a new resource."
+                    ),
+                    None => format!(
+                        "A connector named {name:?} already exists ({}). It was not touched. Choose another connectorName in a \
+                         new resource, take it over with adoptionPolicy: ByName, or delete it.",
+                        list(ids)
+                    ),
+                },
+            ),
+            Self::Ambiguous { name, ids } => row(
+                Stalled,
+                Reason::AmbiguousConnector,
+                NextInventory,
+                format!(
+                    "Several connectors are named {name:?}: {}. None was touched. Delete those that are not wanted, or name the \
+                     right one as existingSourceId in a new resource.",
+                    list(ids)
+                ),
+            ),
+            Self::InUse { id, holder } => row(
+                Stalled,
+                Reason::ConnectorInUse,
+                NextInventory,
+                format!(
+                    "Connector {id} belongs to {holder}. One connector is never shared: name another one in a new resource."
+                ),
+            ),
+            Self::ExistingNotFound { id } => row(
+                Stalled,
+                Reason::SourceNotFound,
+                NextInventory,
+                format!(
+                    "existingSourceId {id} is not in this workspace. Make a new resource with the right id, or use the API key \
+                     of the workspace that holds it."
+                ),
+            ),
+            Self::WrongKind { id } => row(
+                Stalled,
+                Reason::InvalidConfiguration,
+                NextInventory,
+                format!(
+                    "existingSourceId {id} is a connector of another type. Make a new resource with the right id."
+                ),
+            ),
+            Self::WorkspaceChanged { id, fingerprint } => row(
+                Stalled,
+                Reason::WorkspaceChanged,
+                NextInventory,
+                format!(
+                    "Connector {id} is not in the workspace of the present API key, and the key is not the one that made it. \
+                     Nothing was created. Restore a key of the old workspace, or confirm the move with the annotation \
+                     {}={fingerprint}.",
+                    crate::crd::ACCEPT_WORKSPACE
+                ),
+            ),
+            Self::CreateUnsettled => row(
+                InProgress,
+                Reason::CreateOutcomeUnknown,
+                Settled,
+                "The answer to the request that creates the connector was lost. Waiting until it is certain whether the \
+                 connector exists; no action is needed.",
+            ),
+            Self::Released => row(Current, Reason::Deleting, OnChange, "The resource may go."),
+            Self::DeletionBlocked(problem) => {
+                let Row {
+                    message, requeue, ..
+                } = problem.row();
+                row(
+                    Stalled,
+                    Reason::DeletionBlocked,
+                    requeue,
+                    format!("The connector cannot be deleted. {message} {WAY_OUT}"),
+                )
+            }
+            Self::DeletionAmbiguous { name, ids } => row(
+                Stalled,
+                Reason::DeletionBlocked,
+                NextInventory,
+                format!(
+                    "A connector named {name:?} was being created, and several have that name: {}. Delete the ones that are not \
+                     wanted. {WAY_OUT}",
+                    list(ids)
+                ),
+            ),
+            Self::Failed(failure) => failure.row(),
+        }
+    }
+
+    /// Whether the outcome speaks of the credentials.
+    pub fn blames_credentials(&self) -> bool {
+        match self {
+            Self::CredentialsRejected(_) => true,
+            Self::Blocked(problem) => problem.is_about_credentials(),
+            _ => false,
+        }
+    }
+}
+
+/// How a resource can always be let go.
+pub const WAY_OUT: &str = "To leave it behind, set deletionPolicy: Retain.";
+
+impl Problem {
+    /// Whether it lies with the Secret that holds the credentials, not with the API key or the spec.
+    pub fn is_about_credentials(&self) -> bool {
+        matches!(
+            self,
+            Self::SecretNotFound(_)
+                | Self::SecretKeyMissing(..)
+                | Self::SecretInvalid(..)
+                | Self::AccessToken(..)
+        )
+    }
+
+    fn row(&self) -> Row {
+        let (reason, message) = match self {
+            Self::SecretNotFound(secret) => (
+                Reason::SecretNotFound,
+                format!("Secret {secret:?} does not exist in this namespace. Create it, or correct credentials.secretRef.name."),
+            ),
+            Self::SecretKeyMissing(secret, key) => (
+                Reason::SecretKeyMissing,
+                format!("Secret {secret:?} has no key {key:?}. Add it, or name another key under credentials.keys."),
+            ),
+            Self::SecretInvalid(secret, key, why) => {
+                (Reason::SecretInvalid, format!("Key {key:?} of Secret {secret:?} {why}. Put the right value there."))
+            }
+            Self::AccessToken(secret, key) => (
+                Reason::AccessTokenInsteadOfRefreshToken,
+                format!(
+                    "Key {key:?} of Secret {secret:?} holds an access token (it starts with \"sl.\"), which dies after four \
+                     hours. Put the refresh token there: authorize the app with token_access_type=offline to get one."
+                ),
+            ),
+            Self::KeySecretNotFound(secret) => (
+                Reason::WorkspaceKeyMissing,
+                format!(
+                    "Secret {secret:?} with the workspace's API key does not exist in this namespace. Create it, or correct \
+                     workspace.apiKeySecretRef.name."
+                ),
+            ),
+            Self::KeyMissing(secret, key) => (
+                Reason::WorkspaceKeyMissing,
+                format!("Secret {secret:?} has no key {key:?} with the workspace's API key. Add it, or correct workspace.apiKeySecretRef.key."),
+            ),
+            Self::KeyInvalid(secret, key, why) => (
+                Reason::WorkspaceKeyMissing,
+                format!("Key {key:?} of Secret {secret:?} is no API key: {why}. Put the workspace's API key there."),
+            ),
+            Self::NoOperatorKey => (
+                Reason::WorkspaceKeyMissing,
+                "The resource names no workspace, and the operator has no API key of its own. Start the operator with \
+                 UNSTRUCTURED_API_KEY or --api-key-file, or make a new resource with workspace.apiKeySecretRef."
+                    .to_owned(),
+            ),
+            Self::InvalidField(field, why) => {
+                (Reason::InvalidConfiguration, format!("spec.{field} cannot be used: {why}."))
+            }
+        };
+        row(Class::Stalled, reason, Requeue::OnChange, message)
+    }
+}
+
+impl Failure {
+    fn row(&self) -> Row {
+        use Class::{InProgress, Stalled};
+        match self {
+            Self::Api {
+                kind,
+                rate_limited,
+                message,
+                ..
+            } => {
+                let (class, reason, requeue, advice) = match kind {
+                    ErrorKind::Unauthorized => (
+                        Stalled,
+                        Reason::Unauthorized,
+                        Requeue::Slowly,
+                        "Put a valid API key of this workspace in its Secret.",
+                    ),
+                    ErrorKind::Forbidden => (
+                        Stalled,
+                        Reason::Forbidden,
+                        Requeue::Slowly,
+                        "Use an API key of a Developer or Workspace Admin, and see that the account is in good standing.",
+                    ),
+                    ErrorKind::Invalid { .. } => (
+                        Stalled,
+                        Reason::InvalidConfiguration,
+                        Requeue::OnChange,
+                        "Correct the spec or the Secret; it is tried again after any change.",
+                    ),
+                    ErrorKind::Conflict => (
+                        InProgress,
+                        Reason::NameConflict,
+                        Requeue::Backoff,
+                        "The workspace is being looked at again.",
+                    ),
+                    ErrorKind::RateLimited { .. } => (
+                        InProgress,
+                        Reason::RateLimited,
+                        Requeue::Backoff,
+                        "It is tried again by itself.",
+                    ),
+                    ErrorKind::Paused { until } => {
+                        let reason = if *rate_limited {
+                            Reason::RateLimited
+                        } else {
+                            Reason::ApiUnavailable
+                        };
+                        (
+                            InProgress,
+                            reason,
+                            Requeue::Resumed(*until),
+                            "It is tried again by itself.",
+                        )
+                    }
+                    ErrorKind::Server
+                    | ErrorKind::Timeout
+                    | ErrorKind::Connect
+                    | ErrorKind::Interrupted => (
+                        InProgress,
+                        Reason::ApiUnavailable,
+                        Requeue::Backoff,
+                        "It is tried again with growing delay.",
+                    ),
+                    ErrorKind::WrongUrl => (
+                        InProgress,
+                        Reason::UnexpectedResponse,
+                        Requeue::Backoff,
+                        "Check the API URL: it must be the one that Unstructured gives for this account.",
+                    ),
+                    ErrorKind::Unexpected | ErrorKind::NotFound => (
+                        InProgress,
+                        Reason::UnexpectedResponse,
+                        Requeue::Backoff,
+                        "It is tried again with growing delay; if it stays, check the API URL and what stands before it.",
+                    ),
+                };
+                row(
+                    class,
+                    reason,
+                    requeue,
+                    format!("{}. {advice}", message.trim_end_matches('.')),
+                )
+            }
+            Self::Conflict => row(
+                InProgress,
+                Reason::Progressing,
+                Requeue::AtOnce,
+                "The resource changed meanwhile; looking again.",
+            ),
+            Self::Kubernetes(message) => row(
+                InProgress,
+                Reason::Progressing,
+                Requeue::Backoff,
+                format!(
+                    "The Kubernetes API failed: {message}. It is tried again with growing delay."
+                ),
+            ),
+            Self::NotLeading => row(
+                InProgress,
+                Reason::Progressing,
+                Requeue::Backoff,
+                "Another operator instance has taken over.",
+            ),
+            Self::Overrun(what) => row(
+                InProgress,
+                Reason::Progressing,
+                Requeue::Backoff,
+                format!(
+                    "The work did not come to an end: {what}. It is tried again with growing delay."
+                ),
+            ),
+        }
+    }
+}
+
+fn list(ids: &[SourceId]) -> String {
+    let mut text = String::new();
+    for (n, id) in ids.iter().enumerate() {
+        let _ = write!(text, "{}{id}", if n == 0 { "" } else { ", " });
+    }
+    text
+}

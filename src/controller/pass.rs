@@ -1,0 +1,359 @@
+//! One pass over one resource: observe, then plan and act in turns, then report. Everything between two effects is pure.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kube::{CustomResourceExt, Resource, ResourceExt};
+use tokio::time::Instant;
+
+use super::act::{occasion, perform, write_status};
+use super::effect::{Answer, Effect};
+use super::index::Key;
+use super::memory::Memory;
+use super::observe::{Hand, observe};
+use super::outcome::{Class, Failure, Outcome, Requeue};
+use super::plan::{Step, plan};
+use super::queue::{Job, Priority};
+use super::report::{self, Note};
+use super::situation::{Change, Check, Grant, Release, Situation, poll_delay};
+use super::{Context, lane_of};
+use crate::kinds::SourceKind;
+use crate::runtime::events::{EventNote, EventType};
+use crate::runtime::metrics::ReconcileResult;
+use crate::unstructured::{Commit, ErrorKind};
+
+/// More effects than any honest pass needs: a plan that goes round in circles is stopped here.
+const MOST_EFFECTS: usize = 64;
+
+/// The first delay of a retry; it doubles with each failure up to [`LONGEST_BACKOFF`].
+const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
+
+/// How long until a key that was refused is tried again without anybody asking.
+const SLOWLY: Duration = Duration::from_mins(3);
+
+/// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
+pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
+    let begun = Instant::now();
+    let mut memory = context.memories.take(&job.key);
+    let result = match latest(context, &mut memory, &job.key) {
+        None => {
+            if let Some(workspace) = &memory.workspace {
+                workspace.leave(&job.key);
+            }
+            return;
+        }
+        Some(resource) => {
+            let guarded =
+                AssertUnwindSafe(pass(context, &mut memory, resource.clone(), job)).catch_unwind();
+            let (requeue, result) = guarded
+                .await
+                .unwrap_or((Requeue::Backoff, ReconcileResult::Panicked));
+            let lane = lane_of(&*resource);
+            if let Some((priority, delay)) = next(&mut memory, requeue, context) {
+                context.queue.add_after(&job.key, lane, priority, delay);
+            }
+            result
+        }
+    };
+    context.memories.put(&job.key, memory);
+    context
+        .metrics
+        .reconciled(context.kind, result, begun.elapsed());
+}
+
+/// The newest version of the resource that this process knows: the watch may lag behind our own writes.
+fn latest<K: SourceKind>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    key: &Key,
+) -> Option<Arc<K>> {
+    let watched = context.index.get(key)?;
+    let written = memory.written.take().filter(|written| {
+        written.uid() == watched.uid() && version(&**written) > version(&*watched)
+    });
+    memory.written.clone_from(&written);
+    Some(written.unwrap_or(watched))
+}
+
+/// Resource versions of one resource can be compared as numbers.
+fn version<K: Resource>(resource: &K) -> u64 {
+    resource
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default()
+}
+
+async fn pass<K: SourceKind + CustomResourceExt>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    resource: Arc<K>,
+    job: &Job,
+) -> (Requeue, ReconcileResult) {
+    let (mut situation, mut hand) = match observe(context, memory, resource, job).await {
+        Ok(observed) => observed,
+        Err(failure) => {
+            tracing::warn!(resource = %job.key, error = ?failure, "the resource could not be observed; trying again");
+            return (Requeue::Backoff, ReconcileResult::Failed);
+        }
+    };
+    let before = hand.status();
+    let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
+    memory.written = Some(hand.resource.clone());
+    remember(memory, &situation, &outcome);
+    settle_membership(memory, &hand, job);
+    tell(context, memory, &before, &situation, &outcome, &hand, job);
+
+    let row = report::row(&situation, &outcome);
+    let result = result(&outcome, row.class);
+    let silent = matches!(
+        outcome,
+        Outcome::Released | Outcome::Failed(Failure::Conflict | Failure::NotLeading)
+    );
+    if silent || !context.leadership.is_valid() {
+        return (row.requeue, result);
+    }
+    let status = report::status(&hand.status(), &situation, &outcome, &occasion(&hand));
+    let written = write_status(context, &job.key, &mut hand, &status).await;
+    memory.written = Some(hand.resource.clone());
+    match written {
+        Ok(()) => (row.requeue, result),
+        Err(Failure::Conflict) => (Requeue::AtOnce, ReconcileResult::Conflict),
+        Err(failure) => {
+            tracing::warn!(resource = %job.key, error = ?failure, "the status could not be written; trying again");
+            (Requeue::Backoff, ReconcileResult::Failed)
+        }
+    }
+}
+
+/// The loop around the decision. An effect is only begun while this process leads and the pass has time.
+async fn decide_and_act<K: SourceKind>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    situation: &mut Situation,
+    hand: &mut Hand<K>,
+    job: &Job,
+) -> Outcome {
+    let deadline = Instant::now() + context.policy.pass_deadline;
+    for _ in 0..MOST_EFFECTS {
+        let effect = match plan(situation) {
+            Step::Rest(outcome) => return outcome,
+            Step::Act(effect) => effect,
+        };
+        if !context.leadership.is_valid() {
+            return Outcome::Failed(Failure::NotLeading);
+        }
+        // What has happened is written down even when the time is over.
+        if Instant::now() > deadline && !matches!(effect, Effect::Record(_)) {
+            return Outcome::Failed(Failure::Overrun("it took too long"));
+        }
+        tracing::debug!(resource = %job.key, ?effect, "acting");
+        let answer = perform(context, &job.key, hand, situation, &effect).await;
+        if let Answer::Failed(failure) = &answer {
+            tracing::info!(resource = %job.key, ?effect, ?failure, "an effect failed");
+        }
+        note_effect(context, memory, situation, hand, &effect, &answer);
+        if let Err(failure) = situation.learn(&effect, answer) {
+            return Outcome::Failed(failure);
+        }
+    }
+    Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+}
+
+/// Keeps what later passes of this process had better know.
+fn note_effect<K: SourceKind>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    situation: &Situation,
+    hand: &Hand<K>,
+    effect: &Effect,
+    answer: &Answer,
+) {
+    let digest = situation.digest();
+    match (effect, answer) {
+        (
+            Effect::CheckCredentials,
+            Answer::Grant(grant @ (Grant::Accepted | Grant::Refused(_))),
+        ) => {
+            memory.grant = digest.map(|digest| (digest, grant.clone()));
+        }
+        (Effect::Create { .. } | Effect::Update(_), Answer::Failed(failure)) => {
+            if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) {
+                memory.refused = digest.map(|digest| (digest, Outcome::Failed(failure.clone())));
+            }
+            if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
+                let wait = match failure.commit() {
+                    Commit::Never => Duration::ZERO,
+                    Commit::Unknown => context.policy.settle_time,
+                };
+                memory.settles = Some((
+                    format!("{} {}", create.name, create.started_at.0),
+                    Instant::now() + wait,
+                ));
+            }
+        }
+        (Effect::Create { .. } | Effect::Update(_), Answer::Created(_) | Answer::Done) => {
+            memory.refused = None;
+            if let Some(since) = memory
+                .changed_at
+                .take()
+                .filter(|_| matches!(effect, Effect::Update(_)))
+            {
+                context.metrics.secret_applied(since.elapsed());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn remember<K>(memory: &mut Memory<K>, situation: &Situation, outcome: &Outcome) {
+    memory.awaits_inventory = outcome.row().requeue == Requeue::NextInventory;
+    memory.check = match (&situation.check, memory.check.take()) {
+        (Check::Scheduled(id), Some((known, since, polls))) if known == *id => {
+            Some((known, since, polls + u32::from(situation.polled)))
+        }
+        (Check::Scheduled(id), _) => Some((id.clone(), Instant::now(), 0)),
+        _ => None,
+    };
+}
+
+/// A resource is compared with the inventory of the workspace that it uses, and of no other.
+fn settle_membership<K>(memory: &mut Memory<K>, hand: &Hand<K>, job: &Job) {
+    let Some(workspace) = &hand.workspace else {
+        return;
+    };
+    if let Some(former) = memory
+        .workspace
+        .replace(workspace.clone())
+        .filter(|former| !Arc::ptr_eq(former, workspace))
+    {
+        former.leave(&job.key);
+    }
+    workspace.join(&job.key);
+}
+
+fn tell<K: SourceKind>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    before: &crate::crd::SourceStatus,
+    situation: &Situation,
+    outcome: &Outcome,
+    hand: &Hand<K>,
+    job: &Job,
+) {
+    let mut notes = report::notes(before, situation, outcome);
+    if !hand.trimmed.is_empty() && !situation.changes.is_empty() {
+        notes.push(Note {
+            warning: false,
+            reason: "SecretTrimmed",
+            action: "ReadSecret",
+            text: format!(
+                "Ignored the line break at the end of {} in the Secret.",
+                hand.trimmed.join(", ")
+            ),
+        });
+    }
+    let regarding = hand.resource.object_ref(&());
+    for note in notes {
+        tracing::info!(resource = %job.key, reason = note.reason, "{}", note.text);
+        let type_ = if note.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        let event = EventNote {
+            type_,
+            reason: note.reason,
+            action: note.action,
+            note: note.text,
+        };
+        context.recorder.publish(&regarding, event);
+    }
+    for change in &situation.changes {
+        match change {
+            Change::DuplicateDeleted(_) => context.metrics.duplicate_deleted(),
+            Change::DriftCorrected(_) => context.metrics.drift_corrected(),
+            Change::Released(Release::Orphaned(_)) => context.metrics.orphaned(),
+            _ => {}
+        }
+    }
+    if outcome.row().class == Class::Current && situation.deletion.is_none() && !memory.was_ready {
+        memory.was_ready = true;
+        let created = hand
+            .resource
+            .meta()
+            .creation_timestamp
+            .as_ref()
+            .map(|created| created.0);
+        let made = situation
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Created(_)));
+        if let Some(age) = created
+            .filter(|_| made)
+            .map(|created| jiff::Timestamp::now().duration_since(created))
+        {
+            context.metrics.first_ready(age.unsigned_abs());
+        }
+    }
+}
+
+fn result(outcome: &Outcome, class: Class) -> ReconcileResult {
+    match (outcome, class) {
+        (Outcome::Failed(Failure::Conflict), _) => ReconcileResult::Conflict,
+        (Outcome::Failed(Failure::NotLeading), _) => ReconcileResult::Abandoned,
+        (_, Class::Current | Class::Idle) => ReconcileResult::Settled,
+        (_, Class::Stalled) => ReconcileResult::Stalled,
+        (Outcome::Failed(_), Class::InProgress) => ReconcileResult::Failed,
+        (_, Class::InProgress) => ReconcileResult::Waiting,
+    }
+}
+
+/// When to look again, and how urgently.
+fn next<K>(
+    memory: &mut Memory<K>,
+    requeue: Requeue,
+    context: &Context<K>,
+) -> Option<(Priority, Duration)> {
+    let failed = matches!(
+        requeue,
+        Requeue::Backoff | Requeue::Slowly | Requeue::Resumed(_)
+    );
+    memory.failures = if failed {
+        memory.failures.saturating_add(1)
+    } else {
+        0
+    };
+    let delay = match requeue {
+        Requeue::OnChange | Requeue::NextInventory => return None,
+        Requeue::AtOnce => return Some((Priority::Changed, Duration::from_millis(20))),
+        Requeue::NextPoll => poll_delay(memory.check.as_ref().map_or(0, |(_, _, polls)| *polls)),
+        Requeue::Settled => {
+            let settles = memory
+                .settles
+                .as_ref()
+                .map(|(_, at)| at.saturating_duration_since(Instant::now()));
+            settles.unwrap_or(context.policy.settle_time) + Duration::from_millis(1)
+        }
+        Requeue::Backoff => backoff(memory.failures),
+        Requeue::Slowly => jittered(SLOWLY),
+        Requeue::Resumed(at) => {
+            at.saturating_duration_since(Instant::now()) + jittered(Duration::from_millis(500))
+        }
+    };
+    Some((Priority::Retry, delay))
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doubled = SHORTEST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    jittered(doubled.min(LONGEST_BACKOFF))
+}
+
+/// Between a half and the whole of a delay, so that what failed together is not tried again together.
+fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

@@ -1,0 +1,261 @@
+//! The decision: from what is known to the one next effect, or the end of the pass. Pure: no I/O, no clock, no log.
+//!
+//! Read top to bottom, this is the protocol. Each step names the failure that it answers. The model checker runs this very
+//! function, with crashes and lost answers between any two effects.
+
+use super::effect::Effect;
+use super::finalize::finalize;
+use super::outcome::Outcome;
+use super::situation::{
+    Bind, Binding, Check, Creating, Desired, Freshness, Grant, Namesake, Sighting, Situation,
+    WorkspaceFacts,
+};
+use crate::unstructured::{Digest, SourceId};
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Perform this effect and ask again with its answer.
+    Act(Effect),
+    /// The pass is over; this is what there is to report.
+    Rest(Outcome),
+}
+
+/// Decides the next step for a resource.
+pub fn plan(s: &Situation) -> Step {
+    match s.deletion {
+        Some(deletion) => finalize(s, deletion),
+        None => keep(s),
+    }
+}
+
+/// Makes the connector exist and equal the resource.
+fn keep(s: &Situation) -> Step {
+    if s.unrecorded {
+        return Step::Act(Effect::Record(provisional(s)));
+    }
+    if s.wanted.suspend {
+        return Step::Rest(Outcome::Suspended);
+    }
+    let workspace = match &s.workspace {
+        Ok(workspace) => workspace,
+        Err(problem) => return Step::Rest(Outcome::Blocked(problem.clone())),
+    };
+    let digest = match &s.desired {
+        Desired::Digest(digest) => *digest,
+        Desired::Blocked(problem) => return Step::Rest(Outcome::Blocked(problem.clone())),
+        Desired::Unread => return Step::Rest(Outcome::Applying),
+    };
+    match &s.binding {
+        Binding::Bound(id) => bound(s, *id, workspace, digest),
+        Binding::Creating {
+            stage: Creating::Recorded,
+            name,
+        } => Step::Act(Effect::Create { name: name.clone() }),
+        Binding::Creating { stage, .. } => recover(s, *stage),
+        Binding::Unbound => find(s),
+    }
+}
+
+/// A connector is ours: see that it is still there, is the only one, has the desired configuration, and works.
+fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest) -> Step {
+    if let Some(holder) = &s.held_by {
+        return Step::Rest(Outcome::InUse {
+            id: id,
+            holder: holder.clone(),
+        });
+    }
+    if !s.finalized {
+        return Step::Act(Effect::AddFinalizer);
+    }
+    match &s.connector {
+        Sighting::Unseen if s.forced => Step::Act(Effect::Look(Freshness::Trigger)),
+        Sighting::Unseen => Step::Act(Effect::Look(Freshness::Any)),
+        // The list may lag behind; only a 404 on the id itself says that it is gone.
+        Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
+        // A key of another workspace sees none of our connectors: recreating would build the whole fleet a second time there.
+        Sighting::Gone if moved(s, workspace) && !s.move_accepted => {
+            Step::Rest(Outcome::WorkspaceChanged {
+                id: id,
+                fingerprint: workspace.fingerprint.clone(),
+            })
+        }
+        Sighting::Gone => by_name(s),
+        Sighting::Present { drift, .. } => {
+            // A create that was carried out after we had given up on it leaves a second connector of the reserved name.
+            if let Some(extra) = duplicates(s, id).next() {
+                return Step::Act(Effect::Delete(extra.id));
+            }
+            if s.applied != Some(digest) || !drift.is_empty() {
+                return vetted(s).unwrap_or_else(|| Step::Act(Effect::Update(id)));
+            }
+            verify(s, id)
+        }
+    }
+}
+
+/// The answer to a create is not on record: the connector may exist, may come to exist, or may not. Never send another before
+/// that is known.
+fn recover(s: &Situation, stage: Creating) -> Step {
+    match s.namesakes.as_deref() {
+        None => Step::Act(Effect::Look(Freshness::Now)),
+        Some([]) => match stage {
+            Creating::Recorded | Creating::Unsettled => Step::Rest(Outcome::CreateUnsettled),
+            Creating::Settled => create(s),
+        },
+        Some(namesakes) => take(s, namesakes, Bind::Recovered),
+    }
+}
+
+/// Nothing is ours yet: take over what the resource names, else go by name.
+fn find(s: &Situation) -> Step {
+    match &s.wanted.existing {
+        Some(id) => existing(s, *id),
+        None => by_name(s),
+    }
+}
+
+fn existing(s: &Situation, id: SourceId) -> Step {
+    if let Some(holder) = &s.held_by {
+        return Step::Rest(Outcome::InUse {
+            id: id,
+            holder: holder.clone(),
+        });
+    }
+    match &s.connector {
+        Sighting::Unseen => Step::Act(Effect::Look(Freshness::Trigger)),
+        Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
+        Sighting::Gone => Step::Rest(Outcome::ExistingNotFound { id: id }),
+        Sighting::Present {
+            same_kind: false, ..
+        } => Step::Rest(Outcome::WrongKind { id: id }),
+        Sighting::Present { .. } => bind(s, id, Bind::ById),
+    }
+}
+
+fn by_name(s: &Situation) -> Step {
+    match s.namesakes.as_deref() {
+        None => Step::Act(Effect::Look(Freshness::Trigger)),
+        Some([]) => create(s),
+        Some(namesakes) if s.wanted.name.reserved => take(s, namesakes, Bind::Reserved),
+        Some([_]) if !s.wanted.adopt_by_name => Step::Rest(conflict(s)),
+        Some(namesakes) => take(s, namesakes, Bind::ByName),
+    }
+}
+
+/// Takes one of the connectors that carry the name, if it is certain which.
+fn take(s: &Situation, namesakes: &[Namesake], how: Bind) -> Step {
+    let mut free = namesakes.iter().filter(|n| !n.held);
+    let name = s.name();
+    match (free.next(), free.next()) {
+        // Under the reserved name all are ours: keep the oldest, the others are deleted once it is bound.
+        (Some(oldest), None) => bind(s, oldest.id, how),
+        (Some(oldest), Some(_)) if name.reserved => bind(s, oldest.id, how),
+        (Some(_), Some(_)) => Step::Rest(Outcome::Ambiguous {
+            name: name.value,
+            ids: namesakes.iter().map(|n| n.id).collect(),
+        }),
+        (None, _) if name.reserved => create(s),
+        (None, _) => Step::Rest(conflict(s)),
+    }
+}
+
+fn conflict(s: &Situation) -> Outcome {
+    Outcome::NameConflict {
+        name: s.name().value,
+        ids: s.namesakes.iter().flatten().map(|n| n.id).collect(),
+        holder: s.held_by.clone(),
+    }
+}
+
+/// The finalizer comes first: from the first moment that a connector is ours, the resource cannot go without it.
+fn bind(s: &Situation, id: SourceId, how: Bind) -> Step {
+    if let Some(holder) = &s.held_by {
+        return Step::Rest(Outcome::InUse {
+            id: id,
+            holder: holder.clone(),
+        });
+    }
+    if s.finalized {
+        Step::Act(Effect::Bind(id, how))
+    } else {
+        Step::Act(Effect::AddFinalizer)
+    }
+}
+
+/// Finalizer, then the intent, then the request: whoever finds the intent without an id knows that a connector may exist.
+fn create(s: &Situation) -> Step {
+    if s.held_by.is_some() {
+        return Step::Rest(conflict(s));
+    }
+    if let Some(step) = vetted(s) {
+        return step;
+    }
+    if s.finalized {
+        Step::Act(Effect::RecordIntent {
+            name: s.wanted.name.value.clone(),
+        })
+    } else {
+        Step::Act(Effect::AddFinalizer)
+    }
+}
+
+/// Asks the provider before credentials are sent anywhere. `None`: nothing speaks against sending the configuration.
+fn vetted(s: &Situation) -> Option<Step> {
+    // Refused once, it is refused again: only a change of the spec or the Secret is worth another request.
+    if let Some(outcome) = &s.refused {
+        return Some(Step::Rest(outcome.clone()));
+    }
+    match &s.grant {
+        Grant::Unasked => Some(Step::Act(Effect::CheckCredentials)),
+        Grant::Accepted | Grant::Inconclusive => None,
+        Grant::Refused(why) => Some(Step::Rest(Outcome::CredentialsRejected(why.clone()))),
+    }
+}
+
+/// The configuration is accepted: see whether it works.
+fn verify(s: &Situation, id: SourceId) -> Step {
+    if !s.wanted.verify {
+        return Step::Rest(Outcome::Ready);
+    }
+    match &s.check {
+        Check::None => Step::Act(Effect::StartCheck(id)),
+        Check::Scheduled(check) if !s.polled => Step::Act(Effect::PollCheck {
+            source: id,
+            check: check.clone(),
+        }),
+        Check::Scheduled(_) if s.check_overdue => Step::Rest(Outcome::CheckTimedOut),
+        Check::Scheduled(_) => Step::Rest(Outcome::Checking),
+        Check::Passed(_) => Step::Rest(Outcome::Ready),
+        Check::Failed(_, reason) => Step::Rest(Outcome::VerificationFailed(reason.clone())),
+        Check::TimedOut(_) => Step::Rest(Outcome::CheckTimedOut),
+        Check::Unavailable => Step::Rest(Outcome::CheckUnavailable),
+    }
+}
+
+/// What the status says while a fact is written that must survive a crash.
+fn provisional(s: &Situation) -> Outcome {
+    if s.bound().is_none() || s.applied.is_none() || s.applied != s.digest() {
+        return Outcome::Applying;
+    }
+    match (&s.check, s.wanted.verify) {
+        (Check::Unavailable, true) => Outcome::CheckUnavailable,
+        (_, true) => Outcome::Checking,
+        (_, false) => Outcome::Ready,
+    }
+}
+
+fn moved(s: &Situation, workspace: &WorkspaceFacts) -> bool {
+    s.home
+        .as_ref()
+        .is_some_and(|home| home.fingerprint != workspace.fingerprint)
+}
+
+/// Other connectors of our reserved name that nobody else holds.
+pub(super) fn duplicates(s: &Situation, ours: SourceId) -> impl Iterator<Item = &Namesake> {
+    let reserved = s.wanted.name.reserved;
+    s.namesakes
+        .iter()
+        .flatten()
+        .filter(move |n| reserved && n.id != ours && !n.held)
+}

@@ -1,0 +1,383 @@
+//! The work queue: each resource at most once in it and at most once at work; new and changed before retries before drift; no
+//! lane (one for each workspace) can take every worker.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::index::Key;
+
+/// How urgent a pass is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// The resource or its Secret is new or changed.
+    Changed,
+    /// Something is to be tried again, or followed up.
+    Retry,
+    /// The inventory differs from the resource, or has to be compared for the first time.
+    Drift,
+}
+
+impl Priority {
+    /// All of them, most urgent first.
+    pub const ALL: [Self; 3] = [Self::Changed, Self::Retry, Self::Drift];
+
+    /// The word for it in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Retry => "retry",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+/// What shares one budget of workers: the resources of one workspace reference.
+pub type Lane = u64;
+
+/// A pass to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The resource.
+    pub key: Key,
+    /// Why it is looked at.
+    pub priority: Priority,
+    /// When that was asked for: what the pass looks at must not be older.
+    pub since: Instant,
+}
+
+/// The queue. All methods are cheap and none waits, but for [`Queue::next`].
+pub struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+    lane_limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<Key, Entry>,
+    lanes: BTreeMap<Lane, LaneState>,
+    /// The lane that was served last: the next one is served next.
+    turn: Lane,
+    waiting: BTreeMap<(Instant, u64), Key>,
+    tickets: u64,
+}
+
+struct Entry {
+    lane: Lane,
+    wish: Option<Wish>,
+    at_work: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Wish {
+    priority: Priority,
+    since: Instant,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In its lane, with this ticket; a ticket in a lane that no wish bears any more is void.
+    Ready(u64),
+    Waiting(Instant, u64),
+    /// Until the pass that is at work is done.
+    Held,
+}
+
+#[derive(Default)]
+struct LaneState {
+    ready: [VecDeque<(Key, u64)>; 3],
+    at_work: usize,
+}
+
+impl Queue {
+    /// A queue in which no lane has more than `lane_limit` resources at work.
+    pub fn new(lane_limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            lane_limit: lane_limit.max(1),
+        }
+    }
+
+    /// Asks for a pass now. A more urgent or an earlier wish for the same resource stands.
+    pub fn add(&self, key: &Key, lane: Lane, priority: Priority, since: Instant) {
+        self.wish(key, lane, priority, since, None);
+    }
+
+    /// Asks for a pass after a delay. A wish that is due sooner stands.
+    pub fn add_after(&self, key: &Key, lane: Lane, priority: Priority, delay: Duration) {
+        let due = Instant::now() + delay;
+        self.wish(key, lane, priority, due, Some(due));
+    }
+
+    /// Waits for the next pass to be made.
+    pub async fn next(&self) -> Job {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let due = {
+                let mut state = self.lock();
+                state.ripen(Instant::now());
+                if let Some(job) = state.take(self.lane_limit) {
+                    return job;
+                }
+                state.waiting.keys().next().map(|(due, _)| *due)
+            };
+            match due {
+                Some(due) => {
+                    tokio::select! { () = changed => {}, () = tokio::time::sleep_until(due) => {} }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Says that the pass of a resource is over.
+    pub fn done(&self, key: &Key) {
+        let mut state = self.lock();
+        let Some(entry) = state.entries.get_mut(key) else {
+            return;
+        };
+        entry.at_work = false;
+        let lane = entry.lane;
+        let wish = entry.wish;
+        if let Some(state) = state.lanes.get_mut(&lane) {
+            state.at_work = state.at_work.saturating_sub(1);
+        }
+        match wish {
+            Some(Wish {
+                priority,
+                since,
+                place: Place::Held,
+            }) => state.line_up(key, priority, since),
+            Some(_) => {}
+            None => {
+                state.entries.remove(key);
+            }
+        }
+        state.sweep(lane);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Forgets the wish for a resource that is gone.
+    pub fn forget(&self, key: &Key) {
+        let mut state = self.lock();
+        let Some(entry) = state.entries.get_mut(key) else {
+            return;
+        };
+        let wish = entry.wish.take();
+        if !entry.at_work {
+            state.entries.remove(key);
+        }
+        if let Some(Wish {
+            place: Place::Waiting(due, ticket),
+            ..
+        }) = wish
+        {
+            state.waiting.remove(&(due, ticket));
+        }
+    }
+
+    /// For each priority, how many passes wait for a worker, and since when the one that was asked for first does.
+    pub fn depths(&self) -> [(Priority, usize, Option<Instant>); 3] {
+        let state = self.lock();
+        let mut depths = Priority::ALL.map(|priority| (priority, 0, None));
+        for wish in state.entries.values().filter_map(|entry| entry.wish) {
+            if matches!(wish.place, Place::Ready(_)) {
+                let (_, count, oldest) = &mut depths[wish.priority as usize];
+                *count += 1;
+                *oldest =
+                    Some(oldest.map_or(wish.since, |earlier: Instant| earlier.min(wish.since)));
+            }
+        }
+        depths
+    }
+
+    fn wish(
+        &self,
+        key: &Key,
+        lane: Lane,
+        priority: Priority,
+        since: Instant,
+        due: Option<Instant>,
+    ) {
+        let mut state = self.lock();
+        state.put(key, lane, priority, since, due);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn put(
+        &mut self,
+        key: &Key,
+        lane: Lane,
+        priority: Priority,
+        since: Instant,
+        due: Option<Instant>,
+    ) {
+        let entry = self.entries.entry(key.clone()).or_insert(Entry {
+            lane,
+            wish: None,
+            at_work: false,
+        });
+        match (&mut entry.wish, due) {
+            // A delayed wish never replaces one that comes sooner.
+            (
+                Some(Wish {
+                    place: Place::Ready(_) | Place::Held,
+                    ..
+                }),
+                Some(_),
+            ) => return,
+            (
+                Some(Wish {
+                    place: Place::Waiting(at, _),
+                    ..
+                }),
+                Some(due),
+            ) if *at <= due => return,
+            // Of two wishes for now, the more urgent names the priority and the later one what is recent enough.
+            (
+                Some(
+                    wish @ Wish {
+                        place: Place::Ready(_) | Place::Held,
+                        ..
+                    },
+                ),
+                None,
+            ) => {
+                wish.since = wish.since.max(since);
+                if wish.place == Place::Held || wish.priority <= priority {
+                    wish.priority = wish.priority.min(priority);
+                    return;
+                }
+            }
+            (
+                Some(Wish {
+                    place: Place::Waiting(at, ticket),
+                    ..
+                }),
+                _,
+            ) => {
+                self.waiting.remove(&(*at, *ticket));
+            }
+            (None, _) => {}
+        }
+        let Some(due) = due else {
+            // A resource at work stays in the lane that counts it.
+            if !entry.at_work {
+                entry.lane = lane;
+            }
+            return self.line_up(key, priority, since);
+        };
+        self.tickets += 1;
+        entry.wish = Some(Wish {
+            priority,
+            since,
+            place: Place::Waiting(due, self.tickets),
+        });
+        self.waiting.insert((due, self.tickets), key.clone());
+    }
+
+    /// Makes a wish ready, or holds it until the pass at work is over.
+    fn line_up(&mut self, key: &Key, priority: Priority, since: Instant) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        if entry.at_work {
+            entry.wish = Some(Wish {
+                priority,
+                since,
+                place: Place::Held,
+            });
+            return;
+        }
+        self.tickets += 1;
+        entry.wish = Some(Wish {
+            priority,
+            since,
+            place: Place::Ready(self.tickets),
+        });
+        let lane = self.lanes.entry(entry.lane).or_default();
+        lane.ready[priority as usize].push_back((key.clone(), self.tickets));
+    }
+
+    /// Moves what is due from waiting to ready.
+    fn ripen(&mut self, now: Instant) {
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let key = first.remove();
+            let wish = self.entries.get(&key).and_then(|entry| entry.wish);
+            if let Some(wish) = wish {
+                self.line_up(&key, wish.priority, wish.since);
+            }
+        }
+    }
+
+    /// The most urgent job of the next lane that has workers left.
+    fn take(&mut self, lane_limit: usize) -> Option<Job> {
+        for priority in Priority::ALL {
+            while let Some(turn) = self.next_lane(priority, lane_limit) {
+                self.turn = turn;
+                let lane = self.lanes.get_mut(&turn)?;
+                let (key, ticket) = lane.ready[priority as usize].pop_front()?;
+                let entry = self
+                    .entries
+                    .get_mut(&key)
+                    .filter(|e| e.wish.is_some_and(|w| w.place == Place::Ready(ticket)));
+                let Some((entry, wish)) =
+                    entry.and_then(|entry| entry.wish.take().map(|wish| (entry, wish)))
+                else {
+                    self.sweep(turn);
+                    continue;
+                };
+                entry.at_work = true;
+                lane.at_work += 1;
+                return Some(Job {
+                    key,
+                    priority,
+                    since: wish.since,
+                });
+            }
+        }
+        None
+    }
+
+    fn next_lane(&self, priority: Priority, lane_limit: usize) -> Option<Lane> {
+        let open = |(_, lane): &(&Lane, &LaneState)| {
+            lane.at_work < lane_limit && !lane.ready[priority as usize].is_empty()
+        };
+        let after = self
+            .turn
+            .checked_add(1)
+            .and_then(|next| self.lanes.range(next..).find(open));
+        after
+            .or_else(|| self.lanes.iter().find(open))
+            .map(|(lane, _)| *lane)
+    }
+
+    fn sweep(&mut self, lane: Lane) {
+        if self
+            .lanes
+            .get(&lane)
+            .is_some_and(|l| l.at_work == 0 && l.ready.iter().all(VecDeque::is_empty))
+        {
+            self.lanes.remove(&lane);
+        }
+    }
+}

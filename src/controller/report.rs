@@ -1,0 +1,476 @@
+//! From what a pass knows to the status and the events that people and tools read. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::index::Index;
+use super::outcome::{Class, Outcome, Row, WAY_OUT};
+use super::situation::{
+    Bind, Binding, Change, Check, Creating, Desired, Grant, Release, Sighting, Situation,
+};
+use crate::crd::{
+    ConditionType, ConnectionCheck, CreateIntent, Reason, SourceStatus, WorkspaceStatus,
+};
+use crate::kinds::SourceKind;
+use crate::runtime::metrics::ConditionState;
+
+/// What a status needs beside the situation.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    /// `metadata.generation` that the situation was gathered from.
+    pub generation: i64,
+    /// The time, to the second: conditions do not know finer ones.
+    pub now: Time,
+    /// Value of the annotation that forced this pass.
+    pub forced: Option<String>,
+}
+
+/// The row of the table for an outcome, in the light of what the pass was about.
+pub fn row(s: &Situation, outcome: &Outcome) -> Row {
+    let row = outcome.row();
+    match (s.deletion, outcome, row.class) {
+        (Some(_), Outcome::Failed(_), Class::Stalled) => Row {
+            reason: Reason::DeletionBlocked,
+            message: format!("The connector cannot be deleted. {} {WAY_OUT}", row.message),
+            ..row
+        },
+        (Some(_), _, Class::InProgress) => Row {
+            reason: Reason::Deleting,
+            message: format!("The connector is being deleted. {}", row.message),
+            ..row
+        },
+        _ => row,
+    }
+}
+
+/// The status that tells the truth about this situation.
+pub fn status(
+    previous: &SourceStatus,
+    s: &Situation,
+    outcome: &Outcome,
+    on: &Occasion,
+) -> SourceStatus {
+    if learnt_nothing(previous, s, outcome, on) {
+        return previous.clone();
+    }
+    let accepted = s.changes.iter().any(Change::is_accepted_configuration);
+    SourceStatus {
+        observed_generation: on.generation,
+        source_id: s.bound().map(|id| id.to_string()),
+        connector_name: connector_name(previous, s),
+        workspace: s.home.as_ref().map(|home| WorkspaceStatus {
+            api_url: home.api_url.clone(),
+            key_fingerprint: home.fingerprint.clone(),
+        }),
+        applied_digest: s.applied.map(|digest| digest.to_string()),
+        last_sync_time: if accepted {
+            Some(on.now.clone())
+        } else {
+            previous.last_sync_time.clone()
+        },
+        last_handled_reconcile_at: on
+            .forced
+            .clone()
+            .or_else(|| previous.last_handled_reconcile_at.clone()),
+        connection_check: connection_check(s, outcome),
+        create: intent(previous, s, on),
+        conditions: conditions(previous, s, outcome, on),
+    }
+}
+
+/// An outage that was met while nothing was to be done says nothing about the connector, and ten thousand resources must not all
+/// turn unready, and ready again, over it.
+fn learnt_nothing(
+    previous: &SourceStatus,
+    s: &Situation,
+    outcome: &Outcome,
+    on: &Occasion,
+) -> bool {
+    let ready = previous
+        .conditions
+        .iter()
+        .any(|c| c.type_ == ConditionType::Ready.as_str() && c.status == "True");
+    matches!(outcome, Outcome::Failed(_))
+        && outcome.row().class == Class::InProgress
+        && ready
+        && previous.observed_generation == on.generation
+        && on.forced.is_none()
+        && s.deletion.is_none()
+        && s.connector == Sighting::Unseen
+        && is_synced(s)
+}
+
+fn connector_name(previous: &SourceStatus, s: &Situation) -> Option<String> {
+    match (&s.binding, &s.connector) {
+        (Binding::Bound(_), Sighting::Present { name, .. }) => Some(name.clone()),
+        (Binding::Bound(_), _) => previous.connector_name.clone(),
+        (Binding::Unbound | Binding::Creating { .. }, _) => None,
+    }
+}
+
+fn intent(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<CreateIntent> {
+    let Binding::Creating { name, stage } = &s.binding else {
+        return None;
+    };
+    let started_at = match (&previous.create, stage) {
+        (Some(create), Creating::Unsettled | Creating::Settled) if create.name == *name => {
+            create.started_at.clone()
+        }
+        _ => on.now.clone(),
+    };
+    Some(CreateIntent {
+        name: name.clone(),
+        started_at,
+    })
+}
+
+fn connection_check(s: &Situation, outcome: &Outcome) -> Option<ConnectionCheck> {
+    let (id, status) = match &s.check {
+        Check::None => return None,
+        Check::Scheduled(id) if *outcome == Outcome::CheckTimedOut => (id.clone(), "TIMED_OUT"),
+        Check::Scheduled(id) => (id.clone(), "SCHEDULED"),
+        Check::Passed(id) => (id.clone(), "SUCCESS"),
+        Check::Failed(id, _) => (id.clone(), "FAILURE"),
+        Check::TimedOut(id) => (id.clone(), "TIMED_OUT"),
+        Check::Unavailable => (String::new(), "UNAVAILABLE"),
+    };
+    Some(ConnectionCheck {
+        id,
+        status: status.to_owned(),
+    })
+}
+
+/// Reads a check back from the status.
+pub fn recorded_check(check: Option<&ConnectionCheck>) -> Check {
+    match check.map(|c| (c.id.clone(), c.status.as_str())) {
+        None => Check::None,
+        Some((id, "SUCCESS")) => Check::Passed(id),
+        Some((id, "FAILURE")) => Check::Failed(id, None),
+        Some((id, "TIMED_OUT")) => Check::TimedOut(id),
+        Some((_, "UNAVAILABLE")) => Check::Unavailable,
+        Some((id, _)) => Check::Scheduled(id),
+    }
+}
+
+struct Verdict {
+    kind: ConditionType,
+    status: &'static str,
+    reason: Reason,
+    message: String,
+}
+
+fn conditions(
+    previous: &SourceStatus,
+    s: &Situation,
+    outcome: &Outcome,
+    on: &Occasion,
+) -> Vec<Condition> {
+    let row = row(s, outcome);
+    let synced = is_synced(s);
+    let mut verdicts = Vec::with_capacity(6);
+    let mut say = |kind, status, reason, message: &str| {
+        verdicts.push(Verdict {
+            kind,
+            status,
+            reason,
+            message: message.to_owned(),
+        });
+    };
+
+    let ready = if row.class == Class::Current && s.deletion.is_none() {
+        "True"
+    } else {
+        "False"
+    };
+    say(ConditionType::Ready, ready, row.reason, &row.message);
+    match row.class {
+        Class::InProgress => say(ConditionType::Reconciling, "True", row.reason, &row.message),
+        Class::Stalled => say(ConditionType::Stalled, "True", row.reason, &row.message),
+        Class::Current | Class::Idle => {}
+    }
+    match (outcome.blames_credentials(), &s.desired, &s.grant) {
+        (true, ..) => say(
+            ConditionType::CredentialsValid,
+            "False",
+            row.reason,
+            &row.message,
+        ),
+        (false, Desired::Digest(_), Grant::Unasked | Grant::Accepted | Grant::Inconclusive) => {
+            say(
+                ConditionType::CredentialsValid,
+                "True",
+                Reason::CredentialsAccepted,
+                "The Secret is complete and is not refused.",
+            );
+        }
+        _ => {}
+    }
+    if synced {
+        say(
+            ConditionType::Synced,
+            "True",
+            Reason::Ready,
+            "The connector has the desired configuration.",
+        );
+    } else if *outcome != Outcome::Suspended {
+        say(ConditionType::Synced, "False", row.reason, &row.message);
+    }
+    if s.wanted.verify && synced {
+        match (&s.check, outcome) {
+            (Check::Passed(_), _) => {
+                say(
+                    ConditionType::ConnectionVerified,
+                    "True",
+                    Reason::Verified,
+                    "Unstructured's connection check passed.",
+                );
+            }
+            (Check::Failed(_, Some(_)), _) => say(
+                ConditionType::ConnectionVerified,
+                "False",
+                row.reason,
+                &row.message,
+            ),
+            (Check::Failed(_, None), _) => {}
+            (Check::TimedOut(_), _) | (_, Outcome::CheckTimedOut | Outcome::CheckUnavailable) => {
+                say(
+                    ConditionType::ConnectionVerified,
+                    "Unknown",
+                    row.reason,
+                    &row.message,
+                );
+            }
+            _ => say(
+                ConditionType::ConnectionVerified,
+                "Unknown",
+                Reason::Checking,
+                "Unstructured is checking the connection.",
+            ),
+        }
+    }
+
+    let mut conditions: Vec<Condition> = Vec::with_capacity(6);
+    for kind in ConditionType::ALL {
+        let said = verdicts.iter().find(|v| v.kind == *kind);
+        let before = previous
+            .conditions
+            .iter()
+            .find(|c| c.type_ == kind.as_str());
+        match said {
+            Some(verdict) => conditions.push(condition(verdict, before, on)),
+            // What was not looked at stays as it was; what only ever speaks of the moment does not.
+            None if kind.outlives_silence()
+                && (*kind != ConditionType::ConnectionVerified || s.wanted.verify) =>
+            {
+                conditions.extend(before.cloned());
+            }
+            None => {}
+        }
+    }
+    // The reason of a failed check was read by an earlier pass: repeat its words instead of losing them.
+    if *outcome == Outcome::VerificationFailed(None) {
+        repeat_failure(&mut conditions);
+    }
+    conditions
+}
+
+fn repeat_failure(conditions: &mut [Condition]) {
+    let verified = ConditionType::ConnectionVerified.as_str();
+    let Some(words) = conditions
+        .iter()
+        .find(|c| c.type_ == verified)
+        .map(|c| c.message.clone())
+    else {
+        return;
+    };
+    for condition in conditions
+        .iter_mut()
+        .filter(|c| c.reason == Reason::VerificationFailed.as_str())
+    {
+        condition.message.clone_from(&words);
+    }
+}
+
+fn condition(verdict: &Verdict, before: Option<&Condition>, on: &Occasion) -> Condition {
+    let since = before
+        .filter(|c| c.status == verdict.status)
+        .map(|c| c.last_transition_time.clone());
+    Condition {
+        type_: verdict.kind.as_str().to_owned(),
+        status: verdict.status.to_owned(),
+        reason: verdict.reason.as_str().to_owned(),
+        message: verdict.message.clone(),
+        observed_generation: Some(on.generation),
+        last_transition_time: since.unwrap_or_else(|| on.now.clone()),
+    }
+}
+
+/// Whether the connector has exactly the desired configuration, as far as anybody can know: the API accepted it, and nothing
+/// readable differs from it.
+pub fn is_synced(s: &Situation) -> bool {
+    let accepted = s.applied.is_some() && s.digest() == s.applied;
+    let untouched = match &s.connector {
+        Sighting::Present { drift, .. } => drift.is_empty(),
+        Sighting::Unseen => true,
+        Sighting::Unlisted | Sighting::Gone => false,
+    };
+    s.bound().is_some() && accepted && untouched && s.held_by.is_none()
+}
+
+/// An event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// The word for it.
+    pub reason: &'static str,
+    /// What was done.
+    pub action: &'static str,
+    /// The sentence.
+    pub text: String,
+}
+
+/// The events of a pass: what it changed, and the outcome where that is news.
+pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Note> {
+    let mut notes: Vec<Note> = s.changes.iter().filter_map(Change::note).collect();
+    let row = row(s, outcome);
+    let before = previous
+        .conditions
+        .iter()
+        .find(|c| c.type_ == ConditionType::Ready.as_str())
+        .map(|c| c.reason.as_str());
+    let news = before != Some(row.reason.as_str());
+    let note = |warning, text| Note {
+        warning,
+        reason: row.reason.as_str(),
+        action: "Reconcile",
+        text,
+    };
+    match row.class {
+        Class::Current if news && s.deletion.is_none() => notes.push(note(false, row.message)),
+        Class::Stalled if news => notes.push(note(true, row.message)),
+        Class::InProgress if news && !matches!(outcome, Outcome::Applying | Outcome::Checking) => {
+            let quiet = row.reason == Reason::Progressing;
+            if !quiet {
+                notes.push(note(true, row.message));
+            }
+        }
+        _ => {}
+    }
+    notes
+}
+
+impl Change {
+    /// Whether the API accepted a configuration.
+    pub fn is_accepted_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Created(_) | Self::Recreated(_) | Self::Updated | Self::DriftCorrected(_)
+        )
+    }
+
+    fn note(&self) -> Option<Note> {
+        let note = |warning, reason, action, text| {
+            Some(Note {
+                warning,
+                reason,
+                action,
+                text,
+            })
+        };
+        match self {
+            Self::Created(id) => note(false, "Created", "Create", format!("Created connector {id}.")),
+            Self::Recreated(id) => note(
+                true,
+                "Recreated",
+                "Create",
+                format!("The connector had been deleted behind the operator's back; created connector {id} in its place."),
+            ),
+            Self::Bound(id, Bind::Recovered) => {
+                note(false, "Recovered", "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
+            }
+            Self::Bound(id, Bind::Reserved) => {
+                note(false, "Adopted", "Bind", format!("Found connector {id} under this resource's own name and took it over."))
+            }
+            Self::Bound(id, Bind::ById | Bind::ByName) => {
+                note(false, "Adopted", "Bind", format!("Took over the existing connector {id}."))
+            }
+            Self::Updated => note(false, "Updated", "Update", "Unstructured accepted the changed configuration.".to_owned()),
+            Self::DriftCorrected(fields) => note(
+                true,
+                "DriftCorrected",
+                "Update",
+                format!(
+                    "The connector had been changed behind the operator's back; restored {}.",
+                    fields.iter().cloned().collect::<Vec<_>>().join(", ")
+                ),
+            ),
+            Self::Deleted(id) => note(false, "Deleted", "Delete", format!("Deleted connector {id}.")),
+            Self::DuplicateDeleted(id) => {
+                note(true, "DuplicateDeleted", "Delete", format!("Deleted connector {id}, a duplicate under this resource's own name."))
+            }
+            Self::Released(Release::Retained(Some(id))) => {
+                note(false, "Retained", "Release", format!("Left connector {id} in the workspace, as deletionPolicy says."))
+            }
+            Self::Released(Release::Abandoned(Some(id))) => note(
+                false,
+                "Retained",
+                "Release",
+                format!("Left connector {id} in the workspace: the resource definition itself is being deleted."),
+            ),
+            Self::Released(Release::Held(id)) => {
+                note(false, "Retained", "Release", format!("Left connector {id} to the resource that holds it."))
+            }
+            Self::Released(Release::Orphaned(id)) => note(
+                true,
+                "Orphaned",
+                "Release",
+                match id {
+                    Some(id) => format!(
+                        "The namespace goes and its API key is gone: connector {id} stays in the workspace. Delete it there by hand."
+                    ),
+                    None => "The namespace goes and its API key is gone: a connector whose creation was not confirmed may stay \
+                             in the workspace. Look for it there by name."
+                        .to_owned(),
+                },
+            ),
+            Self::Released(_) => None,
+        }
+    }
+}
+
+/// How many resources are in which condition, for the metric.
+pub fn census<K: SourceKind>(
+    index: &Index<K>,
+    kind: &'static str,
+) -> BTreeMap<ConditionState, usize> {
+    let mut counts = BTreeMap::new();
+    index.for_each(|_, resource| {
+        for condition in resource
+            .status()
+            .iter()
+            .flat_map(|status| &status.conditions)
+        {
+            let known = ConditionType::ALL
+                .iter()
+                .find(|known| known.as_str() == condition.type_);
+            let reason = Reason::ALL
+                .iter()
+                .find(|known| known.as_str() == condition.reason);
+            let status = ["True", "False", "Unknown"]
+                .into_iter()
+                .find(|known| *known == condition.status);
+            if let (Some(known), Some(reason), Some(status)) = (known, reason, status) {
+                let state = ConditionState {
+                    kind,
+                    condition: known.as_str(),
+                    status,
+                    reason: reason.as_str(),
+                };
+                *counts.entry(state).or_default() += 1;
+            }
+        }
+    });
+    counts
+}

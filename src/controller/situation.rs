@@ -1,0 +1,472 @@
+//! What a pass knows of one resource: plain values, so that a decision on them can be tested, replayed and model-checked.
+//!
+//! A [`Situation`] is gathered at the start of a pass and grows by [`Situation::learn`] as effects are answered. It holds no
+//! Kubernetes type, no clock and no secret.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::effect::{Answer, Effect};
+use super::outcome::{Failure, Outcome, Problem};
+use crate::unstructured::{CheckStatus, Commit, Digest, ErrorKind, SourceId};
+
+/// Name of a connector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectorName {
+    /// The name itself.
+    pub value: String,
+    /// Whether it is the resource's own default name. That scheme is reserved: a connector with this name is ours.
+    pub reserved: bool,
+}
+
+/// What the resource asks for, apart from the configuration itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// Name for a connector that has to be made.
+    pub name: ConnectorName,
+    /// Take over exactly this connector.
+    pub existing: Option<SourceId>,
+    /// Take over a connector that carries the explicit name.
+    pub adopt_by_name: bool,
+    /// Wait for the connection check.
+    pub verify: bool,
+    /// Leave the connector when the resource goes.
+    pub retain: bool,
+    /// Write nothing.
+    pub suspend: bool,
+}
+
+/// Which connector belongs to the resource, as far as the status has it on record. The three exclude each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// None, and none is being made.
+    Unbound,
+    /// A create of this name was begun and its answer is not on record.
+    Creating {
+        /// Name under which the connector is being made.
+        name: String,
+        /// Where the create stands, as far as this process can know.
+        stage: Creating,
+    },
+    /// This one.
+    Bound(SourceId),
+}
+
+/// Where a create stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Creating {
+    /// The intent is on record and this pass has not sent the request yet.
+    Recorded,
+    /// The request may still be carried out: sent less than a settle time ago, as far as this process can know.
+    Unsettled,
+    /// The request was carried out by now, or never will be.
+    Settled,
+}
+
+/// What is known of one connector of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sighting {
+    /// Nobody looked yet.
+    Unseen,
+    /// It is there.
+    Present {
+        /// Names of the readable settings whose value is not the desired one.
+        drift: BTreeSet<String>,
+        /// Its name.
+        name: String,
+        /// Whether it is a connector of the kind that the resource stands for.
+        same_kind: bool,
+    },
+    /// The inventory does not list it.
+    Unlisted,
+    /// The API says that it does not exist.
+    Gone,
+}
+
+/// A connector that carries the name we look for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Namesake {
+    /// Its id.
+    pub id: SourceId,
+    /// Whether another resource holds it.
+    pub held: bool,
+    /// Readable settings that differ from the desired ones.
+    pub drift: BTreeSet<String>,
+}
+
+/// How recent an inventory has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Freshness {
+    /// Any that this process asked for: our own writes are in it, and a write to what has gone since is answered 404.
+    Any,
+    /// Asked for since whatever triggered this pass.
+    Trigger,
+    /// Asked for from now on.
+    Now,
+}
+
+/// What the provider said of the credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Grant {
+    /// Nobody asked yet.
+    Unasked,
+    /// It accepts them, or is not to be asked.
+    Accepted,
+    /// It could not say: only a definite refusal blocks.
+    Inconclusive,
+    /// It refuses them, for this reason.
+    Refused(String),
+}
+
+/// The connection check of the configuration that was accepted last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Check {
+    /// Not started.
+    None,
+    /// Started; the result is not there yet.
+    Scheduled(String),
+    /// It passed.
+    Passed(String),
+    /// It failed; the reason is known only in the pass that read it.
+    Failed(String, Option<String>),
+    /// It gave no result in time.
+    TimedOut(String),
+    /// The API offers no such check.
+    Unavailable,
+}
+
+/// The configuration that the connector should have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Desired {
+    /// Nobody read it: a deletion needs none.
+    Unread,
+    /// It cannot be put together.
+    Blocked(Problem),
+    /// Its digest, secrets included.
+    Digest(Digest),
+}
+
+/// Facts about the workspace that is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WorkspaceFacts {
+    /// Base URL of its API.
+    pub api_url: String,
+    /// Fingerprint of the key in use.
+    pub fingerprint: String,
+}
+
+/// Why a resource is being deleted, as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Deletion {
+    /// The whole namespace is going.
+    pub namespace_terminating: bool,
+    /// The custom resource definition itself is going: then every connector is left alone.
+    pub definition_terminating: bool,
+}
+
+/// Everything a decision may rest on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Situation {
+    /// What the resource asks for.
+    pub wanted: Wanted,
+    /// Set while the resource is being deleted.
+    pub deletion: Option<Deletion>,
+    /// Whether our finalizer is on the resource.
+    pub finalized: bool,
+    /// Which connector is ours.
+    pub binding: Binding,
+    /// Whether another resource claims the connector that this one is bound to; then that one keeps it.
+    pub held_by: Option<String>,
+    /// Digest of the configuration that the API accepted last.
+    pub applied: Option<Digest>,
+    /// Workspace in which the connector was last seen.
+    pub home: Option<WorkspaceFacts>,
+    /// The user confirmed that the connector may be made anew in another workspace.
+    pub move_accepted: bool,
+    /// The workspace to work in.
+    pub workspace: Result<WorkspaceFacts, Problem>,
+    /// The desired configuration.
+    pub desired: Desired,
+    /// The user asked for this pass by annotation: nothing known from before is good enough.
+    pub forced: bool,
+    /// The API already refused exactly this configuration; it is not sent again.
+    pub refused: Option<Outcome>,
+    /// What the provider says of the credentials.
+    pub grant: Grant,
+    /// What is known of the connector that `binding`, or `existing`, names.
+    pub connector: Sighting,
+    /// Connectors that carry the name in question, oldest first; `None` until somebody looked.
+    pub namesakes: Option<Vec<Namesake>>,
+    /// The connection check.
+    pub check: Check,
+    /// Whether the check was polled in this pass.
+    pub polled: bool,
+    /// Whether the check has had its time.
+    pub check_overdue: bool,
+    /// Something of this is not in the status yet and must not be lost.
+    pub unrecorded: bool,
+    /// What this pass changed, for events and metrics, in order.
+    pub changes: Vec<Change>,
+}
+
+/// Something that a pass did to the world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// A connector was made.
+    Created(SourceId),
+    /// A connector was made because the earlier one had gone.
+    Recreated(SourceId),
+    /// An existing connector was bound.
+    Bound(SourceId, Bind),
+    /// A changed configuration was accepted.
+    Updated,
+    /// A configuration that had been changed behind our back was restored; the settings by name.
+    DriftCorrected(BTreeSet<String>),
+    /// The connector was deleted.
+    Deleted(SourceId),
+    /// A connector that only a lost answer or a crash can have left was deleted.
+    DuplicateDeleted(SourceId),
+    /// The resource went, the connector stayed.
+    Released(Release),
+}
+
+/// Why an existing connector becomes ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// `existingSourceId` names it.
+    ById,
+    /// `adoptionPolicy: ByName`.
+    ByName,
+    /// It carries our reserved name.
+    Reserved,
+    /// Our own create, whose answer was lost, made it.
+    Recovered,
+}
+
+/// Why a resource goes without its connector being deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// There never was one.
+    NeverCreated,
+    /// It is deleted.
+    Deleted,
+    /// `deletionPolicy: Retain`.
+    Retained(Option<SourceId>),
+    /// The custom resource definition is being deleted.
+    Abandoned(Option<SourceId>),
+    /// The namespace goes and the API key is gone already.
+    Orphaned(Option<SourceId>),
+    /// Another resource holds it.
+    Held(SourceId),
+}
+
+impl Situation {
+    /// The name to look for: the one on record while a create is under way, else the one that the resource asks for.
+    pub fn name(&self) -> ConnectorName {
+        match &self.binding {
+            Binding::Creating { name, .. } if *name != self.wanted.name.value => ConnectorName {
+                value: name.clone(),
+                reserved: false,
+            },
+            _ => self.wanted.name.clone(),
+        }
+    }
+
+    /// The connector of ours, if the status has one on record.
+    pub fn bound(&self) -> Option<SourceId> {
+        match &self.binding {
+            Binding::Bound(id) => Some(*id),
+            Binding::Unbound | Binding::Creating { .. } => None,
+        }
+    }
+
+    /// The digest of the desired configuration, if it can be put together.
+    pub fn digest(&self) -> Option<Digest> {
+        match self.desired {
+            Desired::Digest(digest) => Some(digest),
+            Desired::Unread | Desired::Blocked(_) => None,
+        }
+    }
+
+    /// Takes in what an effect was answered. Returns the failure if that ends the pass.
+    pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
+        match (effect, answer) {
+            (Effect::AddFinalizer, Answer::Done) => self.finalized = true,
+            (Effect::RemoveFinalizer(release), Answer::Done) => {
+                self.finalized = false;
+                self.changes.push(Change::Released(release.clone()));
+            }
+            (Effect::RecordIntent { name }, Answer::Done) => {
+                self.binding = Binding::Creating {
+                    name: name.clone(),
+                    stage: Creating::Recorded,
+                };
+                self.applied = None;
+                self.check = Check::None;
+            }
+            (Effect::Record(_), Answer::Done) => self.unrecorded = false,
+            (
+                Effect::Look(_),
+                Answer::Seen {
+                    connector,
+                    namesakes,
+                },
+            ) => {
+                if !matches!(self.connector, Sighting::Gone) {
+                    self.connector = connector;
+                }
+                self.namesakes = Some(namesakes);
+                self.settle_in();
+            }
+            (Effect::Confirm(_), Answer::Connector(sighting)) => {
+                self.connector = sighting;
+                self.settle_in();
+            }
+            (Effect::CheckCredentials, Answer::Grant(grant)) => self.grant = grant,
+            (Effect::Bind(id, how), Answer::Claimed) => {
+                let ours = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
+                if let Some(namesake) = ours {
+                    self.connector = Sighting::Present {
+                        drift: namesake.drift.clone(),
+                        name: self.name().value,
+                        same_kind: true,
+                    };
+                }
+                self.binding = Binding::Bound(*id);
+                self.applied = None;
+                self.check = Check::None;
+                self.home = self.workspace.clone().ok();
+                self.unrecorded = true;
+                self.changes.push(Change::Bound(*id, *how));
+            }
+            (Effect::Bind(..) | Effect::RecordIntent { .. }, Answer::Held(by)) => {
+                self.held_by = Some(by)
+            }
+            (Effect::Create { .. }, Answer::Created(id)) => {
+                let recreated = matches!(self.connector, Sighting::Gone);
+                let name = self.name().value;
+                self.changes.push(if recreated {
+                    Change::Recreated(id)
+                } else {
+                    Change::Created(id)
+                });
+                self.accepted();
+                self.connector = Sighting::Present {
+                    drift: BTreeSet::new(),
+                    name,
+                    same_kind: true,
+                };
+                self.binding = Binding::Bound(id);
+            }
+            (Effect::Create { name }, Answer::Failed(failure)) => match failure.commit() {
+                Commit::Never => {
+                    self.binding = Binding::Unbound;
+                    self.unrecorded = true;
+                    return Err(failure);
+                }
+                Commit::Unknown => {
+                    self.binding = Binding::Creating {
+                        name: name.clone(),
+                        stage: Creating::Unsettled,
+                    };
+                    self.namesakes = None;
+                }
+            },
+            (Effect::Update(_), Answer::Done) => {
+                let drift = match &self.connector {
+                    Sighting::Present { drift, .. } => drift.clone(),
+                    _ => BTreeSet::new(),
+                };
+                let drifted = self.applied.is_some() && self.applied == self.digest();
+                self.changes.push(if drifted {
+                    Change::DriftCorrected(drift)
+                } else {
+                    Change::Updated
+                });
+                self.accepted();
+                if let Sighting::Present { drift, .. } = &mut self.connector {
+                    drift.clear();
+                }
+            }
+            (Effect::Delete(id), answer) => match answer {
+                Answer::Done => self.deleted(*id),
+                Answer::Failed(failure) if failure.kind() == Some(ErrorKind::NotFound) => {
+                    self.deleted(*id)
+                }
+                Answer::Failed(failure) => return Err(failure),
+                other => unreachable!("a delete is not answered by {other:?}"),
+            },
+            (Effect::Update(_), Answer::Failed(failure))
+                if failure.kind() == Some(ErrorKind::NotFound) =>
+            {
+                self.connector = Sighting::Unlisted;
+            }
+            // Either the connector has just gone, or this API has no such route.
+            (Effect::StartCheck(_), Answer::Failed(failure))
+                if failure.kind() == Some(ErrorKind::NotFound) =>
+            {
+                self.connector = Sighting::Unlisted;
+                self.check = Check::Unavailable;
+            }
+            (Effect::StartCheck(_), Answer::Check(check)) => {
+                self.check = check;
+                self.unrecorded = true;
+            }
+            (Effect::PollCheck { .. }, Answer::Check(check)) => {
+                self.check = check;
+                self.polled = true;
+            }
+            (_, Answer::Failed(failure)) => return Err(failure),
+            (effect, answer) => unreachable!("{effect:?} is not answered by {answer:?}"),
+        }
+        Ok(())
+    }
+
+    /// A connector of ours that the present key sees lives in the workspace of that key.
+    fn settle_in(&mut self) {
+        if self.bound().is_some() && matches!(self.connector, Sighting::Present { .. }) {
+            self.home = self.workspace.clone().ok();
+        }
+    }
+
+    fn accepted(&mut self) {
+        self.applied = self.digest();
+        self.home = self.workspace.clone().ok();
+        self.check = Check::None;
+        self.unrecorded = true;
+    }
+
+    fn deleted(&mut self, id: SourceId) {
+        if let Some(namesakes) = &mut self.namesakes {
+            namesakes.retain(|n| n.id != id);
+        }
+        if self.bound() == Some(id) {
+            self.binding = Binding::Unbound;
+            self.changes.push(Change::Deleted(id));
+        } else {
+            self.changes.push(Change::DuplicateDeleted(id));
+        }
+    }
+}
+
+impl Check {
+    /// What an answer of the API means for the check with this id.
+    pub fn from_answer(id: String, status: &CheckStatus, reason: Option<String>) -> Self {
+        match status {
+            CheckStatus::Success => Self::Passed(id),
+            CheckStatus::Failure => Self::Failed(id, reason),
+            CheckStatus::Scheduled | CheckStatus::Other(_) => Self::Scheduled(id),
+        }
+    }
+}
+
+/// How long to wait before polling a check for the `n`th time: 1, 2, 4, 8, 15, then 30 s.
+pub fn poll_delay(n: u32) -> Duration {
+    Duration::from_secs(match n {
+        0 => 1,
+        1 => 2,
+        2 => 4,
+        3 => 8,
+        4 => 15,
+        _ => 30,
+    })
+}

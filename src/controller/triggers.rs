@@ -1,0 +1,253 @@
+//! What makes the controller look at a resource: one task for each watch, so that one that fails delays no other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+use tokio::time::Instant;
+
+use super::index::Key;
+use super::queue::Priority;
+use super::{Context, lane_of};
+use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
+use crate::kinds::SourceKind;
+use crate::runtime::http::Gate;
+
+/// Follows the resources of one namespace, or of all.
+pub async fn resources<K: SourceKind>(
+    context: Arc<Context<K>>,
+    namespace: Option<String>,
+    filled: Gate,
+) {
+    let api: Api<DeserializeGuard<K>> = scoped(&context, namespace.as_deref());
+    let mut config = watcher::Config::default();
+    if let Some(selector) = &context.policy.label_selector {
+        config = config.labels(selector);
+    }
+    let mut events = std::pin::pin!(watch("resources", &context, api, config));
+    let mut listed = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(guarded) => {
+                if let Some(resource) = readable(guarded) {
+                    listed.insert(Key::of(&resource));
+                    see(&context, resource);
+                }
+            }
+            watcher::Event::InitDone => {
+                // What vanished between two lists was never announced as deleted.
+                for key in context.index.keys(namespace.as_deref()).difference(&listed) {
+                    gone(&context, key);
+                }
+                listed.clear();
+                filled.open();
+                tracing::info!(resources = context.index.len(), "the resources are listed");
+            }
+            watcher::Event::Apply(guarded) => {
+                if let Some(resource) = readable(guarded) {
+                    see(&context, resource);
+                }
+            }
+            watcher::Event::Delete(guarded) => {
+                let meta = guarded.meta();
+                let key = Key::new(
+                    meta.namespace.as_deref().unwrap_or_default(),
+                    meta.name.as_deref().unwrap_or_default(),
+                );
+                gone(&context, &key);
+            }
+        }
+    }
+}
+
+/// Follows the Secrets of one namespace, or of all, by their metadata only: values are fetched when a pass needs them.
+pub async fn secrets<K: SourceKind>(context: Arc<Context<K>>, namespace: Option<String>) {
+    let api: Api<PartialObjectMeta<Secret>> = scoped(&context, namespace.as_deref());
+    let mut events = std::pin::pin!(watch("secrets", &context, api, watcher::Config::default()));
+    let mut listing = Vec::new();
+    while let Some(event) = events.next().await {
+        let since = Instant::now();
+        match event {
+            watcher::Event::Init => listing.clear(),
+            // While a list is read, resources that wait for these Secrets are queued anyway; what matters is the end of it.
+            watcher::Event::InitApply(secret) => listing.push(Key::of(&secret)),
+            watcher::Event::InitDone => {
+                for secret in listing.drain(..) {
+                    queue_readers(&context, &secret, Priority::Drift, since);
+                }
+            }
+            watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
+                queue_readers(&context, &Key::of(&secret), Priority::Changed, since);
+            }
+        }
+    }
+}
+
+/// How often the file with the operator's own key is read again. Mounted Secrets change without any event that can be trusted.
+const KEY_FILE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Follows the file that holds the operator's own API key.
+pub async fn key_file<K: SourceKind>(context: Arc<Context<K>>) {
+    loop {
+        tokio::time::sleep(KEY_FILE_INTERVAL).await;
+        match context.own_key.refresh(&context.policy.api_url) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!("the operator's API key changed");
+                let since = Instant::now();
+                let mut concerned = Vec::new();
+                context.index.for_each(|key, resource| {
+                    if resource.options().workspace.is_none() {
+                        concerned.push((key.clone(), lane_of(resource)));
+                    }
+                });
+                for (key, lane) in concerned {
+                    context.queue.add(&key, lane, Priority::Changed, since);
+                }
+            }
+            Err(error) => tracing::warn!("{error}; the key read before stays in use"),
+        }
+    }
+}
+
+fn scoped<K, T>(context: &Context<K>, namespace: Option<&str>) -> Api<T>
+where
+    T: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    }
+}
+
+/// A watch that goes on for ever: errors are counted, logged once in a while by their kind, and waited out.
+fn watch<K, T>(
+    name: &'static str,
+    context: &Arc<Context<K>>,
+    api: Api<T>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Event<T>>
+where
+    K: SourceKind,
+    T: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    T::DynamicType: Default,
+{
+    let context = context.clone();
+    watcher(api, config).default_backoff().filter_map(move |event| {
+        let event = match event {
+            Ok(event) => Some(event),
+            Err(error) => {
+                context.metrics.watch_failed(name);
+                tracing::warn!(watch = name, error = %describe(&error), "a watch failed; trying again");
+                None
+            }
+        };
+        futures::future::ready(event)
+    })
+}
+
+fn describe(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => {
+            format!("{} ({})", status.reason, status.code)
+        }
+        watcher::Error::WatchError(status) => format!("{} ({})", status.reason, status.code),
+        _ => "the Kubernetes API cannot be reached".to_owned(),
+    }
+}
+
+/// One resource that cannot be read must not stop the watch for all others.
+fn readable<K: SourceKind>(guarded: DeserializeGuard<K>) -> Option<K> {
+    match guarded.0 {
+        Ok(mut resource) => {
+            resource.meta_mut().managed_fields = None;
+            Some(resource)
+        }
+        Err(invalid) => {
+            tracing::error!(
+                resource = format!(
+                    "{}/{}",
+                    invalid.metadata.namespace.unwrap_or_default(),
+                    invalid.metadata.name.unwrap_or_default()
+                ),
+                "a resource cannot be read: it does not fit the installed definition; apply the definition of this release"
+            );
+            None
+        }
+    }
+}
+
+fn see<K: SourceKind>(context: &Context<K>, resource: K) {
+    let resource = Arc::new(resource);
+    let key = Key::of(&*resource);
+    let before = context.index.apply(resource.clone());
+    if before
+        .as_deref()
+        .is_none_or(|before| matters(context, &key, before, &resource))
+    {
+        // A resource that was settled when it was last seen only has to be compared.
+        let settled = before.is_none() && is_settled(&*resource);
+        let priority = if settled {
+            Priority::Drift
+        } else {
+            Priority::Changed
+        };
+        context
+            .queue
+            .add(&key, lane_of(&*resource), priority, Instant::now());
+    }
+}
+
+fn is_settled<K: SourceKind>(resource: &K) -> bool {
+    let observed = resource
+        .status()
+        .is_some_and(|status| Some(status.observed_generation) == resource.meta().generation);
+    observed && resource.meta().deletion_timestamp.is_none()
+}
+
+/// Whether a change is one that the operator has to look at: not its own writes, and no bookkeeping of others.
+fn matters<K: SourceKind>(context: &Context<K>, key: &Key, before: &K, after: &K) -> bool {
+    let (old, new) = (before.meta(), after.meta());
+    let annotation = |name: &str| before.annotations().get(name) != after.annotations().get(name);
+    let foreign_status = before.status() != after.status()
+        && !context.memories.wrote(key, new.resource_version.as_deref());
+    old.uid != new.uid
+        || old.generation != new.generation
+        || old.deletion_timestamp != new.deletion_timestamp
+        || old.finalizers != new.finalizers
+        || annotation(RECONCILE_AT)
+        || annotation(ACCEPT_WORKSPACE)
+        || foreign_status
+}
+
+fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {
+    context.index.remove(key);
+    let memory = context.memories.take(key);
+    if let Some(workspace) = memory.workspace {
+        workspace.leave(key);
+    }
+    context.queue.forget(key);
+}
+
+fn queue_readers<K: SourceKind>(
+    context: &Context<K>,
+    secret: &Key,
+    priority: Priority,
+    since: Instant,
+) {
+    for key in context.index.readers(secret) {
+        if let Some(resource) = context.index.get(&key) {
+            context
+                .queue
+                .add(&key, lane_of(&*resource), priority, since);
+        }
+    }
+}

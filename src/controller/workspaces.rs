@@ -1,0 +1,181 @@
+//! The workspaces in use: one client, one flow control and one inventory for each API key, shared by all resources that use it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+use zeroize::Zeroize;
+
+use super::index::Key;
+use super::situation::WorkspaceFacts;
+use crate::unstructured::{ApiKey, Client, ClientError, Endpoint, Fingerprint, Inventory, Options};
+
+/// One workspace, as one API key sees it.
+pub struct Workspace {
+    /// Makes the calls.
+    pub client: Client,
+    /// What the list said last, and our own writes since.
+    pub inventory: Inventory,
+    members: Mutex<BTreeSet<Key>>,
+}
+
+impl Workspace {
+    /// What decisions need to know of it.
+    pub fn facts(&self) -> WorkspaceFacts {
+        WorkspaceFacts {
+            api_url: self.client.endpoint().to_string(),
+            fingerprint: self.client.fingerprint().to_string(),
+        }
+    }
+
+    /// The resources whose connector lives here.
+    pub fn members(&self) -> BTreeSet<Key> {
+        self.members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn join(&self, key: &Key) {
+        self.members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone());
+    }
+
+    pub(super) fn leave(&self, key: &Key) {
+        self.members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+    }
+}
+
+/// Opens workspaces and hands out the ones that are open.
+pub struct Workspaces {
+    source_type: &'static str,
+    options: Options,
+    open: Mutex<HashMap<(Endpoint, Fingerprint), Weak<Workspace>>>,
+    opened: mpsc::UnboundedSender<Weak<Workspace>>,
+}
+
+impl Workspaces {
+    /// Workspaces of this type of source; each that is opened is announced on the channel.
+    pub fn new(
+        source_type: &'static str,
+        options: Options,
+        opened: mpsc::UnboundedSender<Weak<Workspace>>,
+    ) -> Self {
+        Self {
+            source_type,
+            options,
+            open: Mutex::default(),
+            opened,
+        }
+    }
+
+    /// The workspace of this key.
+    ///
+    /// # Errors
+    /// When no client can be made, for example because the system has no CA certificates.
+    pub fn open(&self, endpoint: &Endpoint, key: ApiKey) -> Result<Arc<Workspace>, ClientError> {
+        let fingerprint = key.fingerprint(endpoint);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (endpoint.clone(), fingerprint);
+        if let Some(workspace) = open.get(&place).and_then(Weak::upgrade) {
+            return Ok(workspace);
+        }
+        let client = Client::new(endpoint.clone(), key, &self.options)?;
+        let inventory = Inventory::new(client.clone(), self.source_type);
+        let workspace = Arc::new(Workspace {
+            client,
+            inventory,
+            members: Mutex::default(),
+        });
+        open.retain(|_, workspace| workspace.strong_count() > 0);
+        open.insert(place, Arc::downgrade(&workspace));
+        // Nobody listens any more only while the process ends.
+        let _ = self.opened.send(Arc::downgrade(&workspace));
+        Ok(workspace)
+    }
+
+    /// How many of the open workspaces accept no requests at the moment.
+    pub fn paused(&self) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values()
+            .filter_map(Weak::upgrade)
+            .filter(|workspace| workspace.client.paused_until().is_some())
+            .count()
+    }
+}
+
+/// Where the operator's own API key comes from.
+pub enum OwnKey {
+    /// There is none: each resource has to name its workspace.
+    None,
+    /// Given at the start.
+    Fixed(ApiKey),
+    /// A file, read again when it changes.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The key as it was read last.
+        key: RwLock<ApiKey>,
+    },
+}
+
+impl OwnKey {
+    /// A key from a file.
+    ///
+    /// # Errors
+    /// One sentence when the file cannot be read or holds no key.
+    pub fn from_file(path: PathBuf) -> Result<Self, String> {
+        let key = read(&path)?;
+        Ok(Self::File {
+            path,
+            key: RwLock::new(key),
+        })
+    }
+
+    /// The key, if there is one.
+    pub fn get(&self) -> Option<ApiKey> {
+        match self {
+            Self::None => None,
+            Self::Fixed(key) => Some(key.clone()),
+            Self::File { key, .. } => {
+                Some(key.read().unwrap_or_else(PoisonError::into_inner).clone())
+            }
+        }
+    }
+
+    /// Reads the file again; true when it holds another key. A file that cannot be read leaves the key as it was.
+    pub fn refresh(&self, endpoint: &Endpoint) -> Result<bool, String> {
+        let Self::File { path, key } = self else {
+            return Ok(false);
+        };
+        let fresh = read(path)?;
+        let mut key = key.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = key.fingerprint(endpoint) != fresh.fingerprint(endpoint);
+        *key = fresh;
+        Ok(changed)
+    }
+}
+
+fn read(path: &PathBuf) -> Result<ApiKey, String> {
+    let mut text = std::fs::read_to_string(path).map_err(|error| {
+        format!(
+            "the API key file {} cannot be read: {error}",
+            path.display()
+        )
+    })?;
+    let key = ApiKey::new(SecretString::from(text.as_str()));
+    text.zeroize();
+    key.map_err(|error| {
+        format!(
+            "the API key file {} holds no usable key: {error}",
+            path.display()
+        )
+    })
+}

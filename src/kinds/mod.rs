@@ -1,0 +1,136 @@
+//! What the controller has to know of a kind of source. A second kind is a type in [`crate::crd`] and an implementation of
+//! [`SourceKind`] beside this file.
+
+mod dropbox;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+
+use kube::core::NamespaceResourceScope;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::crd::{AdoptionPolicy, DeletionPolicy, SourceStatus, WorkspaceReference};
+use crate::dropbox::DropboxClient;
+use crate::unstructured::Config;
+
+/// A custom resource that stands for one source connector.
+pub trait SourceKind:
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The connector's `type` in the Unstructured API.
+    const SOURCE_TYPE: &'static str;
+
+    /// The options that all kinds have in common.
+    fn options(&self) -> Options<'_>;
+
+    /// The status, once there is one.
+    fn status(&self) -> Option<&SourceStatus>;
+
+    /// The same resource with another status.
+    fn with_status(self, status: SourceStatus) -> Self;
+
+    /// The settings that anyone may read, as the API names them.
+    fn settings(&self) -> BTreeMap<&'static str, Value>;
+
+    /// Name of the Secret with the credentials, in the resource's own namespace.
+    fn credentials_secret(&self) -> &str;
+
+    /// Which key of that Secret holds which parameter of the API.
+    fn credentials(&self) -> Vec<Credential<'_>>;
+
+    /// Asks the system that the source reads from whether it refuses the credentials.
+    fn ask(
+        providers: &Providers,
+        credentials: &Credentials,
+    ) -> impl Future<Output = Verdict> + Send;
+}
+
+/// The options that all kinds have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// `spec.connectorName`.
+    pub connector_name: Option<&'a str>,
+    /// `spec.existingSourceId`.
+    pub existing_source_id: Option<&'a str>,
+    /// `spec.adoptionPolicy`.
+    pub adoption_policy: AdoptionPolicy,
+    /// `spec.workspace`.
+    pub workspace: Option<&'a WorkspaceReference>,
+    /// `spec.verify`.
+    pub verify: bool,
+    /// `spec.deletionPolicy`.
+    pub deletion_policy: DeletionPolicy,
+    /// `spec.suspend`.
+    pub suspend: bool,
+}
+
+/// One value that the API wants and the Secret holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Credential<'a> {
+    /// The parameter's name in the API.
+    pub parameter: &'static str,
+    /// The key in the Secret.
+    pub key: &'a str,
+    /// Whether an access token is a mistake here.
+    pub refuses_access_token: bool,
+}
+
+/// The values of the credentials by parameter.
+#[derive(Default)]
+pub struct Credentials(BTreeMap<&'static str, SecretString>);
+
+impl Credentials {
+    /// Adds the value of a parameter.
+    pub fn insert(&mut self, parameter: &'static str, value: SecretString) {
+        self.0.insert(parameter, value);
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, parameter: &str) -> Option<&SecretString> {
+        self.0.get(parameter)
+    }
+
+    /// The complete configuration: settings first, then the credentials.
+    pub fn complete(&self, settings: BTreeMap<&'static str, Value>) -> Config {
+        let plain = settings
+            .into_iter()
+            .fold(Config::builder(), |config, (name, value)| {
+                config.plain(name, value)
+            });
+        let all = self.0.iter().fold(plain, |config, (name, value)| {
+            config.secret(name, SecretString::from(value.expose_secret()))
+        });
+        all.build()
+    }
+}
+
+/// The systems that sources read from, as far as they can be asked about credentials.
+#[derive(Clone, Default)]
+pub struct Providers {
+    /// Dropbox, unless asking it is switched off.
+    pub dropbox: Option<DropboxClient>,
+}
+
+/// What a provider says of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody is to be asked.
+    NotAsked,
+    /// They are good.
+    Accepted,
+    /// They are definitely not good; what to do about it.
+    Refused(String),
+    /// It cannot be told, which is no refusal; why.
+    Inconclusive(String),
+}

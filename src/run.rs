@@ -1,0 +1,234 @@
+//! `unstructured-operator run`: from options to a running controller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{ApiKeySource, Options};
+use crate::controller::naming::ClusterName;
+use crate::controller::workspaces::OwnKey;
+use crate::controller::{self, Parts, Policy};
+use crate::crd::DropboxSource;
+use crate::dropbox::{BaseUrl, DropboxClient, DropboxClientError};
+use crate::kinds::Providers;
+use crate::runtime::events::Recorder;
+use crate::runtime::http::{self, BindError, Readiness};
+use crate::runtime::kube_client::{self, ConnectError};
+use crate::runtime::leader::{LeaderElection, Leadership, Standing, identity, lease_namespace};
+use crate::runtime::metrics::Metrics;
+use crate::runtime::shutdown;
+use crate::unstructured::{ApiKey, Endpoint};
+
+/// Name of the Lease, and of the reporting controller in events.
+const NAME: &str = "unstructured-operator";
+const CONTROLLER: &str = "connectors.unstructured.io/unstructured-operator";
+
+/// `User-Agent` of every request that leaves the cluster.
+const USER_AGENT: &str = concat!("unstructured-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Answers longer than this are not read to their end: a list of 100,000 connectors fits.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+
+/// However long a `Retry-After` asks for, the workspace is tried again after this time.
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+
+/// Why the operator did not start, or did not go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// An option turned out not to be usable.
+    #[error("{0}")]
+    Option(String),
+    /// No Kubernetes.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The port is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No TLS.
+    #[error(transparent)]
+    Dropbox(#[from] DropboxClientError),
+    /// The signals cannot be listened to.
+    #[error("the signal handlers cannot be installed: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+impl RunError {
+    /// 2 for what the user gave, 1 for what the world did.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Option(_) => 2,
+            Self::Connect(_) | Self::Bind(_) | Self::Dropbox(_) | Self::Signals(_) => 1,
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let shutdown = shutdown::on_signal()?;
+    let api_url = Endpoint::parse(&options.api_url, options.allow_insecure_http)
+        .map_err(|error| RunError::Option(format!("--api-url (API_URL): {error}")))?;
+    let own_key = Arc::new(own_key(&options)?);
+    let metrics = Metrics::new();
+    let readiness = Readiness::default();
+    let providers = providers(&options)?;
+
+    // The endpoints answer before anything else is tried: a standby or a waiting pod is alive.
+    let listener = http::bind(options.listen).await?;
+    tracing::info!(
+        address = listener
+            .local_addr()
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        "listening"
+    );
+    let campaigning = readiness.gate("the leader election");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(http::serve(
+        listener,
+        metrics.clone(),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+
+    let client = kube_client::connect().await?;
+    let Some(cluster) = cluster_name(&client, options.cluster_name.as_deref(), &shutdown).await?
+    else {
+        return Ok(());
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        cluster = cluster.as_str(),
+        api_url = %api_url,
+        own_key = own_key.get().is_some(),
+        "starting"
+    );
+    let identity = identity();
+    let parts = Parts {
+        recorder: Recorder::new(client.clone(), CONTROLLER, &identity, metrics.clone()),
+        options: limits(&options, &metrics),
+        policy: policy(&options, api_url),
+        client: client.clone(),
+        metrics: metrics.clone(),
+        own_key,
+        providers,
+        cluster,
+    };
+    let work = |leadership: Leadership| {
+        let filled = readiness.gate("the list of resources");
+        controller::run::<DropboxSource>(parts.clone(), leadership, filled, shutdown.clone())
+    };
+    if options.leader_elect {
+        let observe = |standing| {
+            campaigning.open();
+            metrics.leading(standing == Standing::Leader);
+            if standing == Standing::Standby {
+                readiness.gate("the list of resources").open();
+            }
+        };
+        let election = LeaderElection::new(lease_namespace(), NAME, identity);
+        election.run(client, shutdown.clone(), observe, work).await;
+    } else {
+        campaigning.open();
+        metrics.leading(true);
+        let grace = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        tokio::select! { () = work(Leadership::always()) => {}, () = grace => {} }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn own_key(options: &Options) -> Result<OwnKey, RunError> {
+    match options.api_key() {
+        None => Ok(OwnKey::None),
+        Some(ApiKeySource::Value(key)) => ApiKey::new(key)
+            .map(OwnKey::Fixed)
+            .map_err(|error| RunError::Option(format!("UNSTRUCTURED_API_KEY: {error}"))),
+        Some(ApiKeySource::File(path)) => OwnKey::from_file(path).map_err(RunError::Option),
+    }
+}
+
+fn providers(options: &Options) -> Result<Providers, RunError> {
+    if !options.validate_dropbox_credentials {
+        return Ok(Providers::default());
+    }
+    let base =
+        BaseUrl::parse(&options.dropbox_api_url, options.allow_insecure_http).map_err(|error| {
+            RunError::Option(format!("--dropbox-api-url (DROPBOX_API_URL): {error}"))
+        })?;
+    Ok(Providers {
+        dropbox: Some(DropboxClient::new(
+            base,
+            options.request_timeout,
+            USER_AGENT,
+        )?),
+    })
+}
+
+fn limits(options: &Options, metrics: &Metrics) -> crate::unstructured::Options {
+    let metrics = metrics.clone();
+    crate::unstructured::Options {
+        request_timeout: options.request_timeout,
+        connect_timeout: options.request_timeout.min(Duration::from_secs(5)),
+        max_requests_per_second: options.max_requests_per_second,
+        max_concurrent_requests: options.max_concurrent_requests.get() as usize,
+        max_response_bytes: MAX_RESPONSE_BYTES,
+        longest_pause: LONGEST_PAUSE,
+        user_agent: USER_AGENT.to_owned(),
+        observer: Some(Arc::new(move |exchange| {
+            metrics.api_request(exchange.operation, exchange.outcome, exchange.duration);
+        })),
+    }
+}
+
+fn policy(options: &Options, api_url: Endpoint) -> Policy {
+    Policy {
+        api_url,
+        allow_insecure_http: options.allow_insecure_http,
+        namespaces: options.watch_namespaces.clone(),
+        label_selector: options.watch_label_selector.clone(),
+        sync_interval: options.sync_interval,
+        settle_time: options.settle_time(),
+        // Long enough for every call of an ordinary pass to take its whole time.
+        pass_deadline: options.request_timeout * 4,
+        max_concurrent_passes: options.max_concurrent_reconciles.get() as usize,
+        max_concurrent_passes_per_workspace: options.max_concurrent_requests.get() as usize,
+    }
+}
+
+/// The name that `--cluster-name` gives, or one from the cluster's own identity, waited for as long as the API server is away.
+/// `None`: the shutdown came first.
+async fn cluster_name(
+    client: &Client,
+    chosen: Option<&str>,
+    shutdown: &CancellationToken,
+) -> Result<Option<ClusterName>, RunError> {
+    if let Some(name) = chosen {
+        return Ok(Some(ClusterName::chosen(name)));
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    loop {
+        match namespaces.get_metadata("kube-system").await {
+            Ok(namespace) => return Ok(namespace.uid().map(|uid| ClusterName::from_uid(&uid))),
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                return Err(RunError::Option(
+                    "the operator may not read the kube-system namespace, from which it derives its cluster name: set \
+                     --cluster-name (CLUSTER_NAME)"
+                        .to_owned(),
+                ));
+            }
+            Err(_) => tracing::warn!("the Kubernetes API does not answer; waiting for it"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
