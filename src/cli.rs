@@ -22,7 +22,9 @@ use clap::{
 use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::dropbox::BaseUrl;
 use crate::runtime::logging::{LogFormat, LogLevel};
+use crate::unstructured::Endpoint;
 
 /// Holds the API key itself. There is no flag for it: a command line is readable by every process of the host.
 const API_KEY: &str = "UNSTRUCTURED_API_KEY";
@@ -87,7 +89,7 @@ pub struct Options {
         value_name = "URL",
         default_value = "https://platform.unstructuredapp.io/api/v1"
     )]
-    pub api_url: String,
+    api_url: String,
 
     /// A file with the API key of the operator's own workspace, read again when it changes; the key itself goes into
     /// the environment variable `UNSTRUCTURED_API_KEY` instead; without either, each resource names its workspace
@@ -99,7 +101,7 @@ pub struct Options {
 
     /// The Dropbox API that refresh tokens are tried at
     #[arg(long, value_name = "URL", default_value = "https://api.dropbox.com")]
-    pub dropbox_api_url: String,
+    dropbox_api_url: String,
 
     /// Try credentials at Dropbox before they are sent to Unstructured
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
@@ -181,15 +183,30 @@ impl Options {
         self.settle_time.unwrap_or(self.request_timeout * 2)
     }
 
+    /// The Unstructured API of the operator's own workspace.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Refused`], which options from [`parse`] are past.
+    pub fn api_endpoint(&self) -> Result<Endpoint, Exit> {
+        Endpoint::parse(&self.api_url, self.allow_insecure_http)
+            .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("api-url"))))
+    }
+
+    /// The Dropbox API that refresh tokens are tried at.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Refused`], which options from [`parse`] are past.
+    pub fn dropbox_endpoint(&self) -> Result<BaseUrl, Exit> {
+        BaseUrl::parse(&self.dropbox_api_url, self.allow_insecure_http)
+            .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))))
+    }
+
     /// Refuses values that are right one by one and wrong together.
     fn check(&self) -> Result<(), Exit> {
-        for (flag, url) in [
-            ("api-url", &self.api_url),
-            ("dropbox-api-url", &self.dropbox_api_url),
-        ] {
-            values::endpoint(url, self.allow_insecure_http)
-                .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names(flag))))?;
-        }
+        self.api_endpoint()?;
+        self.dropbox_endpoint()?;
         if self.api_key.is_some() && self.api_key_file.is_some() {
             return Err(Exit::Refused(format!(
                 "{API_KEY} and {} are both set: keep one",
@@ -278,7 +295,7 @@ fn command() -> clap::Command {
                     .map(ToString::to_string)
                     .unwrap_or_default();
                 let variable = variable_of(long);
-                argument.help(format!("{help} [env: {variable}]"))
+                argument.help(format!("{help}\n[env: {variable}]"))
             }
             _ => argument,
         })

@@ -26,7 +26,7 @@ pub enum UrlError {
     Scheme,
     /// `http`, which was not allowed.
     #[error(
-        "the URL starts with http://, which sends credentials in clear text; use https:// (insecure HTTP can be allowed for a test server)"
+        "the URL starts with http://, which sends credentials in clear text; use https://, or set --allow-insecure-http"
     )]
     Insecure,
     /// `https://user:password@host`.

@@ -9,18 +9,19 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{ApiKeySource, Options};
+use crate::cli::{ApiKeySource, Exit, Options};
 use crate::controller::naming::ClusterName;
 use crate::controller::workspaces::OwnKey;
 use crate::controller::{self, Parts, Policy};
 use crate::crd::DropboxSource;
-use crate::dropbox::{BaseUrl, DropboxClient, DropboxClientError};
+use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::kinds::Providers;
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness};
 use crate::runtime::kube_client::{self, ConnectError};
-use crate::runtime::leader::{LeaderElection, Leadership, Standing, identity, lease_namespace};
+use crate::runtime::leader::{LeaderElection, Leadership, Standing};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::pod;
 use crate::runtime::shutdown;
 use crate::unstructured::{ApiKey, Endpoint};
 
@@ -70,8 +71,7 @@ impl RunError {
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let shutdown = shutdown::on_signal()?;
-    let api_url = Endpoint::parse(&options.api_url, options.allow_insecure_http)
-        .map_err(|error| RunError::Option(format!("--api-url (API_URL): {error}")))?;
+    let api_url = options.api_endpoint().map_err(refused)?;
     let own_key = Arc::new(own_key(&options)?);
     let metrics = Metrics::new();
     let readiness = Readiness::default();
@@ -107,7 +107,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         own_key = own_key.get().is_some(),
         "starting"
     );
-    let identity = identity();
+    let identity = pod::identity();
     let parts = Parts {
         recorder: Recorder::new(client.clone(), CONTROLLER, &identity, metrics.clone()),
         options: limits(&options, &metrics),
@@ -130,7 +130,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
                 readiness.gate("the list of resources").open();
             }
         };
-        let election = LeaderElection::new(lease_namespace(), NAME, identity);
+        let election = LeaderElection::new(pod::namespace(), NAME, identity);
         election.run(client, shutdown.clone(), observe, work).await;
     } else {
         campaigning.open();
@@ -143,6 +143,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn refused(exit: Exit) -> RunError {
+    RunError::Option(exit.to_string())
 }
 
 fn own_key(options: &Options) -> Result<OwnKey, RunError> {
@@ -159,10 +163,7 @@ fn providers(options: &Options) -> Result<Providers, RunError> {
     if !options.validate_dropbox_credentials {
         return Ok(Providers::default());
     }
-    let base =
-        BaseUrl::parse(&options.dropbox_api_url, options.allow_insecure_http).map_err(|error| {
-            RunError::Option(format!("--dropbox-api-url (DROPBOX_API_URL): {error}"))
-        })?;
+    let base = options.dropbox_endpoint().map_err(refused)?;
     Ok(Providers {
         dropbox: Some(DropboxClient::new(
             base,

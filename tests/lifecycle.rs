@@ -43,7 +43,7 @@ async fn a_resource_becomes_one_connector_and_is_ready() -> Result<()> {
     assert_eq!(creates[0].api_key(), Some(API_KEY));
     let sources = stage.workspace.sources();
     assert_eq!(sources.len(), 1);
-    assert_eq!(source_id(&ready), Some(sources[0].id.to_string().as_str()));
+    assert_eq!(source_id(&ready), Some(sources[0].id.clone().as_str()));
     assert_eq!(
         ready.data["status"]["connectorName"],
         format!("{}.contracts.test", stage.namespace)

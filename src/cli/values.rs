@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use jiff::SignedDuration;
-use url::Url;
 
 type Refusal = &'static str;
 
@@ -54,28 +53,6 @@ pub(super) fn namespace(text: &str) -> Result<String, Refusal> {
     } else {
         Err("must be namespace names separated by commas")
     }
-}
-
-/// The URL of an API that secrets are sent to.
-pub(super) fn endpoint(text: &str, allow_http: bool) -> Result<(), Refusal> {
-    let url = Url::parse(text).map_err(|_| "is not a URL: write it like https://host/path")?;
-    match url.scheme() {
-        "https" => {}
-        "http" if allow_http => {}
-        "http" => {
-            return Err(
-                "http:// would send secrets in the clear: use https://, or set --allow-insecure-http",
-            );
-        }
-        _ => return Err("must begin with https://"),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user name or password");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must not hold a query or fragment");
-    }
-    Ok(())
 }
 
 /// What the API server takes as `labelSelector`, checked for its syntax: the server's refusal would come after the start,

@@ -20,7 +20,7 @@ use super::{Context, MANAGER};
 use crate::crd::{FINALIZER, SourceStatus};
 use crate::kinds::{SourceKind, Verdict};
 use crate::runtime::metrics::GrantResult;
-use crate::unstructured::{ApiError, Snapshot, Source, SourceId};
+use crate::unstructured::{self, ApiError, ErrorKind, Snapshot, Source, SourceId};
 
 /// How often writing down the id of a new connector is tried before a restart has to find it again.
 const RECORD_ATTEMPTS: u32 = 10;
@@ -224,11 +224,10 @@ impl<K: SourceKind> Actor<'_, K> {
     }
 
     fn drift(&self, source: &Source) -> BTreeSet<String> {
-        self.hand
-            .config
-            .as_ref()
-            .map(|config| config.drift(&source.config).into_iter().collect())
-            .unwrap_or_default()
+        match (&self.hand.workspace, &self.hand.config) {
+            (Some(workspace), Some(config)) => workspace.drift(config, source),
+            _ => BTreeSet::new(),
+        }
     }
 
     async fn confirm(self, id: &SourceId) -> Answer {
@@ -241,8 +240,8 @@ impl<K: SourceKind> Actor<'_, K> {
                 workspace.inventory.put(source);
                 Answer::Connector(sighting)
             }
-            Err(error) if error.kind == crate::unstructured::ErrorKind::NotFound => {
-                workspace.inventory.removed(id);
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                workspace.removed(id);
                 Answer::Connector(Sighting::Gone)
             }
             Err(error) => failed(&error),
@@ -280,7 +279,7 @@ impl<K: SourceKind> Actor<'_, K> {
         match workspace.client.create(name, K::SOURCE_TYPE, config).await {
             Ok(source) => {
                 let id = source.id;
-                workspace.inventory.put(source);
+                workspace.wrote(config, source);
                 // A new id cannot be held by anybody else.
                 let _ = self.context.index.claim(self.key, id);
                 Answer::Created(id)
@@ -295,7 +294,7 @@ impl<K: SourceKind> Actor<'_, K> {
         };
         match workspace.client.update(id, config).await {
             Ok(source) => {
-                workspace.inventory.put(source);
+                workspace.wrote(config, source);
                 Answer::Done
             }
             Err(error) => failed(&error),
@@ -307,12 +306,11 @@ impl<K: SourceKind> Actor<'_, K> {
             return no_workspace();
         };
         let answer = workspace.client.delete(id).await;
-        let gone = answer.as_ref().map_or_else(
-            |error| error.kind == crate::unstructured::ErrorKind::NotFound,
-            |()| true,
-        );
+        let gone = answer
+            .as_ref()
+            .map_or_else(|error| error.kind == ErrorKind::NotFound, |()| true);
         if gone {
-            workspace.inventory.removed(id);
+            workspace.removed(id);
         }
         answer.map_or_else(|error| failed(&error), |()| Answer::Done)
     }
@@ -339,7 +337,7 @@ impl<K: SourceKind> Actor<'_, K> {
         }
     }
 
-    fn check(&self, check: crate::unstructured::Check) -> Check {
+    fn check(&self, check: unstructured::Check) -> Check {
         let scrub = |reason: String| {
             self.hand
                 .config

@@ -40,6 +40,16 @@ impl Key {
     }
 }
 
+/// Versions of one resource can be compared as numbers.
+pub fn version<K: kube::Resource>(resource: &K) -> u64 {
+    resource
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default()
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

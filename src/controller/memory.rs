@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::index::Key;
+use super::index::{Key, version};
 use super::outcome::Outcome;
 use super::situation::Grant;
 use super::workspaces::Workspace;
@@ -20,6 +20,8 @@ pub const CHECK_TIME: Duration = Duration::from_mins(5);
 pub struct Memory<K> {
     /// The resource as our own last write returned it, until the watch has caught up.
     pub written: Option<Arc<K>>,
+    /// Version of the resource that our own last write made.
+    pub written_version: u64,
     /// Passes in a row that failed.
     pub failures: u32,
     /// A configuration that the API refused, and how that was reported.
@@ -44,6 +46,7 @@ impl<K> Default for Memory<K> {
     fn default() -> Self {
         Self {
             written: None,
+            written_version: 0,
             failures: 0,
             refused: None,
             grant: None,
@@ -93,14 +96,24 @@ impl<K> Memories<K> {
             .is_some_and(|memory| memory.awaits_inventory)
     }
 
-    /// Whether this version of the resource is one that we wrote ourselves.
-    pub fn wrote(&self, key: &Key, resource_version: Option<&str>) -> bool
-    where
-        K: kube::Resource,
-    {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = memories.get(key).and_then(|memory| memory.written.as_ref());
-        written
-            .is_some_and(|written| written.meta().resource_version.as_deref() == resource_version)
+    /// Takes note of a version that the watch shows, and says whether it is news: neither a write of our own nor older than one.
+    /// While a pass is at work its memory is out; the pass itself sees to what came meanwhile.
+    pub fn is_news(&self, key: &Key, version: u64) -> bool {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(memory) = memories.get_mut(key) else {
+            return false;
+        };
+        if version >= memory.written_version {
+            memory.written = None;
+        }
+        version > memory.written_version
+    }
+}
+
+impl<K: kube::Resource> Memory<K> {
+    /// Keeps the resource as a write of ours left it.
+    pub fn wrote(&mut self, resource: &Arc<K>) {
+        self.written_version = version(&**resource);
+        self.written = Some(resource.clone());
     }
 }

@@ -47,6 +47,25 @@ pub struct Hand<K> {
 }
 
 impl<K: SourceKind> Hand<K> {
+    fn new(resource: &Arc<K>, job: &Job) -> Self {
+        let handled = resource
+            .status()
+            .and_then(|status| status.last_handled_reconcile_at.as_ref());
+        let forced = resource
+            .annotations()
+            .get(RECONCILE_AT)
+            .filter(|at| handled != Some(at));
+        Self {
+            resource: resource.clone(),
+            workspace: None,
+            credentials: None,
+            config: None,
+            since: job.since,
+            forced: forced.cloned(),
+            trimmed: Vec::new(),
+        }
+    }
+
     /// The status that is on record.
     pub fn status(&self) -> SourceStatus {
         self.resource.status().cloned().unwrap_or_default()
@@ -60,111 +79,82 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
     resource: Arc<K>,
     job: &Job,
 ) -> Result<(Situation, Hand<K>), Failure> {
-    let status = resource.status().cloned().unwrap_or_default();
-    let forced = resource
-        .annotations()
-        .get(RECONCILE_AT)
-        .filter(|at| status.last_handled_reconcile_at.as_ref() != Some(at));
-    if forced.is_some() {
+    let mut hand = Hand::new(&resource, job);
+    if hand.forced.is_some() {
         memory.refused = None;
         memory.grant = None;
     }
-    let mut hand = Hand {
-        resource: resource.clone(),
-        workspace: None,
-        credentials: None,
-        config: None,
-        since: job.since,
-        forced: forced.cloned(),
-        trimmed: Vec::new(),
-    };
-    let deleting = resource.meta().deletion_timestamp.is_some();
-
-    let options = resource.options();
-    let existing = options.existing_source_id.map(str::parse).transpose();
     let workspace = workspace(context, &job.key, &*resource).await?;
-    let mut desired = if deleting {
-        Desired::Unread
-    } else {
-        read_configuration(context, &mut hand).await?
-    };
-    if existing.is_err() {
-        desired = Desired::Blocked(Problem::InvalidField(
-            "existingSourceId",
-            "it is not a UUID".into(),
-        ));
-    }
-    let name = match options.connector_name {
-        None => context
-            .cluster
-            .default_name(&job.key.namespace, &job.key.name),
-        Some(chosen) if context.cluster.reserves(chosen) => {
-            let why = format!(
-                "names that end in \".{}\" are reserved for default names",
-                context.cluster.as_str()
-            );
-            desired = Desired::Blocked(Problem::InvalidField("connectorName", why));
-            ConnectorName {
-                value: chosen.to_owned(),
-                reserved: false,
-            }
-        }
-        Some(chosen) => ConnectorName {
-            value: chosen.to_owned(),
-            reserved: false,
-        },
-    };
-
+    let deleting = resource.meta().deletion_timestamp.is_some();
     let deletion = if deleting {
         Some(deletion(context, &job.key, workspace.is_err()).await?)
     } else {
         None
     };
-    let workspace = match workspace {
-        Ok(workspace) => Ok(workspace),
-        // The key Secret may have gone before us with the namespace; the key in memory still works.
-        Err(problem) => match (&memory.workspace, deletion) {
-            (
-                Some(held),
-                Some(Deletion {
-                    namespace_terminating: true,
-                    ..
-                }),
-            ) => Ok(held.clone()),
-            _ => Err(problem),
-        },
+    let workspace = workspace.or_else(|problem| match (&memory.workspace, deletion) {
+        // The key's Secret may have gone before us with the namespace; the key in memory still works.
+        (
+            Some(held),
+            Some(Deletion {
+                namespace_terminating: true,
+                ..
+            }),
+        ) => Ok(held.clone()),
+        _ => Err(problem),
+    });
+    let desired = if deleting {
+        Desired::Unread
+    } else {
+        read_configuration(context, &mut hand).await?
+    };
+    let situation = situation(
+        context,
+        memory,
+        &hand,
+        workspace.as_ref(),
+        desired,
+        deletion,
+        job,
+    );
+    hand.workspace = workspace.ok();
+    if job.priority == Priority::Changed && situation.applied != situation.digest() {
+        memory.changed_at.get_or_insert(job.since);
+    }
+    Ok((situation, hand))
+}
+
+fn situation<K: SourceKind>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    hand: &Hand<K>,
+    workspace: Result<&Arc<Workspace>, &Problem>,
+    desired: Desired,
+    deletion: Option<Deletion>,
+    job: &Job,
+) -> Situation {
+    let resource = &*hand.resource;
+    let status = hand.status();
+    let facts = workspace
+        .map(|workspace| workspace.facts())
+        .map_err(Clone::clone);
+    let (wanted, objection) = wanted(context, &job.key, resource);
+    let desired = match (objection, desired) {
+        (Some(problem), Desired::Digest(_) | Desired::Blocked(_)) => Desired::Blocked(problem),
+        (_, desired) => desired,
     };
     let digest = match desired {
         Desired::Digest(digest) => Some(digest),
         Desired::Unread | Desired::Blocked(_) => None,
     };
     let binding = binding(&status, memory, context.policy.settle_time);
-    let bound = match &binding {
-        Binding::Bound(id) => Some(*id),
+    let holder = match &binding {
+        Binding::Bound(id) => context.index.claim(&job.key, *id).err(),
         Binding::Unbound | Binding::Creating { .. } => None,
     };
-    let holder = bound.and_then(|id| context.index.claim(&job.key, id).err());
-    let facts = workspace
-        .as_ref()
-        .map(|workspace| workspace.facts())
-        .map_err(Clone::clone);
     let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
-    let check = if forced.is_some() {
-        Check::None
-    } else {
-        recorded_check(status.connection_check.as_ref())
-    };
-    hand.workspace = workspace.ok();
-
-    let situation = Situation {
-        wanted: Wanted {
-            name,
-            existing: existing.ok().flatten(),
-            adopt_by_name: options.adoption_policy == AdoptionPolicy::ByName,
-            verify: options.verify,
-            retain: options.deletion_policy == DeletionPolicy::Retain,
-            suspend: options.suspend,
-        },
+    let known = |asked: &crate::unstructured::Digest| Some(*asked) == digest;
+    Situation {
+        wanted,
         deletion,
         finalized: resource
             .finalizers()
@@ -182,38 +172,80 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
         }),
         move_accepted: facts
             .as_ref()
-            .is_ok_and(|facts| accepted.is_some_and(|value| *value == facts.fingerprint)),
+            .is_ok_and(|facts| accepted == Some(&facts.fingerprint)),
         workspace: facts,
         desired,
-        forced: forced.is_some(),
+        forced: hand.forced.is_some(),
         refused: memory
             .refused
             .as_ref()
-            .filter(|(refused, _)| Some(*refused) == digest)
+            .filter(|(refused, _)| known(refused))
             .map(|(_, outcome)| outcome.clone()),
         grant: memory
             .grant
             .as_ref()
-            .filter(|(asked, _)| Some(*asked) == digest)
+            .filter(|(asked, _)| known(asked))
             .map_or(Grant::Unasked, |(_, grant)| grant.clone()),
         connector: Sighting::Unseen,
         namesakes: None,
+        check: match hand.forced {
+            Some(_) => Check::None,
+            None => recorded_check(status.connection_check.as_ref()),
+        },
+        polled: false,
         check_overdue: memory
             .check
             .as_ref()
             .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
-        check,
-        polled: false,
         unrecorded: false,
         changes: Vec::new(),
-    };
-    if job.priority == Priority::Changed
-        && situation.applied != digest
-        && memory.changed_at.is_none()
-    {
-        memory.changed_at = Some(job.since);
     }
-    Ok((situation, hand))
+}
+
+/// What the resource asks for, and what speaks against it that the API server could not refuse.
+fn wanted<K: SourceKind>(
+    context: &Context<K>,
+    key: &Key,
+    resource: &K,
+) -> (Wanted, Option<Problem>) {
+    let options = resource.options();
+    let mut objection = None;
+    let name = match options.connector_name {
+        None => context.cluster.default_name(&key.namespace, &key.name),
+        Some(chosen) => {
+            if context.cluster.reserves(chosen) {
+                let suffix = context.cluster.as_str();
+                let why = format!(
+                    "names that end in \".{suffix}\" are reserved for default names; choose another"
+                );
+                objection = Some(Problem::InvalidField("connectorName", why));
+            }
+            ConnectorName {
+                value: chosen.to_owned(),
+                reserved: false,
+            }
+        }
+    };
+    let existing = options
+        .existing_source_id
+        .map(str::parse)
+        .transpose()
+        .unwrap_or_else(|error| {
+            objection = Some(Problem::InvalidField(
+                "existingSourceId",
+                format!("{error}"),
+            ));
+            None
+        });
+    let wanted = Wanted {
+        name,
+        existing,
+        adopt_by_name: options.adoption_policy == AdoptionPolicy::ByName,
+        verify: options.verify,
+        retain: options.deletion_policy == DeletionPolicy::Retain,
+        suspend: options.suspend,
+    };
+    (wanted, objection)
 }
 
 /// How the holder of a connector is called: a tenant learns nothing of resources in other namespaces.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::{CustomResourceExt, Resource, ResourceExt};
+use kube::{CustomResourceExt, ResourceExt};
 use tokio::time::Instant;
 
 use super::act::{occasion, perform, write_status};
 use super::effect::{Answer, Effect};
-use super::index::Key;
+use super::index::{Key, version};
 use super::memory::Memory;
 use super::observe::{Hand, observe};
 use super::outcome::{Class, Failure, Outcome, Requeue};
@@ -55,6 +55,11 @@ pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: 
             if let Some((priority, delay)) = next(&mut memory, requeue, context) {
                 context.queue.add_after(&job.key, lane, priority, delay);
             }
+            if was_overtaken(context, &mut memory, &job.key) {
+                context
+                    .queue
+                    .add(&job.key, lane, Priority::Changed, Instant::now());
+            }
             result
         }
     };
@@ -78,14 +83,17 @@ fn latest<K: SourceKind>(
     Some(written.unwrap_or(watched))
 }
 
-/// Resource versions of one resource can be compared as numbers.
-fn version<K: Resource>(resource: &K) -> u64 {
-    resource
-        .meta()
-        .resource_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or_default()
+/// Whether the watch has shown a status meanwhile that we did not write: somebody meddles with it.
+fn was_overtaken<K: SourceKind>(context: &Context<K>, memory: &mut Memory<K>, key: &Key) -> bool {
+    let Some(watched) = context.index.get(key) else {
+        return false;
+    };
+    if version(&*watched) < memory.written_version {
+        return false;
+    }
+    let written = memory.written.take();
+    version(&*watched) > memory.written_version
+        && written.is_some_and(|written| written.status() != watched.status())
 }
 
 async fn pass<K: SourceKind + CustomResourceExt>(
@@ -103,7 +111,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     };
     let before = hand.status();
     let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
-    memory.written = Some(hand.resource.clone());
+    memory.wrote(&hand.resource);
     remember(memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
     tell(context, memory, &before, &situation, &outcome, &hand, job);
@@ -119,7 +127,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     }
     let status = report::status(&hand.status(), &situation, &outcome, &occasion(&hand));
     let written = write_status(context, &job.key, &mut hand, &status).await;
-    memory.written = Some(hand.resource.clone());
+    memory.wrote(&hand.resource);
     match written {
         Ok(()) => (row.requeue, result),
         Err(Failure::Conflict) => (Requeue::AtOnce, ReconcileResult::Conflict),

@@ -61,7 +61,7 @@ fn keep(s: &Situation) -> Step {
 fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest) -> Step {
     if let Some(holder) = &s.held_by {
         return Step::Rest(Outcome::InUse {
-            id: id,
+            id,
             holder: holder.clone(),
         });
     }
@@ -76,7 +76,7 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
         // A key of another workspace sees none of our connectors: recreating would build the whole fleet a second time there.
         Sighting::Gone if moved(s, workspace) && !s.move_accepted => {
             Step::Rest(Outcome::WorkspaceChanged {
-                id: id,
+                id,
                 fingerprint: workspace.fingerprint.clone(),
             })
         }
@@ -87,7 +87,7 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
                 return Step::Act(Effect::Delete(extra.id));
             }
             if s.applied != Some(digest) || !drift.is_empty() {
-                return vetted(s).unwrap_or_else(|| Step::Act(Effect::Update(id)));
+                return vetted(s).unwrap_or(Step::Act(Effect::Update(id)));
             }
             verify(s, id)
         }
@@ -118,17 +118,17 @@ fn find(s: &Situation) -> Step {
 fn existing(s: &Situation, id: SourceId) -> Step {
     if let Some(holder) = &s.held_by {
         return Step::Rest(Outcome::InUse {
-            id: id,
+            id,
             holder: holder.clone(),
         });
     }
     match &s.connector {
         Sighting::Unseen => Step::Act(Effect::Look(Freshness::Trigger)),
         Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
-        Sighting::Gone => Step::Rest(Outcome::ExistingNotFound { id: id }),
+        Sighting::Gone => Step::Rest(Outcome::ExistingNotFound { id }),
         Sighting::Present {
             same_kind: false, ..
-        } => Step::Rest(Outcome::WrongKind { id: id }),
+        } => Step::Rest(Outcome::WrongKind { id }),
         Sighting::Present { .. } => bind(s, id, Bind::ById),
     }
 }
@@ -172,7 +172,7 @@ fn conflict(s: &Situation) -> Outcome {
 fn bind(s: &Situation, id: SourceId, how: Bind) -> Step {
     if let Some(holder) = &s.held_by {
         return Step::Rest(Outcome::InUse {
-            id: id,
+            id,
             holder: holder.clone(),
         });
     }

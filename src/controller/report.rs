@@ -160,12 +160,8 @@ struct Verdict {
     message: String,
 }
 
-fn conditions(
-    previous: &SourceStatus,
-    s: &Situation,
-    outcome: &Outcome,
-    on: &Occasion,
-) -> Vec<Condition> {
+/// What this pass can say; a condition that is missing here is one that it has nothing to say about.
+fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     let row = row(s, outcome);
     let synced = is_synced(s);
     let mut verdicts = Vec::with_capacity(6);
@@ -250,6 +246,16 @@ fn conditions(
         }
     }
 
+    verdicts
+}
+
+fn conditions(
+    previous: &SourceStatus,
+    s: &Situation,
+    outcome: &Outcome,
+    on: &Occasion,
+) -> Vec<Condition> {
+    let verdicts = verdicts(s, outcome);
     let mut conditions: Vec<Condition> = Vec::with_capacity(6);
     for kind in ConditionType::ALL {
         let said = verdicts.iter().find(|v| v.kind == *kind);

@@ -19,6 +19,10 @@ pub struct ConnectorName {
 }
 
 /// What the resource asks for, apart from the configuration itself.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, any combination of which can be true"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Name for a connector that has to be made.
@@ -164,6 +168,10 @@ pub struct Deletion {
 }
 
 /// Everything a decision may rest on.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, any combination of which can be true"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Situation {
     /// What the resource asks for.
@@ -288,6 +296,10 @@ impl Situation {
     }
 
     /// Takes in what an effect was answered. Returns the failure if that ends the pass.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one line of thought for each effect and answer; read as a table"
+    )]
     pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
         match (effect, answer) {
             (Effect::AddFinalizer, Answer::Done) => self.finalized = true,
@@ -339,7 +351,7 @@ impl Situation {
                 self.changes.push(Change::Bound(*id, *how));
             }
             (Effect::Bind(..) | Effect::RecordIntent { .. }, Answer::Held(by)) => {
-                self.held_by = Some(by)
+                self.held_by = Some(by);
             }
             (Effect::Create { .. }, Answer::Created(id)) => {
                 let recreated = matches!(self.connector, Sighting::Gone);
@@ -390,7 +402,7 @@ impl Situation {
             (Effect::Delete(id), answer) => match answer {
                 Answer::Done => self.deleted(*id),
                 Answer::Failed(failure) if failure.kind() == Some(ErrorKind::NotFound) => {
-                    self.deleted(*id)
+                    self.deleted(*id);
                 }
                 Answer::Failed(failure) => return Err(failure),
                 other => unreachable!("a delete is not answered by {other:?}"),

@@ -24,7 +24,7 @@ pub async fn workspace<K: SourceKind>(context: Arc<Context<K>>, workspace: Weak<
         match workspace.inventory.at_least(Instant::now()).await {
             Ok(snapshot) => sweep(&context, &workspace, &snapshot),
             Err(error) => {
-                tracing::warn!(%error, "the inventory could not be read; trying again at the next interval")
+                tracing::warn!(%error, "the inventory could not be read; trying again at the next interval");
             }
         }
     }
@@ -36,7 +36,9 @@ fn sweep<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &
         let Some(resource) = context.index.get(&key) else {
             continue;
         };
-        if context.memories.awaits_inventory(&key) || differs(context, &key, &*resource, snapshot) {
+        if context.memories.awaits_inventory(&key)
+            || differs(context, workspace, &key, &*resource, snapshot)
+        {
             differing += 1;
             context.queue.add(
                 &key,
@@ -56,6 +58,7 @@ fn sweep<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &
 /// Whether the inventory shows anything else than one connector with the readable settings of the resource.
 fn differs<K: SourceKind>(
     context: &Context<K>,
+    workspace: &Workspace,
     key: &Key,
     resource: &K,
     snapshot: &Snapshot,
@@ -75,7 +78,7 @@ fn differs<K: SourceKind>(
                 .iter()
                 .any(|other| other.id != id && context.index.holder(other.id).is_none())
     };
-    !settings.drift(&source.config).is_empty() || doubled()
+    !workspace.drift(&settings, source).is_empty() || doubled()
 }
 
 fn bound(status: &SourceStatus) -> Option<SourceId> {

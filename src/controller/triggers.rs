@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 use tokio::time::Instant;
 
-use super::index::Key;
+use super::index::{Key, version};
 use super::queue::Priority;
 use super::{Context, lane_of};
 use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
@@ -189,9 +189,10 @@ fn see<K: SourceKind>(context: &Context<K>, resource: K) {
     let resource = Arc::new(resource);
     let key = Key::of(&*resource);
     let before = context.index.apply(resource.clone());
+    let foreign = context.memories.is_news(&key, version(&*resource));
     if before
         .as_deref()
-        .is_none_or(|before| matters(context, &key, before, &resource))
+        .is_none_or(|before| matters(before, &resource, foreign))
     {
         // A resource that was settled when it was last seen only has to be compared.
         let settled = before.is_none() && is_settled(&*resource);
@@ -213,19 +214,17 @@ fn is_settled<K: SourceKind>(resource: &K) -> bool {
     observed && resource.meta().deletion_timestamp.is_none()
 }
 
-/// Whether a change is one that the operator has to look at: not its own writes, and no bookkeeping of others.
-fn matters<K: SourceKind>(context: &Context<K>, key: &Key, before: &K, after: &K) -> bool {
+/// Whether a change is one that the operator has to look at: not its own writes, and no bookkeeping of others. A status that
+/// somebody else wrote is put right.
+fn matters<K: SourceKind>(before: &K, after: &K, foreign: bool) -> bool {
     let (old, new) = (before.meta(), after.meta());
     let annotation = |name: &str| before.annotations().get(name) != after.annotations().get(name);
-    let foreign_status = before.status() != after.status()
-        && !context.memories.wrote(key, new.resource_version.as_deref());
     old.uid != new.uid
         || old.generation != new.generation
         || old.deletion_timestamp != new.deletion_timestamp
-        || old.finalizers != new.finalizers
+        || (foreign && (old.finalizers != new.finalizers || before.status() != after.status()))
         || annotation(RECONCILE_AT)
         || annotation(ACCEPT_WORKSPACE)
-        || foreign_status
 }
 
 fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {

@@ -10,7 +10,15 @@ use zeroize::Zeroize;
 
 use super::index::Key;
 use super::situation::WorkspaceFacts;
-use crate::unstructured::{ApiKey, Client, ClientError, Endpoint, Fingerprint, Inventory, Options};
+use serde_json::Value;
+
+use crate::unstructured::{
+    ApiKey, Client, ClientError, Config, Endpoint, Fingerprint, Inventory, Options, Source,
+    SourceId,
+};
+
+/// For a connector and a setting: what we sent, and how the API writes that.
+type NormalForms = HashMap<(SourceId, String), (Value, Value)>;
 
 /// One workspace, as one API key sees it.
 pub struct Workspace {
@@ -19,6 +27,7 @@ pub struct Workspace {
     /// What the list said last, and our own writes since.
     pub inventory: Inventory,
     members: Mutex<BTreeSet<Key>>,
+    normal_forms: Mutex<NormalForms>,
 }
 
 impl Workspace {
@@ -28,6 +37,63 @@ impl Workspace {
             api_url: self.client.endpoint().to_string(),
             fingerprint: self.client.fingerprint().to_string(),
         }
+    }
+
+    /// Names of our settings of which the connector readably has another value.
+    ///
+    /// A value that the API put in place of ours in its very answer to our write is the API's way of writing ours, a trailing slash
+    /// removed for example. It is no difference, or it would be corrected for ever.
+    pub fn drift(&self, config: &Config, source: &Source) -> BTreeSet<String> {
+        let normal_forms = self
+            .normal_forms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_normal = |name: &String| {
+            let ours = config
+                .plain()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value);
+            let form = normal_forms.get(&(source.id, name.clone()));
+            form.is_some_and(|(sent, shown)| {
+                Some(sent) == ours && Some(shown) == source.config.get(name)
+            })
+        };
+        config
+            .drift(&source.config)
+            .into_iter()
+            .filter(|name| !is_normal(name))
+            .collect()
+    }
+
+    /// Takes note of how the API answered a write of ours.
+    pub fn wrote(&self, config: &Config, source: Source) {
+        let differing = config.drift(&source.config);
+        if !differing.is_empty() {
+            let mut normal_forms = self
+                .normal_forms
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (name, sent) in config
+                .plain()
+                .filter(|(name, _)| differing.iter().any(|known| known == name))
+            {
+                if let Some(shown) = source.config.get(name) {
+                    normal_forms
+                        .insert((source.id, name.to_owned()), (sent.clone(), shown.clone()));
+                }
+            }
+        }
+        self.inventory.put(source);
+    }
+
+    /// Takes note that a connector does not exist any more.
+    pub fn removed(&self, id: &SourceId) {
+        self.inventory.removed(id);
+        let mut normal_forms = self
+            .normal_forms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        normal_forms.retain(|(known, _), _| known != id);
     }
 
     /// The resources whose connector lives here.
@@ -93,6 +159,7 @@ impl Workspaces {
             client,
             inventory,
             members: Mutex::default(),
+            normal_forms: Mutex::default(),
         });
         open.retain(|_, workspace| workspace.strong_count() > 0);
         open.insert(place, Arc::downgrade(&workspace));

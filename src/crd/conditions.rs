@@ -106,7 +106,7 @@ reasons! {
     NameConflict,
     /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use `existingSourceId`.
     AmbiguousConnector,
-    /// The connector belongs to another DropboxSource. One connector is never shared; choose another.
+    /// The connector belongs to another resource. One connector is never shared; choose another.
     ConnectorInUse,
     /// `existingSourceId` names a connector that is not in this workspace. Correct it.
     SourceNotFound,

@@ -10,6 +10,10 @@ use super::source::{
 
 /// A Dropbox folder that an Unstructured workspace reads documents from. The operator makes the matching source connector exist
 /// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type, and kube reads them as one list"
+)]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(

@@ -32,11 +32,6 @@ impl SourceKind for DropboxSource {
         self.status.as_ref()
     }
 
-    fn with_status(mut self, status: SourceStatus) -> Self {
-        self.status = Some(status);
-        self
-    }
-
     /// `recursive` is always sent: its default differs between the API's specification (true) and its documentation (false).
     fn settings(&self) -> BTreeMap<&'static str, Value> {
         BTreeMap::from([

@@ -37,9 +37,6 @@ pub trait SourceKind:
     /// The status, once there is one.
     fn status(&self) -> Option<&SourceStatus>;
 
-    /// The same resource with another status.
-    fn with_status(self, status: SourceStatus) -> Self;
-
     /// The settings that anyone may read, as the API names them.
     fn settings(&self) -> BTreeMap<&'static str, Value>;
 

@@ -142,3 +142,73 @@ impl Gate {
         gates.insert(self.name, open);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    }
+
+    #[tokio::test]
+    async fn the_endpoints_say_alive_what_is_waited_for_and_the_metrics_until_shutdown() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let readiness = Readiness::default();
+        let (caches, lease) = (readiness.gate("caches"), readiness.gate("lease"));
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, Metrics::new(), readiness, shutdown.clone()));
+
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let waiting = get(address, "/readyz").await;
+        assert!(
+            waiting.starts_with("HTTP/1.1 503")
+                && waiting.ends_with("waiting for: caches, lease\n")
+        );
+        lease.open();
+        assert!(
+            get(address, "/readyz")
+                .await
+                .ends_with("waiting for: caches\n")
+        );
+        caches.open();
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        caches.close();
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+
+        let scraped = get(address, "/metrics").await;
+        assert!(scraped.starts_with("HTTP/1.1 200") && scraped.contains(metrics::CONTENT_TYPE));
+        assert!(scraped.ends_with("# EOF\n"));
+        assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
+
+        shutdown.cancel();
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_one_line_that_says_what_to_do() {
+        let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(address).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {address}: ")),
+            "{error}"
+        );
+        assert!(
+            error.contains("--listen (LISTEN)") && !error.contains('\n'),
+            "{error}"
+        );
+    }
+}

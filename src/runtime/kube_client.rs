@@ -97,3 +97,129 @@ fn explain(error: &KubeconfigError) -> ConnectError {
         _ => "it is not a valid kubeconfig",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use futures::TryStreamExt;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{
+        Api,
+        api::{PostParams, WatchEvent, WatchParams},
+        config::Kubeconfig,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    /// An API server that treats every connection as `answer` does, after it has read the request.
+    async fn server<F>(answer: impl Fn(String, TcpStream) -> F + Send + 'static) -> SocketAddr
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let read = stream.read(&mut request).await.unwrap();
+                request.truncate(read);
+                tokio::spawn(answer(String::from_utf8(request).unwrap(), stream));
+            }
+        });
+        address
+    }
+
+    fn config_maps(address: SocketAddr) -> Api<ConfigMap> {
+        // Another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        Api::namespaced(client(config).unwrap(), "here")
+    }
+
+    #[tokio::test]
+    async fn a_create_is_sent_once_under_our_name_whatever_the_answer() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = requests.clone();
+        let address = server(move |request, mut stream| {
+            let counted = counted.clone();
+            async move {
+                counted.fetch_add(1, Ordering::Relaxed);
+                assert!(request.contains(&format!("user-agent: {AGENT}")), "{request}");
+                let refusal = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(refusal.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let config_maps = config_maps(address);
+        let created = config_maps
+            .create(&PostParams::default(), &ConfigMap::default())
+            .await;
+        created.unwrap_err();
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_begin_is_given_up() {
+        let address = server(async |_, stream: TcpStream| {
+            sleep(Duration::from_hours(1)).await;
+            drop(stream);
+        })
+        .await;
+        let asked = Instant::now();
+        config_maps(address).get("x").await.unwrap_err();
+        assert!(asked.elapsed() <= RESPONSE_TIMEOUT + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_outlasts_the_limit() {
+        let address = server(async |_, mut stream: TcpStream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            sleep(RESPONSE_TIMEOUT * 4).await;
+            let event = br#"{"type":"ADDED","object":{"metadata":{"name":"late"}}}"#;
+            stream.write_all(event).await.unwrap();
+        })
+        .await;
+        let config_maps = config_maps(address);
+        let watch = config_maps
+            .watch(&WatchParams::default(), "0")
+            .await
+            .unwrap();
+        let events: Vec<_> = watch.try_collect().await.unwrap();
+        assert!(
+            matches!(&events[..], [WatchEvent::Added(late)] if late.metadata.name.as_deref() == Some("late"))
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unusable_kubeconfig_is_one_line_that_quotes_nothing_of_it() {
+        let broken =
+            Kubeconfig::from_yaml("users: [{name: a, user: {token: [hunter2]}}]").unwrap_err();
+        let line = explain(&broken).to_string();
+        assert!(
+            line.starts_with("the kubeconfig cannot be used: "),
+            "{line}"
+        );
+        assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
+        let missing = Kubeconfig::read_from("/nowhere").unwrap_err();
+        assert!(matches!(explain(&missing), ConnectError::NoCluster));
+        let context = KubeConfigOptions::default();
+        let empty = Config::from_custom_kubeconfig(Kubeconfig::default(), &context).await;
+        assert_eq!(
+            explain(&empty.unwrap_err()).to_string(),
+            "the kubeconfig cannot be used: it sets no current context; check it with kubectl config view"
+        );
+    }
+}

@@ -8,7 +8,7 @@
 //! - Every write replaces the object at the resourceVersion that was read, so of two writers one gets a 409.
 //! - A process that was stopped and wakes finds its [`Leadership`] expired before it polls the work again.
 
-use std::{path::Path, task::Poll, time::Duration};
+use std::{task::Poll, time::Duration};
 
 use futures::future::poll_fn;
 use jiff::Timestamp;
@@ -120,11 +120,12 @@ pub enum Standing {
 /// Who stands for election, for which Lease, and how patiently.
 #[derive(Clone, Debug)]
 pub struct LeaderElection {
-    /// The Lease's namespace, see [`lease_namespace`].
+    /// The Lease's namespace, see [`pod::namespace`](super::pod::namespace).
     pub namespace: String,
     /// The Lease's name.
     pub name: String,
-    /// Tells this process from every other, also from an earlier one of the same pod, see [`identity`].
+    /// Tells this process from every other, also from an earlier one of the same pod, see
+    /// [`pod::identity`](super::pod::identity).
     pub identity: String,
     /// How long others respect a Lease that is not renewed. Whole seconds.
     pub lease_duration: Duration,
@@ -471,36 +472,6 @@ impl From<kube::Error> for Failure {
             error => Self::Api(error),
         }
     }
-}
-
-/// The namespace that this process's Lease belongs in: `POD_NAMESPACE`, else that of the pod's service account, else
-/// `default`.
-pub fn lease_namespace() -> String {
-    namespace_of(
-        std::env::var("POD_NAMESPACE").ok(),
-        Path::new("/var/run/secrets/kubernetes.io/serviceaccount/namespace"),
-    )
-}
-
-fn namespace_of(variable: Option<String>, mounted: &Path) -> String {
-    let mounted = || std::fs::read_to_string(mounted).ok();
-    let named = |name: String| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
-    variable
-        .and_then(named)
-        .or_else(|| mounted().and_then(named))
-        .unwrap_or_else(|| "default".to_owned())
-}
-
-/// A name that no other process has, nor an earlier one of the same pod: `POD_NAME`, else the host's name, and eight
-/// random hex digits.
-pub fn identity() -> String {
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = std::env::var("POD_NAME").ok().or_else(host);
-    format!(
-        "{}_{:08x}",
-        name.as_deref().map_or(env!("CARGO_PKG_NAME"), str::trim),
-        fastrand::u32(..)
-    )
 }
 
 #[cfg(test)]

@@ -58,8 +58,10 @@ impl FromStr for LogLevel {
 
     /// Stricter than [`EnvFilter`], which takes a misspelt level for a module's name and then logs nothing else.
     fn from_str(directives: &str) -> Result<Self, Self::Err> {
-        let known =
-            |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
+        let known = |directive: &str| {
+            directive.contains('=')
+                || (!directive.is_empty() && directive.parse::<LevelFilter>().is_ok())
+        };
         if directives.split(',').all(known) && EnvFilter::try_new(directives).is_ok() {
             Ok(Self(directives.to_owned()))
         } else {
@@ -124,4 +126,108 @@ fn payload(payload: &(dyn Any + Send)) -> &'static str {
         .downcast_ref::<&'static str>()
         .copied()
         .unwrap_or("withheld")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
+
+    use serde_json::Value;
+    use tracing::{debug, info, trace, warn};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, level: &str, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, &level.parse().unwrap(), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_json_line_holds_timestamp_level_target_message_and_fields() {
+        let line = logged(LogFormat::Json, "info", || {
+            info!(workspace = "abc", "listed");
+        });
+        let line: Value = serde_json::from_str(&line).expect("one object");
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["target"], module_path!());
+        assert_eq!(line["message"], "listed");
+        assert_eq!(line["workspace"], "abc");
+    }
+
+    #[test]
+    fn text_is_for_people() {
+        let line = logged(LogFormat::Text, "info", || {
+            info!(workspace = "abc", "listed");
+        });
+        assert!(line.contains("INFO") && line.contains("listed") && line.contains("workspace"));
+    }
+
+    #[test]
+    fn no_library_prints_what_it_read_off_the_wire_whatever_is_asked_for() {
+        for level in [
+            "trace",
+            "trace,h2=trace,hyper=trace,kube_client=trace,rustls=trace",
+            "h2=trace",
+        ] {
+            let text = logged(LogFormat::Json, level, || {
+                trace!(target: "h2::codec::framed_read", "secret");
+                trace!(target: "hyper::proto::h1::io", "secret");
+                debug!(target: "hyper_util::client::legacy", "secret");
+                trace!(target: "reqwest::connect", "secret");
+                debug!(target: "rustls::client::hs", "secret");
+                trace!(target: "tower::buffer::worker", "secret");
+                trace!(target: "kube_client::client", "secret");
+                warn!(target: "kube_client::client", "secret");
+                warn!(target: "kube_runtime::watcher", "secret");
+                info!(target: "a_library_of_next_year", "secret");
+            });
+            assert_eq!(text, "", "{level}");
+        }
+    }
+
+    #[test]
+    fn our_own_code_is_as_talkative_as_asked_and_a_librarys_warning_is_heard() {
+        let text = logged(LogFormat::Text, "trace", || {
+            trace!("ours");
+            warn!(target: "some_library", "theirs");
+        });
+        assert!(text.contains("ours") && text.contains("theirs"));
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["off", "INFO", "warn,unstructured_operator=debug", "trace"] {
+            assert!(good.parse::<LogLevel>().is_ok(), "{good}");
+        }
+        for bad in ["", "loud", "info,loud", "a=loud", "info;debug"] {
+            assert!(bad.parse::<LogLevel>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_panics_payload_is_told_only_if_it_is_a_literal() {
+        assert_eq!(payload(&"index out of bounds"), "index out of bounds");
+        assert_eq!(payload(&format!("token {}", "sl.secret")), "withheld");
+        assert_eq!(payload(&7), "withheld");
+    }
 }

@@ -9,18 +9,12 @@ use std::{
 };
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text},
-    metrics::{
-        MetricType,
-        counter::{ConstCounter, Counter},
-        family::Family,
-        gauge::{ConstGauge, Gauge},
-        histogram::Histogram,
-        info::Info,
-    },
+    encoding::text,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry, Unit},
 };
+
+use super::process::Process;
 
 /// The exposition format of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -368,58 +362,121 @@ impl Registrar<'_> {
     }
 }
 
-/// What the kernel says of this process, under the names that Prometheus client libraries agree on.
-#[derive(Debug)]
-struct Process;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Linux reports CPU time to user space in hundredths of a second on every architecture (proc(5), `USER_HZ`).
-const TICKS_PER_SECOND: f64 = 100.0;
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        if let Some(bytes) = resident_memory() {
-            let gauge = ConstGauge::new(bytes);
-            gauge.encode(encoder.encode_descriptor(
-                "process_resident_memory",
-                "Resident memory",
-                Some(&Unit::Bytes),
-                MetricType::Gauge,
-            )?)?;
-        }
-        if let Some(seconds) = cpu_time() {
-            let counter = ConstCounter::new(seconds);
-            counter.encode(encoder.encode_descriptor(
-                "process_cpu",
-                "User and system CPU time spent",
-                Some(&Unit::Seconds),
-                MetricType::Counter,
-            )?)?;
-        }
-        Ok(())
+    fn value(metrics: &Metrics, series: &str) -> Option<String> {
+        let text = metrics.encode();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(ToOwned::to_owned)
     }
-}
 
-/// Bytes, from the `VmRSS:  1234 kB` line of /proc/self/status.
-fn resident_memory() -> Option<i64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace()
-        .next()?
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(1024)
-}
+    #[test]
+    fn every_method_moves_the_series_that_its_name_promises() {
+        let metrics = Metrics::new();
+        let second = Duration::from_secs(1);
+        metrics.reconciled("DropboxSource", ReconcileResult::Settled, second);
+        metrics.queue("drift", 3, second);
+        metrics.api_request("create_source", "success", second);
+        metrics.dropbox_grant(GrantResult::Rejected);
+        metrics.orphaned();
+        metrics.duplicate_deleted();
+        metrics.drift_corrected();
+        metrics.leading(true);
+        metrics.event_dropped();
+        metrics.secret_applied(second);
+        metrics.first_ready(second);
+        metrics.watch_failed("secrets");
+        metrics.paused_workspaces(2);
+        for (series, expected) in [
+            (
+                r#"reconciles_total{kind="DropboxSource",result="settled"}"#,
+                "1",
+            ),
+            (
+                r#"reconcile_duration_seconds_sum{kind="DropboxSource"}"#,
+                "1.0",
+            ),
+            (r#"queue_depth{priority="drift"}"#, "3"),
+            (r#"queue_oldest_age_seconds{priority="drift"}"#, "1.0"),
+            (
+                r#"api_requests_total{operation="create_source",class="success"}"#,
+                "1",
+            ),
+            (
+                r#"api_request_duration_seconds_count{operation="create_source"}"#,
+                "1",
+            ),
+            (r#"dropbox_grants_total{result="rejected"}"#, "1"),
+            ("orphans_total", "1"),
+            ("duplicates_deleted_total", "1"),
+            ("drift_corrected_total", "1"),
+            ("leader", "1"),
+            ("leader_transitions_total", "1"),
+            ("events_dropped_total", "1"),
+            ("secret_to_update_seconds_count", "1"),
+            ("time_to_ready_seconds_count", "1"),
+            (r#"watch_errors_total{watch="secrets"}"#, "1"),
+            ("paused_workspaces", "2"),
+            (
+                concat!(
+                    r#"build_info{version=""#,
+                    env!("CARGO_PKG_VERSION"),
+                    r#""}"#
+                ),
+                "1",
+            ),
+        ] {
+            let found = value(&metrics, &format!("unstructured_operator_{series}"));
+            assert_eq!(found.as_deref(), Some(expected), "{series}");
+        }
+    }
 
-/// Seconds, from fields 14 and 15 of /proc/self/stat. Field 2, the command, is in parentheses and may hold spaces.
-fn cpu_time() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, after_command) = stat.rsplit_once(')')?;
-    let mut ticks = after_command
-        .split_whitespace()
-        .skip(11)
-        .map(str::parse::<u32>);
-    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
-    Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+    #[test]
+    fn a_state_that_no_resource_is_in_any_more_falls_to_zero() {
+        let metrics = Metrics::new();
+        let state = |status, reason| ConditionState {
+            kind: "DropboxSource",
+            condition: "Ready",
+            status,
+            reason,
+        };
+        metrics.resources(&BTreeMap::from([(state("False", "Forbidden"), 5)]));
+        metrics.resources(&BTreeMap::from([(state("True", "Ready"), 4)]));
+        let series = |status, reason| {
+            let name = "unstructured_operator_resources";
+            format!(
+                r#"{name}{{kind="DropboxSource",condition="Ready",status="{status}",reason="{reason}"}}"#
+            )
+        };
+        assert_eq!(
+            value(&metrics, &series("False", "Forbidden")).as_deref(),
+            Some("0")
+        );
+        assert_eq!(
+            value(&metrics, &series("True", "Ready")).as_deref(),
+            Some("4")
+        );
+    }
+
+    #[test]
+    fn only_a_change_of_leadership_is_a_transition() {
+        let metrics = Metrics::new();
+        for leads in [false, true, true, false, false] {
+            metrics.leading(leads);
+        }
+        let transitions = value(&metrics, "unstructured_operator_leader_transitions_total");
+        assert_eq!(transitions.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn the_process_reports_its_memory_and_cpu_time() {
+        let metrics = Metrics::new();
+        let number = |series| value(&metrics, series).unwrap().parse::<f64>().unwrap();
+        assert!(number("process_resident_memory_bytes") > 100_000.0);
+        assert!(number("process_cpu_seconds_total") >= 0.0);
+    }
 }

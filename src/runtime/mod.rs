@@ -2,9 +2,13 @@
 //! Kubernetes client with limits. Nothing here knows what is being reconciled.
 
 pub mod events;
+#[cfg(test)]
+mod fake_api;
 pub mod http;
 pub mod kube_client;
 pub mod leader;
 pub mod logging;
 pub mod metrics;
+pub mod pod;
+mod process;
 pub mod shutdown;

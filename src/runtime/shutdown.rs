@@ -39,3 +39,21 @@ pub fn on_signal() -> io::Result<CancellationToken> {
     });
     Ok(shutdown)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{self, Command};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_asks_for_the_end_without_ending_the_process() {
+        let shutdown = on_signal().unwrap();
+        assert!(!shutdown.is_cancelled());
+        let sent = Command::new("kill")
+            .args(["-TERM", &process::id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        shutdown.cancelled().await;
+    }
+}

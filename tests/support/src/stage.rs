@@ -20,7 +20,7 @@ use crate::fake::{FakeDropbox, FakeUnstructured};
 use crate::operator::{Operator, Settings};
 
 /// How long anything that has to come may take on a busy machine. Nothing is asserted about how long it takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The operator's own API key on every stage.
 pub const API_KEY: &str = "operator-key-4f1c9a7be2d05836";
