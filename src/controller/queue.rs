@@ -381,3 +381,176 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const LANE: Lane = 1;
+
+    fn key(name: &str) -> Key {
+        Key::new("ns", name)
+    }
+
+    fn now(queue: &Queue) -> Option<String> {
+        queue
+            .next()
+            .now_or_never()
+            .map(|job| job.key.name.to_string())
+    }
+
+    #[tokio::test]
+    async fn new_and_changed_come_before_retries_and_retries_before_drift() {
+        let queue = Queue::new(8);
+        for (name, priority) in [
+            ("d", Priority::Drift),
+            ("r", Priority::Retry),
+            ("c", Priority::Changed),
+        ] {
+            queue.add(&key(name), LANE, priority, Instant::now());
+        }
+        let order: Vec<_> = std::iter::from_fn(|| now(&queue)).collect();
+        assert_eq!(order, ["c", "r", "d"]);
+    }
+
+    #[tokio::test]
+    async fn a_resource_is_never_at_work_twice_and_what_came_meanwhile_follows() {
+        let queue = Queue::new(8);
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        let job = queue.next().await;
+        queue.add(&key("a"), LANE, Priority::Drift, Instant::now());
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        assert_eq!(now(&queue), None, "it is still at work");
+        queue.done(&job.key);
+        let next = queue.next().await;
+        assert_eq!(
+            (next.key, next.priority),
+            (key("a"), Priority::Changed),
+            "the more urgent of the two"
+        );
+        queue.done(&key("a"));
+        assert_eq!(now(&queue), None, "both wishes are one pass");
+    }
+
+    #[tokio::test]
+    async fn a_wish_for_drift_becomes_urgent_when_the_resource_changes() {
+        let queue = Queue::new(8);
+        queue.add(&key("a"), LANE, Priority::Drift, Instant::now());
+        queue.add(&key("b"), LANE, Priority::Changed, Instant::now());
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        assert_eq!(
+            (now(&queue), now(&queue), now(&queue)),
+            (Some("b".into()), Some("a".into()), None)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_lane_takes_no_more_than_its_share_and_others_go_on() {
+        let queue = Queue::new(2);
+        for name in ["a", "b", "c"] {
+            queue.add(&key(name), 1, Priority::Changed, Instant::now());
+        }
+        queue.add(&key("other"), 2, Priority::Drift, Instant::now());
+        let taken: Vec<_> = std::iter::from_fn(|| now(&queue)).collect();
+        assert_eq!(
+            taken,
+            ["a", "b", "other"],
+            "c waits although it is more urgent than the other lane's"
+        );
+        queue.done(&key("a"));
+        assert_eq!(now(&queue), Some("c".into()));
+    }
+
+    #[tokio::test]
+    async fn lanes_take_turns() {
+        let queue = Queue::new(8);
+        for name in ["a1", "a2", "a3"] {
+            queue.add(&key(name), 1, Priority::Changed, Instant::now());
+        }
+        queue.add(&key("b1"), 2, Priority::Changed, Instant::now());
+        let order: Vec<_> = std::iter::from_fn(|| now(&queue)).collect();
+        assert_eq!(
+            order.iter().position(|name| name == "b1"),
+            Some(1),
+            "{order:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delayed_pass_comes_when_it_is_due_and_a_sooner_one_stands() {
+        let queue = Queue::new(8);
+        let start = Instant::now();
+        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(60));
+        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(5));
+        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(90));
+        assert_eq!(queue.next().await.key, key("a"));
+        assert_eq!(start.elapsed().as_secs(), 5);
+        queue.done(&key("a"));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(600), queue.next())
+                .await
+                .is_err(),
+            "the others are void"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_overtakes_a_retry_that_waits() {
+        let queue = Queue::new(8);
+        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(600));
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        assert_eq!(
+            queue.next().now_or_never().map(|job| job.priority),
+            Some(Priority::Changed)
+        );
+        queue.done(&key("a"));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(900), queue.next())
+                .await
+                .is_err(),
+            "one pass serves both"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_asked_for_during_a_pass_waits_its_time() {
+        let queue = Queue::new(8);
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        let job = queue.next().await;
+        queue.add_after(&job.key, LANE, Priority::Retry, Duration::from_secs(30));
+        queue.done(&job.key);
+        assert_eq!(now(&queue), None);
+        let start = Instant::now();
+        assert_eq!(queue.next().await.priority, Priority::Retry);
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test]
+    async fn a_resource_that_is_gone_is_not_worked_on() {
+        let queue = Queue::new(8);
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        queue.forget(&key("a"));
+        assert_eq!(now(&queue), None);
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        assert_eq!(now(&queue), Some("a".into()), "made again, it is new");
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_resources_in_one_lane_cost_no_scan() {
+        let queue = Queue::new(usize::MAX);
+        let names: Vec<_> = (0..10_000).map(|n| key(&n.to_string())).collect();
+        for _ in 0..3 {
+            for name in &names {
+                queue.add(name, LANE, Priority::Drift, Instant::now());
+            }
+        }
+        assert_eq!(queue.depths()[Priority::Drift as usize].1, 10_000);
+        assert_eq!(
+            std::iter::from_fn(|| now(&queue)).count(),
+            10_000,
+            "each once"
+        );
+    }
+}
