@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::dropbox::BaseUrl;
+use crate::hosts::HostPattern;
 use crate::runtime::logging::{LogFormat, LogLevel};
 use crate::unstructured::Endpoint;
 
@@ -107,7 +108,12 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub validate_dropbox_credentials: bool,
 
-    /// Accept http:// URLs, over which secrets travel in the clear
+    /// The only hosts that resources may name as workspace.apiUrl, separated by commas, with *. for all below a domain
+    /// [default: any public host; never private, link-local or in-cluster addresses]
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = values::host_pattern)]
+    pub allowed_api_hosts: Vec<HostPattern>,
+
+    /// Accept http:// URLs, over which secrets travel in the clear, and workspaces on the loopback interface
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub allow_insecure_http: bool,
 

@@ -9,6 +9,8 @@ use reqwest::redirect::Policy;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::hosts::Reach;
+
 /// The URL that a client's paths are appended to: `https://host[:port][/prefix]`, without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseUrl(String);
@@ -103,8 +105,9 @@ pub(crate) fn client(
     base: &BaseUrl,
     connect_timeout: Duration,
     user_agent: &str,
+    reach: Reach,
 ) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder()
         .user_agent(user_agent)
         .redirect(Policy::none())
         .referer(false)
@@ -116,6 +119,9 @@ pub(crate) fn client(
         // Without pings, a connection that died silently would swallow one request after the other until TCP gives up.
         .http2_keep_alive_interval(Duration::from_secs(15))
         .http2_keep_alive_timeout(Duration::from_secs(10));
+    if let Some(resolver) = reach.resolver() {
+        builder = builder.dns_resolver(resolver);
+    }
     if base.is_plain_http() {
         // A proxy would read the credential of a plain request. And no TLS means no need of the system's CA bundle.
         builder.no_proxy().tls_certs_only([]).build()

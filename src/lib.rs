@@ -4,6 +4,7 @@
 //! [`unstructured`] and [`dropbox`] the two APIs (neither knows of Kubernetes), [`runtime`] the parts of a process.
 #![forbid(unsafe_code)]
 
+pub mod hosts;
 mod http;
 #[cfg(test)]
 mod loopback;

@@ -15,6 +15,7 @@ use crate::controller::workspaces::OwnKey;
 use crate::controller::{self, Parts, Policy};
 use crate::crd::DropboxSource;
 use crate::dropbox::{DropboxClient, DropboxClientError};
+use crate::hosts::HostPolicy;
 use crate::kinds::Providers;
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness};
@@ -186,11 +187,17 @@ fn limits(options: &Options, metrics: &Metrics) -> crate::unstructured::Options 
         observer: Some(Arc::new(move |exchange| {
             metrics.api_request(exchange.operation, exchange.outcome, exchange.duration);
         })),
+        ..crate::unstructured::Options::default()
     }
 }
 
 fn policy(options: &Options, api_url: Endpoint) -> Policy {
     Policy {
+        hosts: HostPolicy::new(
+            &api_url.to_string(),
+            options.allowed_api_hosts.clone(),
+            options.allow_insecure_http,
+        ),
         api_url,
         allow_insecure_http: options.allow_insecure_http,
         namespaces: options.watch_namespaces.clone(),

@@ -105,6 +105,12 @@ const OPTIONS: &[Row] = &[
         o.cluster_name.as_deref() == Some("prod-1")
     }),
     (
+        "--allowed-api-hosts",
+        "ALLOWED_API_HOSTS",
+        "api.a.example, *.b.example",
+        |o| o.allowed_api_hosts.len() == 2,
+    ),
+    (
         "--watch-namespaces",
         "WATCH_NAMESPACES",
         "legal, sales,it",

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use jiff::SignedDuration;
 
+use crate::hosts::{HostPattern, HostPatternError};
+
 type Refusal = &'static str;
 
 /// Beyond this a duration is a mistake, and sums of durations could overflow.
@@ -53,6 +55,11 @@ pub(super) fn namespace(text: &str) -> Result<String, Refusal> {
     } else {
         Err("must be namespace names separated by commas")
     }
+}
+
+/// A host that resources may name, or all below a domain.
+pub(super) fn host_pattern(text: &str) -> Result<HostPattern, HostPatternError> {
+    text.parse()
 }
 
 /// What the API server takes as `labelSelector`, checked for its syntax: the server's refusal would come after the start,

@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::hosts::HostPolicy;
 use crate::kinds::{Providers, SourceKind};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::Gate;
@@ -53,6 +54,8 @@ pub const MANAGER: &str = "unstructured-operator";
 pub struct Policy {
     /// Default API URL.
     pub api_url: Endpoint,
+    /// Which hosts a resource may name.
+    pub hosts: HostPolicy,
     /// Whether plain `http://` is allowed.
     pub allow_insecure_http: bool,
     /// Namespaces to watch; empty for all.

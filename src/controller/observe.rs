@@ -25,6 +25,7 @@ use super::workspaces::Workspace;
 use crate::crd::{
     ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, FINALIZER, RECONCILE_AT, SourceStatus,
 };
+use crate::hosts::Reach;
 use crate::kinds::{Credentials, SourceKind};
 use crate::unstructured::{ApiKey, Config, Endpoint};
 
@@ -297,7 +298,7 @@ async fn workspace<K: SourceKind>(
 ) -> Result<Result<Arc<Workspace>, Problem>, Failure> {
     let Some(reference) = resource.options().workspace else {
         return Ok(match context.own_key.get() {
-            Some(api_key) => open(context, &context.policy.api_url, api_key),
+            Some(api_key) => open(context, &context.policy.api_url, api_key, Reach::Anywhere),
             None => Err(Problem::NoOperatorKey),
         });
     };
@@ -313,6 +314,16 @@ async fn workspace<K: SourceKind>(
             }
         },
     };
+    // Before the key is read: it is never even held for a host that may not have it.
+    let reach = match context.policy.hosts.reach(&endpoint.to_string()) {
+        Ok(reach) => reach,
+        Err(refusal) => {
+            return Ok(Err(Problem::InvalidField(
+                "workspace.apiUrl",
+                refusal.to_string(),
+            )));
+        }
+    };
     let wanted = &reference.api_key_secret_ref;
     let Some(mut secret) = read_secret(context, &key.namespace, &wanted.name).await? else {
         return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone())));
@@ -327,7 +338,7 @@ async fn workspace<K: SourceKind>(
             why.to_owned(),
         )),
         Some(Ok(value)) => match ApiKey::new(value.secret) {
-            Ok(api_key) => open(context, &endpoint, api_key),
+            Ok(api_key) => open(context, &endpoint, api_key, reach),
             Err(error) => Err(Problem::KeyInvalid(
                 wanted.name.clone(),
                 wanted.key.clone(),
@@ -341,10 +352,11 @@ fn open<K>(
     context: &Context<K>,
     endpoint: &Endpoint,
     key: ApiKey,
+    reach: Reach,
 ) -> Result<Arc<Workspace>, Problem> {
     context
         .workspaces
-        .open(endpoint, key)
+        .open(endpoint, key, reach)
         .map_err(|error| Problem::InvalidField("workspace", error.to_string()))
 }
 

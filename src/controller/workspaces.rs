@@ -12,6 +12,7 @@ use super::index::Key;
 use super::situation::WorkspaceFacts;
 use serde_json::Value;
 
+use crate::hosts::Reach;
 use crate::unstructured::{
     ApiKey, Client, ClientError, Config, Endpoint, Fingerprint, Inventory, Options, Source,
     SourceId,
@@ -142,18 +143,27 @@ impl Workspaces {
         }
     }
 
-    /// The workspace of this key.
+    /// The workspace of this key, at an endpoint that may reach so far.
     ///
     /// # Errors
     /// When no client can be made, for example because the system has no CA certificates.
-    pub fn open(&self, endpoint: &Endpoint, key: ApiKey) -> Result<Arc<Workspace>, ClientError> {
+    pub fn open(
+        &self,
+        endpoint: &Endpoint,
+        key: ApiKey,
+        reach: Reach,
+    ) -> Result<Arc<Workspace>, ClientError> {
         let fingerprint = key.fingerprint(endpoint);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (endpoint.clone(), fingerprint);
         if let Some(workspace) = open.get(&place).and_then(Weak::upgrade) {
             return Ok(workspace);
         }
-        let client = Client::new(endpoint.clone(), key, &self.options)?;
+        let options = Options {
+            reach,
+            ..self.options.clone()
+        };
+        let client = Client::new(endpoint.clone(), key, &options)?;
         let inventory = Inventory::new(client.clone(), self.source_type);
         let workspace = Arc::new(Workspace {
             client,

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
+use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, BodyError};
 use crate::scrub::Scrubber;
 
@@ -85,9 +86,13 @@ impl DropboxClient {
         timeout: Duration,
         user_agent: &str,
     ) -> Result<Self, DropboxClientError> {
-        let http = http::client(&base, timeout.min(Duration::from_secs(5)), user_agent).map_err(
-            |error| DropboxClientError(Scrubber::new([]).scrub(&http::root_cause(&error))),
-        )?;
+        let http = http::client(
+            &base,
+            timeout.min(Duration::from_secs(5)),
+            user_agent,
+            Reach::Anywhere,
+        )
+        .map_err(|error| DropboxClientError(Scrubber::new([]).scrub(&http::root_cause(&error))))?;
         Ok(Self {
             http,
             base,

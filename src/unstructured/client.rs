@@ -9,6 +9,8 @@ use std::time::Duration;
 use reqwest::Method;
 use tokio::time::Instant;
 
+use crate::hosts::Reach;
+
 use super::answer::{self, Place};
 use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
@@ -37,6 +39,8 @@ pub struct Options {
     pub longest_pause: Duration,
     /// The `User-Agent` header.
     pub user_agent: String,
+    /// Which addresses the endpoint's name may stand for.
+    pub reach: Reach,
     /// Called after each exchange.
     pub observer: Option<Observer>,
 }
@@ -76,6 +80,7 @@ impl Default for Options {
             max_response_bytes: 64 * 1024 * 1024,
             longest_pause: Duration::from_mins(15),
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
+            reach: Reach::Anywhere,
             observer: None,
         }
     }

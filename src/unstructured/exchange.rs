@@ -86,9 +86,15 @@ impl<'a> Call<'a> {
 impl Transport {
     pub fn new(endpoint: Endpoint, key: ApiKey, options: &Options) -> Result<Self, ClientError> {
         let connect_timeout = options.connect_timeout.min(options.request_timeout);
-        let http = http::client(endpoint.base(), connect_timeout, &options.user_agent).map_err(
-            |error| ClientError(Scrubber::new([key.secret()]).scrub(&http::root_cause(&error))),
-        )?;
+        let http = http::client(
+            endpoint.base(),
+            connect_timeout,
+            &options.user_agent,
+            options.reach,
+        )
+        .map_err(|error| {
+            ClientError(Scrubber::new([key.secret()]).scrub(&http::root_cause(&error)))
+        })?;
         Ok(Self {
             http,
             fingerprint: key.fingerprint(&endpoint),
