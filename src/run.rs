@@ -45,6 +45,9 @@ pub enum RunError {
     /// An option turned out not to be usable.
     #[error("{0}")]
     Option(String),
+    /// An option cannot be read.
+    #[error(transparent)]
+    Refused(#[from] Exit),
     /// No Kubernetes.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -63,7 +66,7 @@ impl RunError {
     /// 2 for what the user gave, 1 for what the world did.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Option(_) => 2,
+            Self::Option(_) | Self::Refused(_) => 2,
             Self::Connect(_) | Self::Bind(_) | Self::Dropbox(_) | Self::Signals(_) => 1,
         }
     }
@@ -72,7 +75,7 @@ impl RunError {
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let shutdown = shutdown::on_signal()?;
-    let api_url = options.api_endpoint().map_err(refused)?;
+    let api_url = options.api_endpoint()?;
     let own_key = Arc::new(own_key(&options)?);
     let metrics = Metrics::new();
     let readiness = Readiness::default();
@@ -132,7 +135,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
             }
         };
         let election = LeaderElection::new(pod::namespace(), NAME, identity);
-        election.run(client, shutdown.clone(), observe, work).await;
+        Box::pin(election.run(client, shutdown.clone(), observe, work)).await;
     } else {
         campaigning.open();
         metrics.leading(true);
@@ -144,10 +147,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-fn refused(exit: Exit) -> RunError {
-    RunError::Option(exit.to_string())
 }
 
 fn own_key(options: &Options) -> Result<OwnKey, RunError> {
@@ -164,7 +163,7 @@ fn providers(options: &Options) -> Result<Providers, RunError> {
     if !options.validate_dropbox_credentials {
         return Ok(Providers::default());
     }
-    let base = options.dropbox_endpoint().map_err(refused)?;
+    let base = options.dropbox_endpoint()?;
     Ok(Providers {
         dropbox: Some(DropboxClient::new(
             base,

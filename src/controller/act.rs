@@ -356,6 +356,7 @@ pub fn occasion<K: SourceKind>(hand: &Hand<K>) -> Occasion {
         generation: hand.resource.meta().generation.unwrap_or_default(),
         now: Time(seconds),
         forced: hand.forced.clone(),
+        next_attempt: None,
     }
 }
 

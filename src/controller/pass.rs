@@ -31,6 +31,9 @@ const MOST_EFFECTS: usize = 64;
 const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
 
+/// The first delay after somebody else's write got in the way.
+const SHORTEST_COLLISION: Duration = Duration::from_millis(10);
+
 /// How long until a key that was refused is tried again without anybody asking.
 const SLOWLY: Duration = Duration::from_mins(3);
 
@@ -48,11 +51,18 @@ pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: 
         Some(resource) => {
             let guarded =
                 AssertUnwindSafe(pass(context, &mut memory, resource.clone(), job)).catch_unwind();
-            let (requeue, result) = guarded
-                .await
-                .unwrap_or((Requeue::Backoff, ReconcileResult::Panicked));
+            let (next, result) = guarded.await.unwrap_or_else(|_| {
+                tracing::error!(resource = %job.key, "the pass panicked; trying again");
+                (
+                    follow_up(&mut memory, Requeue::Backoff, context),
+                    ReconcileResult::Panicked,
+                )
+            });
             let lane = lane_of(&*resource);
-            if let Some((priority, delay)) = next(&mut memory, requeue, context) {
+            if let Some(FollowUp {
+                priority, delay, ..
+            }) = next
+            {
                 context.queue.add_after(&job.key, lane, priority, delay);
             }
             if was_overtaken(context, &mut memory, &job.key) {
@@ -96,17 +106,32 @@ fn was_overtaken<K: SourceKind>(context: &Context<K>, memory: &mut Memory<K>, ke
         && written.is_some_and(|written| written.status() != watched.status())
 }
 
+/// When a pass has to follow without anybody asking, and how it counts for the metric.
+type Conclusion = (Option<FollowUp>, ReconcileResult);
+
+/// A pass that has to follow.
+#[derive(Clone, Copy)]
+struct FollowUp {
+    priority: Priority,
+    delay: Duration,
+    /// Whether it is a retry, whose time is worth telling.
+    told: bool,
+}
+
 async fn pass<K: SourceKind + CustomResourceExt>(
     context: &Context<K>,
     memory: &mut Memory<K>,
     resource: Arc<K>,
     job: &Job,
-) -> (Requeue, ReconcileResult) {
+) -> Conclusion {
     let (mut situation, mut hand) = match observe(context, memory, resource, job).await {
         Ok(observed) => observed,
         Err(failure) => {
             tracing::warn!(resource = %job.key, error = ?failure, "the resource could not be observed; trying again");
-            return (Requeue::Backoff, ReconcileResult::Failed);
+            return (
+                follow_up(memory, Requeue::Backoff, context),
+                ReconcileResult::Failed,
+            );
         }
     };
     let before = hand.status();
@@ -118,22 +143,31 @@ async fn pass<K: SourceKind + CustomResourceExt>(
 
     let row = report::row(&situation, &outcome);
     let result = result(&outcome, row.class);
+    let next = follow_up(memory, row.requeue, context);
     let silent = matches!(
         outcome,
         Outcome::Released | Outcome::Failed(Failure::Conflict | Failure::NotLeading)
     );
     if silent || !context.leadership.is_valid() {
-        return (row.requeue, result);
+        return (next, result);
     }
-    let status = report::status(&hand.status(), &situation, &outcome, &occasion(&hand));
+    let mut occasion = occasion(&hand);
+    occasion.next_attempt = next.filter(|next| next.told).map(|next| next.delay);
+    let status = report::status(&hand.status(), &situation, &outcome, &occasion);
     let written = write_status(context, &job.key, &mut hand, &status).await;
     memory.wrote(&hand.resource);
     match written {
-        Ok(()) => (row.requeue, result),
-        Err(Failure::Conflict) => (Requeue::AtOnce, ReconcileResult::Conflict),
+        Ok(()) => (next, result),
+        Err(Failure::Conflict) => (
+            follow_up(memory, Requeue::AtOnce, context),
+            ReconcileResult::Conflict,
+        ),
         Err(failure) => {
             tracing::warn!(resource = %job.key, error = ?failure, "the status could not be written; trying again");
-            (Requeue::Backoff, ReconcileResult::Failed)
+            (
+                follow_up(memory, Requeue::Backoff, context),
+                ReconcileResult::Failed,
+            )
         }
     }
 }
@@ -322,38 +356,56 @@ fn result(outcome: &Outcome, class: Class) -> ReconcileResult {
 }
 
 /// When to look again, and how urgently.
-fn next<K>(
+fn follow_up<K>(
     memory: &mut Memory<K>,
     requeue: Requeue,
     context: &Context<K>,
-) -> Option<(Priority, Duration)> {
+) -> Option<FollowUp> {
     let failed = matches!(
         requeue,
-        Requeue::Backoff | Requeue::Slowly | Requeue::Resumed(_)
+        Requeue::Backoff | Requeue::AtOnce | Requeue::Slowly | Requeue::Resumed(_)
     );
     memory.failures = if failed {
         memory.failures.saturating_add(1)
     } else {
         0
     };
-    let delay = match requeue {
-        Requeue::OnChange | Requeue::NextInventory => return None,
-        Requeue::AtOnce => return Some((Priority::Changed, Duration::from_millis(20))),
-        Requeue::NextPoll => poll_delay(memory.check.as_ref().map_or(0, |(_, _, polls)| *polls)),
+    let retry = |delay, told| {
+        Some(FollowUp {
+            priority: Priority::Retry,
+            delay,
+            told,
+        })
+    };
+    match requeue {
+        Requeue::OnChange | Requeue::NextInventory => None,
+        // The watch needs a moment to show what we collided with; if it takes longer, there is no use in hurrying.
+        Requeue::AtOnce => Some(FollowUp {
+            priority: Priority::Changed,
+            delay: SHORTEST_COLLISION * (1 << memory.failures.min(6)),
+            told: false,
+        }),
+        Requeue::NextPoll => retry(
+            poll_delay(memory.check.as_ref().map_or(0, |(_, _, polls)| *polls)),
+            false,
+        ),
         Requeue::Settled => {
             let settles = memory
                 .settles
                 .as_ref()
                 .map(|(_, at)| at.saturating_duration_since(Instant::now()));
-            settles.unwrap_or(context.policy.settle_time) + Duration::from_millis(1)
+            retry(
+                settles.unwrap_or(context.policy.settle_time) + Duration::from_millis(1),
+                true,
+            )
         }
-        Requeue::Backoff => backoff(memory.failures),
-        Requeue::Slowly => jittered(SLOWLY),
+        Requeue::Backoff => retry(backoff(memory.failures), true),
+        Requeue::Slowly => retry(jittered(SLOWLY), true),
         Requeue::Resumed(at) => {
-            at.saturating_duration_since(Instant::now()) + jittered(Duration::from_millis(500))
+            let wait = at.saturating_duration_since(Instant::now());
+            retry(wait + jittered(Duration::from_millis(500)), true)
         }
-    };
-    Some((Priority::Retry, delay))
+    }
 }
 
 fn backoff(failures: u32) -> Duration {

@@ -482,14 +482,14 @@ mod tests {
     async fn a_delayed_pass_comes_when_it_is_due_and_a_sooner_one_stands() {
         let queue = Queue::new(8);
         let start = Instant::now();
-        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(60));
+        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_mins(1));
         queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(5));
         queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(90));
         assert_eq!(queue.next().await.key, key("a"));
         assert_eq!(start.elapsed().as_secs(), 5);
         queue.done(&key("a"));
         assert!(
-            tokio::time::timeout(Duration::from_secs(600), queue.next())
+            tokio::time::timeout(Duration::from_mins(10), queue.next())
                 .await
                 .is_err(),
             "the others are void"
@@ -499,7 +499,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_overtakes_a_retry_that_waits() {
         let queue = Queue::new(8);
-        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(600));
+        queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_mins(10));
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
         assert_eq!(
             queue.next().now_or_never().map(|job| job.priority),
@@ -507,7 +507,7 @@ mod tests {
         );
         queue.done(&key("a"));
         assert!(
-            tokio::time::timeout(Duration::from_secs(900), queue.next())
+            tokio::time::timeout(Duration::from_mins(15), queue.next())
                 .await
                 .is_err(),
             "one pass serves both"

@@ -1,6 +1,7 @@
 //! From what a pass knows to the status and the events that people and tools read. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -24,6 +25,8 @@ pub struct Occasion {
     pub now: Time,
     /// Value of the annotation that forced this pass.
     pub forced: Option<String>,
+    /// How long until the next attempt, if there will be one by itself.
+    pub next_attempt: Option<Duration>,
 }
 
 /// The row of the table for an outcome, in the light of what the pass was about.
@@ -255,7 +258,20 @@ fn conditions(
     outcome: &Outcome,
     on: &Occasion,
 ) -> Vec<Condition> {
-    let verdicts = verdicts(s, outcome);
+    let mut verdicts = verdicts(s, outcome);
+    if let Some(time) = on
+        .next_attempt
+        .and_then(|delay| next_attempt(&on.now, delay))
+    {
+        for verdict in &mut verdicts {
+            if matches!(
+                verdict.kind,
+                ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled
+            ) {
+                verdict.message = format!("{} Next attempt at {time}.", verdict.message);
+            }
+        }
+    }
     let mut conditions: Vec<Condition> = Vec::with_capacity(6);
     for kind in ConditionType::ALL {
         let said = verdicts.iter().find(|v| v.kind == *kind);
@@ -279,6 +295,14 @@ fn conditions(
         repeat_failure(&mut conditions);
     }
     conditions
+}
+
+/// The time of the next attempt to the full second after it.
+fn next_attempt(now: &Time, delay: Duration) -> Option<jiff::Timestamp> {
+    let seconds = i64::try_from(delay.as_secs()).ok()? + 1;
+    now.0
+        .checked_add(jiff::SignedDuration::from_secs(seconds))
+        .ok()
 }
 
 fn repeat_failure(conditions: &mut [Condition]) {
