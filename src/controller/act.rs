@@ -43,6 +43,7 @@ pub async fn perform<K: SourceKind>(
         Effect::AddFinalizer => actor.set_finalizer(true).await,
         Effect::RemoveFinalizer(_) => actor.set_finalizer(false).await,
         Effect::RecordIntent { name } => actor.record_intent(name).await,
+        Effect::Disclaim => actor.disclaim().await,
         Effect::Record(outcome) => actor.record(outcome).await,
         Effect::Look(freshness) => actor.look(*freshness).await,
         Effect::Confirm(id) => actor.confirm(id).await,
@@ -106,13 +107,14 @@ impl<K: SourceKind> Actor<'_, K> {
     }
 
     async fn record_intent(self, name: &str) -> Answer {
-        let workspace = self
-            .s
-            .workspace
-            .as_ref()
-            .map(|w| w.api_url.as_str())
-            .unwrap_or_default();
-        if let Err(holder) = self.context.index.claim_name(self.key, workspace, name) {
+        let Ok(workspace) = &self.s.workspace else {
+            return no_workspace();
+        };
+        let claim = self
+            .context
+            .index
+            .claim_name(self.key, &workspace.fingerprint, name);
+        if let Err(holder) = claim {
             return Answer::Held(describe_holder(self.key, &holder));
         }
         let mut then = self.s.clone();
@@ -122,9 +124,20 @@ impl<K: SourceKind> Actor<'_, K> {
         };
         then.applied = None;
         then.check = Check::None;
+        self.announce(&then).await
+    }
+
+    async fn disclaim(self) -> Answer {
+        let mut then = self.s.clone();
+        then.applied = None;
+        self.announce(&then).await
+    }
+
+    /// Writes down what is about to be done, before it is done.
+    async fn announce(self, then: &Situation) -> Answer {
         let status = report::status(
             &self.hand.status(),
-            &then,
+            then,
             &Outcome::Applying,
             &occasion(self.hand),
         );
@@ -355,7 +368,7 @@ pub fn occasion<K: SourceKind>(hand: &Hand<K>) -> Occasion {
     Occasion {
         generation: hand.resource.meta().generation.unwrap_or_default(),
         now: Time(seconds),
-        forced: hand.forced.clone(),
+        forced: None,
         next_attempt: None,
     }
 }

@@ -17,6 +17,9 @@ pub enum Effect {
         /// Name of the connector to be.
         name: String,
     },
+    /// Write into the status that it is no longer certain which configuration the API holds, if nobody changed the resource
+    /// meanwhile.
+    Disclaim,
     /// Write what is known into the status now, because it must survive a crash. The outcome is what the pass would report.
     Record(Outcome),
     /// Look at an inventory that is recent enough.

@@ -56,7 +56,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// A name inside one workspace.
+/// A name inside one workspace, which the fingerprint of its key stands for.
 type PlaceName = (String, String);
 
 /// The watch cache of one kind.
@@ -167,9 +167,9 @@ impl<K: SourceKind> Index<K> {
     }
 
     /// Claims a name in a workspace while a connector is being made, unless another resource does so; then that one is returned.
-    pub fn claim_name(&self, key: &Key, api_url: &str, name: &str) -> Result<(), Key> {
+    pub fn claim_name(&self, key: &Key, workspace: &str, name: &str) -> Result<(), Key> {
         let mut state = self.lock();
-        let place = (api_url.to_owned(), name.to_owned());
+        let place = (workspace.to_owned(), name.to_owned());
         match state.names.get(&place) {
             Some(holder) if holder != key => return Err(holder.clone()),
             _ => {}

@@ -43,10 +43,8 @@ pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: 
     let mut memory = context.memories.take(&job.key);
     let result = match latest(context, &mut memory, &job.key) {
         None => {
-            if let Some(workspace) = &memory.workspace {
-                workspace.leave(&job.key);
-            }
-            return;
+            context.memories.put(&job.key, memory);
+            return forget(context, &job.key);
         }
         Some(resource) => {
             let guarded =
@@ -74,9 +72,20 @@ pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: 
         }
     };
     context.memories.put(&job.key, memory);
+    // The watch may have said during the pass that the resource is gone.
+    if context.index.get(&job.key).is_none() {
+        forget(context, &job.key);
+    }
     context
         .metrics
         .reconciled(context.kind, result, begun.elapsed());
+}
+
+/// Forgets a resource that is gone.
+pub fn forget<K>(context: &Context<K>, key: &Key) {
+    if let Some(workspace) = context.memories.take(key).workspace {
+        workspace.leave(key);
+    }
 }
 
 /// The newest version of the resource that this process knows: the watch may lag behind our own writes.
@@ -152,6 +161,8 @@ async fn pass<K: SourceKind + CustomResourceExt>(
         return (next, result);
     }
     let mut occasion = occasion(&hand);
+    // Only now: a pass that is cut short has not handled what the user asked for.
+    occasion.forced.clone_from(&hand.forced);
     occasion.next_attempt = next.filter(|next| next.told).map(|next| next.delay);
     let status = report::status(&hand.status(), &situation, &outcome, &occasion);
     let written = write_status(context, &job.key, &mut hand, &status).await;

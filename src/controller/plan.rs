@@ -87,10 +87,20 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
                 return Step::Act(Effect::Delete(extra.id));
             }
             if s.applied != Some(digest) || !drift.is_empty() {
-                return vetted(s).unwrap_or(Step::Act(Effect::Update(id)));
+                return vetted(s).unwrap_or_else(|| update(s, id, digest));
             }
             verify(s, id)
         }
+    }
+}
+
+/// A request whose answer is lost may have been carried out. If the status still named the former configuration then, a Secret that
+/// is changed back would look as if nothing had to be done.
+fn update(s: &Situation, id: SourceId, digest: Digest) -> Step {
+    if s.applied.is_some_and(|applied| applied != digest) {
+        Step::Act(Effect::Disclaim)
+    } else {
+        Step::Act(Effect::Update(id))
     }
 }
 

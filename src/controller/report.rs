@@ -23,7 +23,7 @@ pub struct Occasion {
     pub generation: i64,
     /// The time, to the second: conditions do not know finer ones.
     pub now: Time,
-    /// Value of the annotation that forced this pass.
+    /// Value of the annotation that forced this pass, once the pass is over.
     pub forced: Option<String>,
     /// How long until the next attempt, if there will be one by itself.
     pub next_attempt: Option<Duration>,

@@ -315,6 +315,7 @@ impl Situation {
                 self.applied = None;
                 self.check = Check::None;
             }
+            (Effect::Disclaim, Answer::Done) => self.applied = None,
             (Effect::Record(_), Answer::Done) => self.unrecorded = false,
             (
                 Effect::Look(_),

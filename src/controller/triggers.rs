@@ -12,6 +12,7 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::time::Instant;
 
 use super::index::{Key, version};
+use super::pass::forget;
 use super::queue::Priority;
 use super::{Context, lane_of};
 use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
@@ -229,10 +230,7 @@ fn matters<K: SourceKind>(before: &K, after: &K, foreign: bool) -> bool {
 
 fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {
     context.index.remove(key);
-    let memory = context.memories.take(key);
-    if let Some(workspace) = memory.workspace {
-        workspace.leave(key);
-    }
+    forget(context, key);
     context.queue.forget(key);
 }
 
