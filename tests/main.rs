@@ -1,8 +1,32 @@
 //! Tests on a real API server, with a real operator process and strict fakes of both APIs. One binary: the control plane is
 //! started once and shared; each test has a namespace, fakes and an operator of its own.
+//!
+//! Whatever a test is about, when its stage is dropped the [`oracle`] judges every status that could be seen, and all that was
+//! printed is searched for every secret that was used.
 #![forbid(unsafe_code)]
 
+mod admission;
+mod adoption;
+mod deletion;
+mod faults;
+mod leadership;
+mod leaks;
 mod lifecycle;
+mod options;
+mod oracle;
+mod recovery;
+mod secrets;
+mod update_and_drift;
+
+use anyhow::Result;
+use support::stage::Stage;
 
 /// The operator under test.
 const OPERATOR: &str = env!("CARGO_BIN_EXE_unstructured-operator");
+
+/// A stage that the oracle judges.
+async fn stage() -> Result<Stage> {
+    let mut stage = Stage::new(OPERATOR).await?;
+    stage.judge = oracle::judge;
+    Ok(stage)
+}

@@ -4,6 +4,7 @@
 //! - [`controlplane`]: a real etcd, API server and controller manager.
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
 //! - [`stage`]: all of them together, with a namespace for each test.
+//! - [`witness`]: sees every version of every resource of a stage.
 //! - [`canary`]: finds secrets in text, whatever form they took on the way there.
 
 pub mod canary;
@@ -11,3 +12,4 @@ pub mod controlplane;
 pub mod fake;
 pub mod operator;
 pub mod stage;
+pub mod witness;

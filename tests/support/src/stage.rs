@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,10 +15,12 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::canary::canary;
 use crate::controlplane::ControlPlane;
 use crate::fake::unstructured::WorkspaceHandle;
-use crate::fake::{FakeDropbox, FakeUnstructured};
+use crate::fake::{FakeDropbox, FakeUnstructured, Recorded};
 use crate::operator::{Operator, Settings};
+use crate::witness::{Judge, Witness};
 
 /// How long anything that has to come may take on a busy machine. Nothing is asserted about how long it takes.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -31,7 +34,8 @@ pub const APP_SECRET: &str = "app-secret-6be01f9c37";
 /// See [`APP_KEY`].
 pub const REFRESH_TOKEN: &str = "refresh-token-c4a8305d1e7f42b9";
 
-/// The stage.
+/// The stage. Whatever is played on it, three things are looked at when it is dropped: every version of every resource that could
+/// be seen, by the judge; and, for every value that was ever put into a Secret, those versions and all that operators printed.
 pub struct Stage {
     /// Talks to the API server as an administrator.
     pub client: Client,
@@ -48,16 +52,26 @@ pub struct Stage {
     /// How operators are started; change its environment before [`Stage::operator`].
     pub settings: Settings,
     directory: tempfile::TempDir,
+    /// Looks at all versions of all resources in the end.
+    pub judge: Judge,
+    witness: Witness,
+    /// Every value that was ever put into a Secret.
+    secrets: Mutex<Vec<String>>,
 }
 
 impl Stage {
     /// Prepares everything but the operator.
     pub async fn new(binary: &str) -> Result<Self> {
-        let plane = ControlPlane::shared().await?;
+        Self::on(ControlPlane::shared().await?, binary).await
+    }
+
+    /// The same on a control plane that the test may break.
+    pub async fn on(plane: &'static ControlPlane, binary: &str) -> Result<Self> {
         let client = plane.client()?;
         install_definition(&client).await?;
         let namespace = format!("t{:010x}", fastrand::u64(..1 << 40));
         create_namespace(&client, &namespace).await?;
+        let witness = Witness::of(resources(&client, &namespace));
         let api = FakeUnstructured::start();
         let workspace = api.workspace(API_KEY);
         let dropbox = FakeDropbox::start();
@@ -82,6 +96,9 @@ impl Stage {
             dropbox,
             settings,
             directory,
+            judge: |_| Vec::new(),
+            witness,
+            secrets: Mutex::new(vec![API_KEY.to_owned()]),
         })
     }
 
@@ -107,31 +124,57 @@ impl Stage {
 
     /// The resources of this namespace.
     pub fn sources(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &dropbox_source())
+        resources(&self.client, &self.namespace)
+    }
+
+    /// Every version of every resource that could be seen so far, oldest first.
+    pub fn versions(&self) -> Vec<DynamicObject> {
+        self.witness.versions()
+    }
+
+    /// The Secrets of this namespace.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Remembers a value that must not be found anywhere outside of a Secret and the fakes.
+    pub fn keep_secret(&self, value: &str) {
+        // Shorter ones would be found where they are not.
+        const SHORTEST: usize = 8;
+        let value = value.trim();
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if value.len() >= SHORTEST && !secrets.iter().any(|known| known == value) {
+            secrets.push(value.to_owned());
+        }
     }
 
     /// Creates the Secret `name` with these entries, or replaces all of its entries.
     pub async fn secret(&self, name: &str, entries: &[(&str, &str)]) -> Result<()> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let data: serde_json::Map<String, Value> = entries
             .iter()
             .map(|(key, value)| ((*key).to_owned(), json!(value)))
             .collect();
-        let _ = secrets.delete(name, &DeleteParams::default()).await;
+        entries
+            .iter()
+            .for_each(|(_, value)| self.keep_secret(value));
         let secret: Secret =
             serde_json::from_value(json!({ "metadata": { "name": name }, "stringData": data }))?;
-        secrets
-            .create(&PostParams::default(), &secret)
-            .await
-            .context("the Secret cannot be created")?;
+        let (secrets, params) = (self.secrets(), PostParams::default());
+        match secrets.create(&params, &secret).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                secrets.replace(name, &params, &secret).await
+            }
+            created => created,
+        }
+        .context("the Secret cannot be written")?;
         Ok(())
     }
 
     /// Changes one entry of a Secret, as a rotation does.
     pub async fn rotate(&self, name: &str, key: &str, value: &str) -> Result<()> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.keep_secret(value);
         let patch = json!({ "stringData": { key: value } });
-        secrets
+        self.secrets()
             .patch(name, &PatchParams::default(), &Patch::Merge(patch))
             .await?;
         Ok(())
@@ -271,9 +314,52 @@ impl Stage {
         )
     }
 
-    /// The requests with this method that the fake of Unstructured received.
-    pub fn requests(&self, method: &str) -> Vec<crate::fake::Recorded> {
-        self.api.requests_matching(method, "/")
+    /// The requests for a connector that the fake of Unstructured received.
+    pub fn creates(&self) -> Vec<Recorded> {
+        self.requests("POST", |path| path == COLLECTION)
+    }
+
+    /// The requests for a list of connectors.
+    pub fn lists(&self) -> Vec<Recorded> {
+        self.requests("GET", |path| path == COLLECTION)
+    }
+
+    /// The requests that replace a configuration.
+    pub fn updates(&self) -> Vec<Recorded> {
+        self.requests("PUT", |_| true)
+    }
+
+    /// The requests to delete a connector.
+    pub fn deletes(&self) -> Vec<Recorded> {
+        self.requests("DELETE", |_| true)
+    }
+
+    /// The requests for a connection check.
+    pub fn checks(&self) -> Vec<Recorded> {
+        self.requests("POST", |path| path.ends_with("/connection-check"))
+    }
+
+    fn requests(&self, method: &str, path: impl Fn(&str) -> bool) -> Vec<Recorded> {
+        let mut requests = self.api.requests();
+        requests.retain(|request| request.method == method && path(&request.path));
+        requests
+    }
+
+    /// Waits until the workspace of the operator's own key was listed, and the list answered, this many more times.
+    pub async fn after_sweeps(&self, count: usize) -> Result<()> {
+        let answered = |requests: &[Recorded]| {
+            let ours = |request: &&Recorded| {
+                request.method == "GET"
+                    && request.path == COLLECTION
+                    && request.api_key() == Some(API_KEY)
+                    && request.status().is_some()
+            };
+            requests.iter().filter(ours).count()
+        };
+        let before = answered(&self.api.requests());
+        let enough = |requests: &[Recorded]| answered(requests) >= before + count;
+        self.api.wait_for(enough, PATIENCE).await?;
+        Ok(())
     }
 
     /// How many requests have written anything to Unstructured.
@@ -285,6 +371,45 @@ impl Stage {
             .count()
     }
 }
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let versions = self.witness.versions();
+        let complaints = (self.judge)(&versions);
+        assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+
+        let secrets = self.secrets.get_mut();
+        let secrets = secrets.unwrap_or_else(PoisonError::into_inner);
+        let secrets: Vec<_> = secrets.iter().map(String::as_str).collect();
+        let canary = canary(&secrets);
+        let statuses = versions
+            .iter()
+            .map(|object| format!("{}\n", object.data["status"]));
+        canary.assert_absent("a status", &statuses.collect::<String>());
+        let logs = std::fs::read_dir(self.directory.path())
+            .into_iter()
+            .flatten();
+        for log in logs.flatten().filter(|file| is_log(&file.path())) {
+            let bytes = std::fs::read(log.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes);
+            canary.assert_absent("a log", &text);
+            assert!(
+                !text.contains("panicked at"),
+                "an operator panicked: {text}"
+            );
+        }
+    }
+}
+
+fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "log")
+}
+
+/// Path of all connectors.
+const COLLECTION: &str = "/api/v1/sources/";
 
 /// A resource whose spec is `spec` over a sensible default.
 pub fn manifest(name: &str, spec: Value) -> DynamicObject {
@@ -327,6 +452,10 @@ fn show(object: Option<&DynamicObject>) -> String {
         || "not there".to_owned(),
         |object| serde_json::to_string_pretty(object).unwrap_or_default(),
     )
+}
+
+fn resources(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &dropbox_source())
 }
 
 fn dropbox_source() -> ApiResource {
