@@ -72,6 +72,11 @@ impl Operator {
         &self.log
     }
 
+    /// Where its endpoints listen, as `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

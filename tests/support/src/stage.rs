@@ -458,7 +458,8 @@ fn resources(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &dropbox_source())
 }
 
-fn dropbox_source() -> ApiResource {
+/// How the API server knows the resource.
+pub fn dropbox_source() -> ApiResource {
     let kind = GroupVersionKind::gvk("connectors.unstructured.io", "v1alpha1", "DropboxSource");
     ApiResource::from_gvk_with_plural(&kind, "dropboxsources")
 }

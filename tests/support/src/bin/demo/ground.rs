@@ -1,0 +1,231 @@
+//! What the demo stands on: a control plane, both fakes, and the operator's binary, fresh from the sources.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DynamicObject;
+use kube::{Api, Client};
+use serde_json::Value;
+use support::controlplane::ControlPlane;
+use support::fake::unstructured::WorkspaceHandle;
+use support::fake::{FakeDropbox, FakeUnstructured, Recorded};
+use support::operator::{Operator, Settings};
+use support::stage::dropbox_source;
+use tempfile::TempDir;
+
+use crate::screen::{self, Screen};
+use crate::traffic;
+
+/// The key of the fake workspace.
+pub const API_KEY: &str = "demo-key";
+
+/// Everything that runs. Dropping it ends all of it.
+pub struct Ground {
+    /// The checkout.
+    pub root: PathBuf,
+    /// The control plane.
+    pub plane: ControlPlane,
+    /// Talks to it as its administrator.
+    pub client: Client,
+    /// The fake of Unstructured.
+    pub api: FakeUnstructured,
+    /// Its workspace, seen from behind.
+    pub workspace: WorkspaceHandle,
+    /// The fake of Dropbox.
+    pub dropbox: FakeDropbox,
+    binary: PathBuf,
+    operator: Option<Operator>,
+    logs: TempDir,
+}
+
+impl Ground {
+    /// Builds what is not built yet and starts everything but the operator.
+    pub async fn prepare() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .canonicalize()?;
+        let binary = build_operator(&root).await?;
+        screen::say(
+            "Starting etcd, kube-apiserver, kube-controller-manager and fakes of the Unstructured and Dropbox APIs …",
+        );
+        let started = Instant::now();
+        let plane = ControlPlane::start().await?;
+        let client = plane.client()?;
+        let api = FakeUnstructured::start();
+        let workspace = api.workspace(API_KEY);
+        let dropbox = FakeDropbox::start();
+        screen::say(&format!(
+            "… running after {} s, on loopback only.",
+            started.elapsed().as_secs()
+        ));
+        Ok(Self {
+            root,
+            plane,
+            client,
+            api,
+            workspace,
+            dropbox,
+            binary,
+            operator: None,
+            logs: tempfile::Builder::new()
+                .prefix("unstructured-operator-demo-")
+                .tempdir()?,
+        })
+    }
+
+    /// What the operator's process gets as its environment, and nothing else.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let kubeconfig = self.plane.kubeconfig_path().display().to_string();
+        [
+            ("KUBECONFIG", kubeconfig),
+            ("UNSTRUCTURED_API_KEY", API_KEY.to_owned()),
+            ("UNSTRUCTURED_API_URL", self.api.url()),
+            ("DROPBOX_API_URL", self.dropbox.url()),
+            ("ALLOW_INSECURE_HTTP", "true".to_owned()),
+            ("CLUSTER_NAME", "demo".to_owned()),
+            // Nobody wants to watch for the usual ten minutes.
+            ("SYNC_INTERVAL", "2s".to_owned()),
+            ("LISTEN", "127.0.0.1:0".to_owned()),
+            ("LOG_FORMAT", "json".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    /// Starts the operator and waits until it works.
+    pub async fn start_operator(&mut self) -> Result<()> {
+        let settings = Settings {
+            binary: self.binary.clone(),
+            directory: self.logs.path().to_owned(),
+            environment: self.environment(),
+        };
+        let operator = self.operator.insert(Operator::start(&settings).await?);
+        operator.ready().await
+    }
+
+    /// The operator, once it was started.
+    pub fn operator(&self) -> Result<&Operator> {
+        self.operator
+            .as_ref()
+            .context("the operator is not running")
+    }
+
+    /// The resources of the namespace that kubectl uses unasked.
+    pub fn sources(&self) -> Api<DynamicObject> {
+        Api::default_namespaced_with(self.client.clone(), &dropbox_source())
+    }
+
+    /// Leaves the operator's log where it is, and says where.
+    pub fn keep_logs(&mut self) -> &Path {
+        self.logs.disable_cleanup(true);
+        self.logs.path()
+    }
+
+    /// Prints how to go on by hand, and from then on every request.
+    pub fn invite(&self, screen: &Screen) {
+        let kubectl = self.plane.kubectl();
+        let kubectl = kubectl.as_std();
+        let words: Vec<_> = [kubectl.get_program()]
+            .into_iter()
+            .chain(kubectl.get_args())
+            .map(|word| word.to_string_lossy())
+            .collect();
+        let (url, root) = (self.api.url(), self.root.display());
+        screen.heading("Yours until Ctrl-C");
+        screen::say("In another terminal:");
+        screen::say(&format!("  cd {root}"));
+        screen::say(&format!(
+            "  export KUBECONFIG={}",
+            self.plane.kubeconfig_path().display()
+        ));
+        screen::say(&format!("  alias kubectl='{}'", words.join(" ")));
+        screen::say("  kubectl apply -f examples/");
+        screen::say("  kubectl get dropboxsources --watch");
+        screen::say(
+            "What Unstructured would show, and what it is asked (also below, as it comes):",
+        );
+        screen::say(&format!(
+            "  curl -H 'unstructured-api-key: {API_KEY}' {url}/sources/"
+        ));
+        screen::say("The operator's log and metrics:");
+        if let Ok(operator) = self.operator() {
+            screen::say(&format!("  tail -f {}", operator.log().display()));
+            screen::say(&format!("  curl http://{}/metrics", operator.address()));
+        }
+        screen::say("");
+        self.api.on_answer(echo("unstructured"));
+        self.dropbox.on_answer(echo("dropbox"));
+    }
+
+    /// What came so far that no careful client sends is no failure.
+    pub fn forgive(&self) {
+        self.api.take_violations();
+        self.dropbox.take_violations();
+    }
+
+    /// Stops the operator as Kubernetes would, then everything else.
+    pub async fn end(mut self) -> Result<()> {
+        if let Some(operator) = self.operator.take() {
+            let status = operator.stop().await?;
+            ensure!(
+                status.success(),
+                "the operator ended with {status} on SIGTERM"
+            );
+        }
+        screen::say("Everything that was started is stopped.");
+        Ok(())
+    }
+}
+
+/// Prints each request, but not the same one again and again: at rest the operator lists once every interval.
+fn echo(host: &'static str) -> impl Fn(&Recorded) + Send {
+    let last = Mutex::new(String::new());
+    move |request| {
+        let line = traffic::line(request);
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != line {
+            println!("  → {host} {line}");
+            *last = line;
+        }
+    }
+}
+
+/// Builds the operator with the cargo that runs this, its progress on standard error, and returns the executable.
+async fn build_operator(root: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = tokio::process::Command::new(cargo);
+    // What cargo told us about this package would make build scripts believe that theirs has changed.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    let output = command
+        .args(["build", "--bin", "unstructured-operator"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot run cargo: start the demo with `cargo demo`")?
+        .wait_with_output()
+        .await?;
+    ensure!(
+        output.status.success(),
+        "the operator cannot be built: cargo ended with {}",
+        output.status
+    );
+    let mut executables = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables
+        .next_back()
+        .context("cargo does not say where it put the operator")
+}

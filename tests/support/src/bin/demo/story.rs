@@ -1,0 +1,468 @@
+//! The steps, in the order in which a user meets them. Each says what it does, shows what came of it, and checks it.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DynamicObject;
+use kube::runtime::wait::await_condition;
+use serde_json::{Value, json};
+use support::canary::canary;
+use support::fake::Recorded;
+use support::fake::unstructured::StoredSource;
+use support::stage::{condition, source_id};
+
+use crate::ground::{API_KEY, Ground};
+use crate::screen::{self, Screen};
+use crate::traffic;
+
+/// The README's own manifests.
+const SECRET: &str = "examples/secret.yaml";
+const SOURCE: &str = "examples/dropboxsource.yaml";
+
+/// What the user rotates to.
+const ROTATED: &str = "your-next-refresh-token";
+/// What the user edits the folder to.
+const EDITED: &str = "dropbox://contracts/2027";
+
+/// A step is over much sooner; a machine under load gets the time.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where the story stands.
+pub struct Story<'a> {
+    screen: &'a Screen,
+    ground: &'a mut Ground,
+    /// Name of the resource.
+    resource: String,
+    /// Name of the Secret.
+    secret: String,
+    /// The configuration that the connector has to have.
+    desired: Value,
+    /// A connector in the same workspace that is not the operator's.
+    foreign: StoredSource,
+    /// How many requests to each API were shown.
+    shown: (usize, usize),
+    step: &'static str,
+}
+
+impl<'a> Story<'a> {
+    /// Reads the manifests and prepares what lies on the other side: a Dropbox app that is good, a workspace in use.
+    pub fn begin(screen: &'a Screen, ground: &'a mut Ground) -> Result<Self> {
+        let read = |path: &str| -> Result<Value> {
+            let text = fs::read_to_string(ground.root.join(path))
+                .with_context(|| format!("cannot read {path}"))?;
+            Ok(serde_yaml::from_str(&text)?)
+        };
+        let (secret, source) = (read(SECRET)?, read(SOURCE)?);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let [app_key, app_secret, refresh_token] =
+            ["app_key", "app_secret", "refresh_token"].map(|key| text(&secret["stringData"][key]));
+        ground.dropbox.accept(&app_key, &app_secret, &refresh_token);
+        ground.dropbox.accept(&app_key, &app_secret, ROTATED);
+
+        let elsewhere = json!({ "remote_url": "s3://archive", "anonymous": true });
+        let foreign = ground.workspace.insert("s3", "somebody-elses", elsewhere);
+        let foreign = ground
+            .workspace
+            .source(&foreign)
+            .context("the workspace forgot a connector")?;
+        Ok(Self {
+            resource: text(&source["metadata"]["name"]),
+            secret: text(&secret["metadata"]["name"]),
+            desired: json!({
+                "remote_url": source["spec"]["remoteUrl"],
+                "recursive": false,
+                "app_key": app_key,
+                "app_secret": app_secret,
+                "refresh_token": refresh_token,
+            }),
+            foreign,
+            shown: (0, 0),
+            step: "",
+            screen,
+            ground,
+        })
+    }
+
+    /// Tells it to the end.
+    pub async fn tell(mut self) -> Result<()> {
+        let told = self.every_step().await;
+        told.with_context(|| format!("the step {:?} failed", self.step))
+    }
+
+    async fn every_step(&mut self) -> Result<()> {
+        self.install().await?;
+        self.apply().await?;
+        self.rotate().await?;
+        self.edit().await?;
+        self.mend().await?;
+        self.recreate().await?;
+        self.delete().await?;
+        self.look_back()
+    }
+
+    async fn install(&mut self) -> Result<()> {
+        self.step("Install: the definition, then the operator");
+        let definition = "crd/dropboxsources.connectors.unstructured.io";
+        self.kubectl(&["apply", "-f", "crds/"]).await?;
+        self.kubectl(&["wait", "--for=condition=Established", definition])
+            .await?;
+        let variables = self.ground.environment();
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        self.screen.command(&format!(
+            "{} \\\n  unstructured-operator 2>operator.log &",
+            variables.join(" \\\n  ")
+        ));
+        self.ground.start_operator().await?;
+        let operator = self.ground.operator()?;
+        self.screen
+            .command(&format!("curl http://{}/readyz", operator.address()));
+        let (status, body) = operator.get("/readyz").await?;
+        screen::output(&body);
+        self.claim(status == 200, "the operator is ready")
+    }
+
+    async fn apply(&mut self) -> Result<()> {
+        self.step("A resource becomes a connector");
+        self.kubectl(&["apply", "-f", SECRET, "-f", SOURCE]).await?;
+        self.wait_ready().await?;
+        self.kubectl(&["get", "dropboxsource", &self.resource])
+            .await?;
+        let resource = self.verified(None).await?;
+        let requests = self.show_requests();
+
+        let creates: Vec<_> = accepted(&requests, "POST", "/sources/");
+        self.claim(creates.len() == 1, "one connector was created, once")?;
+        let expected = json!({
+            "name": format!("default.{}.demo", self.resource),
+            "type": "dropbox",
+            "config": self.desired,
+        });
+        self.claim(
+            creates[0].json() == expected,
+            "with the folder of the spec and the three values of the Secret",
+        )?;
+        self.claim(
+            self.is_desired(&resource)?,
+            "status.sourceId is its id, and Unstructured's own connection check passed",
+        )
+    }
+
+    async fn rotate(&mut self) -> Result<()> {
+        self.step("The Secret is rotated");
+        let before = self.now().await?;
+        let patch = json!({ "stringData": { "refresh_token": ROTATED } }).to_string();
+        self.kubectl(&[
+            "patch",
+            "secret",
+            &self.secret,
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .await?;
+        self.desired["refresh_token"] = ROTATED.into();
+        self.replaced(
+            &before,
+            "the connector has the new refresh token, without anybody touching the resource",
+        )
+        .await
+    }
+
+    async fn edit(&mut self) -> Result<()> {
+        self.step("The folder is edited");
+        let before = self.now().await?;
+        let patch = json!({ "spec": { "remoteUrl": EDITED } }).to_string();
+        let resource = self.resource.clone();
+        self.kubectl(&[
+            "patch",
+            "dropboxsource",
+            &resource,
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .await?;
+        self.desired["remote_url"] = EDITED.into();
+        self.replaced(&before, "the same connector now reads the other folder")
+            .await
+    }
+
+    async fn mend(&mut self) -> Result<()> {
+        self.step("Somebody changes the connector behind the operator's back");
+        let before = self.now().await?;
+        let path = connector_path(&before)?;
+        let theirs = json!({ "config": {
+            "remote_url": "dropbox://elsewhere",
+            "recursive": true,
+            "app_key": "another-app",
+            "app_secret": "another-secret",
+            "refresh_token": "another-token",
+        } });
+        self.curl("PUT", &path, Some(theirs)).await?;
+        screen::say("(The operator looks once every sync interval: 10 minutes, here 2 seconds.)");
+        self.replaced(&before, "folder, flag and all three secrets are back")
+            .await
+    }
+
+    async fn recreate(&mut self) -> Result<()> {
+        self.step("Somebody deletes the connector behind the operator's back");
+        let before = self.now().await?;
+        let path = connector_path(&before)?;
+        self.curl("DELETE", &path, None).await?;
+        let after = self.verified(Some(&before)).await?;
+        self.wait_ready().await?;
+        let requests = self.show_requests();
+        self.claim(
+            accepted(&requests, "POST", "/sources/").len() == 1 && self.ours().len() == 1,
+            "it is there again, once",
+        )?;
+        self.claim(self.is_desired(&after)?, "as it has to be, under a new id")?;
+        self.kubectl(&[
+            "events",
+            "--for",
+            &format!("dropboxsource/{}", self.resource),
+        ])
+        .await?;
+        Ok(())
+    }
+
+    async fn delete(&mut self) -> Result<()> {
+        self.step("The resource is deleted");
+        let path = connector_path(&self.now().await?)?;
+        let resource = self.resource.clone();
+        self.kubectl(&["delete", "dropboxsource", &resource])
+            .await?;
+        let requests = self.show_requests();
+        self.claim(
+            accepted(&requests, "DELETE", &path).len() == 1 && self.ours().is_empty(),
+            "its connector went with it",
+        )?;
+        self.curl("GET", "/sources/", None).await?;
+        let others = self.ground.workspace.source(&self.foreign.id);
+        self.claim(
+            others.as_ref() == Some(&self.foreign),
+            "the connector that was never the operator's is as it always was",
+        )
+    }
+
+    fn look_back(&mut self) -> Result<()> {
+        self.step("Looking back");
+        let violations = [
+            self.ground.api.take_violations(),
+            self.ground.dropbox.take_violations(),
+        ];
+        self.claim(
+            violations.concat().is_empty(),
+            "the fakes, strict as they are, found nothing wrong with any request",
+        )?;
+        let secrets = ["app_key", "app_secret", "refresh_token"];
+        let first = fs::read_to_string(self.ground.root.join(SECRET))?;
+        let first: Value = serde_yaml::from_str(&first)?;
+        let mut values: Vec<_> = secrets
+            .iter()
+            .filter_map(|key| first["stringData"][key].as_str())
+            .collect();
+        values.extend([ROTATED, API_KEY]);
+        let log = self.ground.operator()?.output();
+        self.claim(
+            canary(&values).find(&log).is_empty(),
+            &format!(
+                "none of the {} secret values is in the {} lines of the operator's log, in any encoding",
+                values.len(),
+                log.lines().count()
+            ),
+        )
+    }
+
+    /// Waits until the operator has replaced the whole configuration of the connector, which stays the same one.
+    async fn replaced(&mut self, before: &DynamicObject, meaning: &str) -> Result<()> {
+        let after = self.verified(Some(before)).await?;
+        self.wait_ready().await?;
+        let requests = self.show_requests();
+        let updates = accepted(&requests, "PUT", &connector_path(before)?);
+        self.claim(
+            updates.len() == 1 && updates[0].json() == json!({ "config": self.desired }),
+            "one PUT, with the whole configuration",
+        )?;
+        let same = source_id(before) == source_id(&after) && self.ours().len() == 1;
+        self.claim(same && self.is_desired(&after)?, meaning)
+    }
+}
+
+/// What the steps are made of.
+impl Story<'_> {
+    fn step(&mut self, title: &'static str) {
+        self.step = title;
+        self.screen.heading(title);
+    }
+
+    fn claim(&self, holds: bool, text: &str) -> Result<()> {
+        ensure!(holds, "this does not hold: {text}");
+        self.screen.claim(text);
+        Ok(())
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
+        let resource = format!("dropboxsource/{}", self.resource);
+        self.kubectl(&["wait", "--for=condition=Ready", &resource, "--timeout=60s"])
+            .await
+    }
+
+    async fn kubectl(&self, arguments: &[&str]) -> Result<()> {
+        let line = format!("kubectl {}", typed(arguments));
+        self.screen.command(&line);
+        let output = self
+            .ground
+            .plane
+            .kubectl()
+            .args(arguments)
+            .current_dir(&self.ground.root)
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        screen::output(&String::from_utf8_lossy(&output.stdout));
+        screen::output(&String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "`{line}` ended with {}",
+            output.status
+        );
+        Ok(())
+    }
+
+    /// What curl would do, so that the machine need not have it. `path` is below the API's base.
+    async fn curl(&self, method: &str, path: &str, body: Option<Value>) -> Result<()> {
+        let (url, key) = (
+            format!("{}{path}", self.ground.api.url()),
+            format!("unstructured-api-key: {API_KEY}"),
+        );
+        let text = body.as_ref().map(Value::to_string);
+        let mut words = vec!["-H", &key];
+        if method != "GET" {
+            words.extend(["-X", method]);
+        }
+        if let Some(text) = &text {
+            words.extend(["-H", "content-type: application/json", "-d", text]);
+        }
+        words.push(&url);
+        let line = format!("curl {}", typed(&words));
+        self.screen.command(&line);
+        let request = reqwest::Client::new()
+            .request(method.parse()?, &url)
+            .header("unstructured-api-key", API_KEY);
+        let request = match text {
+            Some(text) => request
+                .header("content-type", "application/json")
+                .body(text),
+            None => request,
+        };
+        let answer = request.send().await?;
+        let status = answer.status();
+        screen::output(&answer.text().await?);
+        ensure!(status.is_success(), "`{line}` was answered with {status}");
+        Ok(())
+    }
+
+    /// Shows what the operator asked since this was last called, and returns what it asked Unstructured.
+    fn show_requests(&mut self) -> Vec<Recorded> {
+        let news = |mut requests: Vec<Recorded>, seen: &mut usize| {
+            let news = requests.split_off(*seen);
+            *seen += news.len();
+            news.into_iter().filter(traffic::is_operators)
+        };
+        let (seen, seen_dropbox) = &mut self.shown;
+        let api: Vec<_> = news(self.ground.api.requests(), seen).collect();
+        let dropbox = news(self.ground.dropbox.requests(), seen_dropbox);
+        let mut all: Vec<_> = api
+            .iter()
+            .cloned()
+            .map(|request| ("unstructured", request))
+            .chain(dropbox.map(|request| ("dropbox     ", request)))
+            .collect();
+        all.sort_by_key(|(_, request)| request.instant);
+        let lines: Vec<_> = all
+            .iter()
+            .map(|(host, request)| format!("{host} {}", traffic::line(request)))
+            .collect();
+        for same in lines.chunk_by(|one, next| one == next) {
+            match same.len() {
+                1 => self.screen.request(&same[0]),
+                times => self.screen.request(&format!("{} ({times} times)", same[0])),
+            }
+        }
+        api
+    }
+
+    async fn now(&self) -> Result<DynamicObject> {
+        Ok(self.ground.sources().get(&self.resource).await?)
+    }
+
+    /// Waits until the resource is Ready on a connection check that `before` does not know.
+    async fn verified(&self, before: Option<&DynamicObject>) -> Result<DynamicObject> {
+        let check = |object: &DynamicObject| object.data["status"]["connectionCheck"].clone();
+        let known = before.map_or(Value::Null, check);
+        let holds = move |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| {
+                check(object)["status"] == "SUCCESS"
+                    && check(object)["id"] != known["id"]
+                    && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
+                    && object.data["status"]["observedGeneration"].as_i64()
+                        == object.metadata.generation
+            })
+        };
+        let verified = await_condition(self.ground.sources(), &self.resource, holds);
+        tokio::time::timeout(PATIENCE, verified)
+            .await
+            .with_context(|| format!("it has not become Ready in {PATIENCE:?}"))??
+            .context("the resource is gone")
+    }
+
+    /// Whether the connector that the status names stores what is desired.
+    fn is_desired(&self, resource: &DynamicObject) -> Result<bool> {
+        let id = source_id(resource).context("the resource has no connector")?;
+        let source = self.ground.workspace.source(id);
+        Ok(source.is_some_and(|source| Value::Object(source.config) == self.desired))
+    }
+
+    /// All connectors but the foreign one.
+    fn ours(&self) -> Vec<StoredSource> {
+        let mut sources = self.ground.workspace.sources();
+        sources.retain(|source| source.id != self.foreign.id);
+        sources
+    }
+}
+
+/// The operator's accepted requests with this method on this path below the API's base.
+fn accepted<'r>(requests: &'r [Recorded], method: &str, path: &str) -> Vec<&'r Recorded> {
+    let path = format!("/api/v1{path}");
+    requests
+        .iter()
+        .filter(|request| traffic::is_accepted(request, method) && request.path == path)
+        .collect()
+}
+
+fn connector_path(resource: &DynamicObject) -> Result<String> {
+    let id = source_id(resource).context("the resource has no connector")?;
+    Ok(format!("/sources/{id}"))
+}
+
+/// Arguments as a shell takes them.
+fn typed(arguments: &[&str]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,".contains(c);
+    let quoted: Vec<_> = arguments
+        .iter()
+        .map(|argument| {
+            if argument.chars().all(plain) {
+                (*argument).to_owned()
+            } else {
+                format!("'{argument}'")
+            }
+        })
+        .collect();
+    quoted.join(" ")
+}
