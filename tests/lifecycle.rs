@@ -1,8 +1,11 @@
 //! Create, update, delete: what every user does.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde_json::json;
-use support::fake::unstructured::{CheckScript, Poll};
+use support::fake::Fault;
+use support::fake::unstructured::{CheckScript, Poll, Route};
 use support::stage::{
     API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN, condition, eventually, message, source_id,
 };
@@ -314,6 +317,45 @@ async fn a_create_an_edit_and_a_delete_in_one_breath_leave_nothing_anywhere() ->
         stage.deletes().len(),
         "what was made was unmade"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_during_a_create_is_not_reported_as_applied_before_it_is() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.api.inject(
+        Route::Create,
+        Fault::none().held_back(Duration::from_millis(500)),
+    );
+    stage
+        .create("contracts", json!({ "verify": false }))
+        .await?;
+    eventually("the create is under way", || {
+        (stage.creates().len() == 1).then_some(())
+    })
+    .await?;
+
+    stage
+        .edit("contracts", json!({ "remoteUrl": "dropbox://edited" }))
+        .await?;
+    let last = stage.until_ready("contracts").await?;
+
+    assert_eq!(
+        stage.workspace.sources()[0].text("remote_url"),
+        "dropbox://edited"
+    );
+    for version in stage.versions() {
+        let ready = condition(&version, "Ready").is_some_and(|c| c["status"] == "True");
+        let status = &version.data["status"];
+        if ready && status["observedGeneration"] == 2 {
+            assert_eq!(
+                status["appliedDigest"], last.data["status"]["appliedDigest"],
+                "Ready for an edit that was not sent: {status}"
+            );
+        }
+    }
     Ok(())
 }
 

@@ -366,7 +366,7 @@ pub fn occasion<K: SourceKind>(hand: &Hand<K>) -> Occasion {
     let now = jiff::Timestamp::now();
     let seconds = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Occasion {
-        generation: hand.resource.meta().generation.unwrap_or_default(),
+        generation: hand.generation,
         now: Time(seconds),
         forced: None,
         next_attempt: None,

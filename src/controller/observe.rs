@@ -33,6 +33,8 @@ use crate::unstructured::{ApiKey, Config, Endpoint};
 pub struct Hand<K> {
     /// The resource, as our last write of this pass left it.
     pub resource: Arc<K>,
+    /// The generation that the pass decides on. The resource may have been edited since, and read again.
+    pub generation: i64,
     /// The workspace to work in.
     pub workspace: Option<Arc<Workspace>>,
     /// The credentials, if they could be read.
@@ -58,6 +60,7 @@ impl<K: SourceKind> Hand<K> {
             .filter(|at| handled != Some(at));
         Self {
             resource: resource.clone(),
+            generation: resource.meta().generation.unwrap_or_default(),
             workspace: None,
             credentials: None,
             config: None,
