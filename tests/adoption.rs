@@ -3,12 +3,18 @@
 use anyhow::Result;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use support::stage::{Stage, condition, message, source_id};
+use support::stage::{REFRESH_TOKEN, Stage, condition, message, source_id};
 
 use crate::stage;
 
 fn foreign() -> Value {
-    json!({ "remote_url": "dropbox://theirs", "recursive": true, "token": "their-own-token-123456" })
+    json!({
+        "remote_url": "dropbox://theirs",
+        "recursive": true,
+        "app_key": "their-app-key",
+        "app_secret": "their-app-secret",
+        "refresh_token": "their-refresh-token",
+    })
 }
 
 /// Everything about the connectors that nobody may change.
@@ -87,9 +93,8 @@ async fn a_connector_named_by_its_id_is_taken_over_and_shared_with_nobody() -> R
         "dropbox://data"
     );
     assert_eq!(
-        stage.workspace.sources()[0].text("token"),
-        "",
-        "the whole configuration is ours"
+        stage.workspace.sources()[0].text("refresh_token"),
+        REFRESH_TOKEN
     );
 
     stage

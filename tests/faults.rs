@@ -394,8 +394,7 @@ async fn an_outage_at_rest_turns_nothing_unready() -> Result<()> {
     stage
         .api
         .inject(Route::List, Fault::answer(answers::unavailable()).always());
-    let failed =
-        "unstructured_operator_api_requests_total{operation=\"list_sources\",class=\"server\"}";
+    let failed = "unstructured_operator_api_requests_total{operation=\"list\",class=\"server\"}";
     let end = tokio::time::Instant::now() + support::stage::PATIENCE;
     while operator.metric(failed).await? < 3.0 {
         anyhow::ensure!(

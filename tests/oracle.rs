@@ -71,7 +71,7 @@ fn alone(version: &DynamicObject) -> Vec<String> {
         );
         demand(status["sourceId"].is_string(), "Ready without a connector");
         demand(
-            version.metadata.deletion_timestamp.is_none(),
+            version.metadata.deletion_timestamp.is_none() || observed < generation,
             "Ready while being deleted",
         );
         demand(
@@ -108,7 +108,8 @@ fn alone(version: &DynamicObject) -> Vec<String> {
 fn after(earlier: &DynamicObject, later: &DynamicObject) -> Vec<String> {
     let mut wrong = Vec::new();
     let observed = |version: &DynamicObject| version.data["status"]["observedGeneration"].as_i64();
-    if observed(later) < observed(earlier) {
+    // -1 is what a status has that somebody erased.
+    if observed(later) < observed(earlier) && observed(later) != Some(-1) {
         wrong.push("an older generation is observed again".to_owned());
     }
     let was = conditions(earlier);

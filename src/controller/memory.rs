@@ -38,8 +38,8 @@ pub struct Memory<K> {
     pub awaits_inventory: bool,
     /// When a change was seen that the API has not accepted yet, for the metric.
     pub changed_at: Option<Instant>,
-    /// Whether it was ever seen ready by this process.
-    pub was_ready: bool,
+    /// This process made its first connector, and has not seen it ready since.
+    pub newborn: bool,
 }
 
 impl<K> Default for Memory<K> {
@@ -55,7 +55,7 @@ impl<K> Default for Memory<K> {
             workspace: None,
             awaits_inventory: false,
             changed_at: None,
-            was_ready: false,
+            newborn: false,
         }
     }
 }

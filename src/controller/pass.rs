@@ -331,27 +331,18 @@ fn tell<K: SourceKind>(
             Change::DuplicateDeleted(_) => context.metrics.duplicate_deleted(),
             Change::DriftCorrected(_) => context.metrics.drift_corrected(),
             Change::Released(Release::Orphaned(_)) => context.metrics.orphaned(),
+            Change::Created(_) => memory.newborn = true,
             _ => {}
         }
     }
-    if outcome.row().class == Class::Current && situation.deletion.is_none() && !memory.was_ready {
-        memory.was_ready = true;
-        let created = hand
-            .resource
-            .meta()
-            .creation_timestamp
-            .as_ref()
-            .map(|created| created.0);
-        let made = situation
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Created(_)));
-        if let Some(age) = created
-            .filter(|_| made)
-            .map(|created| jiff::Timestamp::now().duration_since(created))
-        {
-            context.metrics.first_ready(age.unsigned_abs());
-        }
+    let created = hand.resource.meta().creation_timestamp.as_ref();
+    if outcome.row().class == Class::Current
+        && situation.deletion.is_none()
+        && std::mem::take(&mut memory.newborn)
+        && let Some(created) = created
+    {
+        let age = jiff::Timestamp::now().duration_since(created.0);
+        context.metrics.first_ready(age.unsigned_abs());
     }
 }
 
