@@ -373,7 +373,7 @@ async fn dripping_bytes_meet_a_deadline_and_what_they_did_is_found() -> Result<(
     stage.good_secret().await?;
     stage
         .api
-        .inject(Route::Create, Fault::drip(Duration::from_secs(60)));
+        .inject(Route::Create, Fault::drip(Duration::from_mins(1)));
     stage.create("contracts", json!({})).await?;
     stage.until_ready("contracts").await?;
     assert_eq!(stage.creates().len(), 1);

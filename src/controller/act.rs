@@ -15,7 +15,7 @@ use super::index::Key;
 use super::observe::{Hand, describe_holder, kubernetes};
 use super::outcome::{Failure, Outcome};
 use super::report::{self, Occasion};
-use super::situation::{Binding, Check, Creating, Freshness, Grant, Namesake, Sighting, Situation};
+use super::situation::{Check, Freshness, Grant, Namesake, Sighting, Situation};
 use super::{Context, MANAGER};
 use crate::crd::{FINALIZER, SourceStatus};
 use crate::kinds::{SourceKind, Verdict};
@@ -43,7 +43,7 @@ pub async fn perform<K: SourceKind>(
         Effect::AddFinalizer => actor.set_finalizer(true).await,
         Effect::RemoveFinalizer(_) => actor.set_finalizer(false).await,
         Effect::RecordIntent { name } => actor.record_intent(name).await,
-        Effect::Disclaim => actor.disclaim().await,
+        Effect::RecordUpdate => actor.write_ahead(&s.unsure()).await,
         Effect::Record(outcome) => actor.record(outcome).await,
         Effect::Look(freshness) => actor.look(*freshness).await,
         Effect::Confirm(id) => actor.confirm(id).await,
@@ -117,24 +117,12 @@ impl<K: SourceKind> Actor<'_, K> {
         if let Err(holder) = claim {
             return Answer::Held(describe_holder(self.key, &holder));
         }
-        let mut then = self.s.clone();
-        then.binding = Binding::Creating {
-            name: name.to_owned(),
-            stage: Creating::Recorded,
-        };
-        then.applied = None;
-        then.check = Check::None;
-        self.announce(&then).await
+        let then = self.s.intending(name);
+        self.write_ahead(&then).await
     }
 
-    async fn disclaim(self) -> Answer {
-        let mut then = self.s.clone();
-        then.applied = None;
-        self.announce(&then).await
-    }
-
-    /// Writes down what is about to be done, before it is done.
-    async fn announce(self, then: &Situation) -> Answer {
+    /// Records what is about to be done before it is, and only over the version that it was decided on.
+    async fn write_ahead(self, then: &Situation) -> Answer {
         let status = report::status(
             &self.hand.status(),
             then,

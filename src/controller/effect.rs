@@ -17,9 +17,9 @@ pub enum Effect {
         /// Name of the connector to be.
         name: String,
     },
-    /// Write into the status that it is no longer certain which configuration the API holds, if nobody changed the resource
-    /// meanwhile.
-    Disclaim,
+    /// Write into the status that nobody knows any more what configuration the connector has, because another is about to be sent,
+    /// if nobody changed the resource meanwhile.
+    RecordUpdate,
     /// Write what is known into the status now, because it must survive a crash. The outcome is what the pass would report.
     Record(Outcome),
     /// Look at an inventory that is recent enough.

@@ -94,26 +94,28 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
     }
 }
 
-/// A request whose answer is lost may have been carried out. If the status still named the former configuration then, a Secret that
-/// is changed back would look as if nothing had to be done.
+/// What was applied before is forgotten first: were the answer lost and the resource then changed back, the old digest would call
+/// a connector true that has other secrets, and nobody can read those.
 fn update(s: &Situation, id: SourceId, digest: Digest) -> Step {
-    if s.applied.is_some_and(|applied| applied != digest) {
-        Step::Act(Effect::Disclaim)
-    } else {
-        Step::Act(Effect::Update(id))
+    match s.applied {
+        Some(applied) if applied != digest => Step::Act(Effect::RecordUpdate),
+        _ => Step::Act(Effect::Update(id)),
     }
 }
 
 /// The answer to a create is not on record: the connector may exist, may come to exist, or may not. Never send another before
 /// that is known.
 fn recover(s: &Situation, stage: Creating) -> Step {
-    match s.namesakes.as_deref() {
-        None => Step::Act(Effect::Look(Freshness::Now)),
-        Some([]) => match stage {
-            Creating::Recorded | Creating::Unsettled => Step::Rest(Outcome::CreateUnsettled),
-            Creating::Settled => create(s),
-        },
-        Some(namesakes) => take(s, namesakes, Bind::Recovered),
+    let Some(namesakes) = s.namesakes.as_deref() else {
+        return Step::Act(Effect::Look(Freshness::Now));
+    };
+    // What another resource holds did not come of our request.
+    if namesakes.iter().any(|n| !n.held) {
+        return take(s, namesakes, Bind::Recovered);
+    }
+    match stage {
+        Creating::Recorded | Creating::Unsettled => Step::Rest(Outcome::CreateUnsettled),
+        Creating::Settled => by_name(s),
     }
 }
 

@@ -295,6 +295,28 @@ impl Situation {
         }
     }
 
+    /// The same with an intent to make a connector of this name.
+    #[must_use]
+    pub fn intending(&self, name: &str) -> Self {
+        Self {
+            binding: Binding::Creating {
+                name: name.to_owned(),
+                stage: Creating::Recorded,
+            },
+            ..self.unsure()
+        }
+    }
+
+    /// The same, not knowing what configuration the connector has.
+    #[must_use]
+    pub fn unsure(&self) -> Self {
+        Self {
+            applied: None,
+            check: Check::None,
+            ..self.clone()
+        }
+    }
+
     /// Takes in what an effect was answered. Returns the failure if that ends the pass.
     #[expect(
         clippy::too_many_lines,
@@ -307,15 +329,8 @@ impl Situation {
                 self.finalized = false;
                 self.changes.push(Change::Released(release.clone()));
             }
-            (Effect::RecordIntent { name }, Answer::Done) => {
-                self.binding = Binding::Creating {
-                    name: name.clone(),
-                    stage: Creating::Recorded,
-                };
-                self.applied = None;
-                self.check = Check::None;
-            }
-            (Effect::Disclaim, Answer::Done) => self.applied = None,
+            (Effect::RecordIntent { name }, Answer::Done) => *self = self.intending(name),
+            (Effect::RecordUpdate, Answer::Done) => *self = self.unsure(),
             (Effect::Record(_), Answer::Done) => self.unrecorded = false,
             (
                 Effect::Look(_),
@@ -332,6 +347,10 @@ impl Situation {
             }
             (Effect::Confirm(_), Answer::Connector(sighting)) => {
                 self.connector = sighting;
+                if self.connector == Sighting::Gone {
+                    // An inventory that still shows it is too old to make another by.
+                    self.namesakes = None;
+                }
                 self.settle_in();
             }
             (Effect::CheckCredentials, Answer::Grant(grant)) => self.grant = grant,
