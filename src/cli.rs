@@ -290,9 +290,9 @@ fn secret(value: OsString) -> Result<SecretString, Exit> {
     Ok(SecretString::from(value.trim()))
 }
 
-/// The command line with each option's environment variable in its help. The value is never shown, and clap does not read
-/// it: its errors could not say whether the flag or the variable was wrong.
-fn command() -> clap::Command {
+/// The command line with each option's environment variable in its help, as a last line `[env: NAME]`. The value is never
+/// shown, and clap does not read it: its errors could not say whether the flag or the variable was wrong.
+pub fn command() -> clap::Command {
     Command::command().mut_subcommand("run", |run| {
         run.mut_args(|argument| match argument.get_long() {
             Some(long) if long != "help" => {

@@ -8,6 +8,7 @@
 mod admission;
 mod adoption;
 mod deletion;
+mod docs;
 mod faults;
 mod leadership;
 mod leaks;

@@ -73,7 +73,10 @@ async fn demo(options: &Options, screen: &Screen) -> Result<()> {
     };
     if let Err(error) = told {
         let logs = ground.keep_logs();
-        return Err(error.context(format!("the operator's log is kept in {}", logs.display())));
+        bail!(
+            "{error:#}\nThe operator's log is kept in {}.",
+            logs.display()
+        );
     }
     if options.keep {
         ground.invite(screen);
