@@ -234,7 +234,7 @@ impl<'a> Story<'a> {
         self.step("The resource is deleted");
         let path = connector_path(&self.now().await?)?;
         let resource = self.resource.clone();
-        self.kubectl(&["delete", "dropboxsource", &resource])
+        self.kubectl(&["delete", "dropboxsource", &resource, "--timeout=60s"])
             .await?;
         let requests = self.show_requests();
         self.claim(

@@ -88,3 +88,24 @@ fn counted(secrets: usize) -> Option<String> {
         n => Some(format!("«{n} secrets»")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_counted_and_not_shown() {
+        let body = json!({ "name": "n", "config": { "app_key": "a", "app_secret": "b", "remote_url": "r" } });
+        assert_eq!(
+            members(&body),
+            r#"{"config":{"remote_url":"r",«2 secrets»},"name":"n"}"#
+        );
+        assert_eq!(
+            form(b"grant_type=refresh_token&refresh_token=t%2Fu"),
+            "grant_type=refresh_token&«1 secret»"
+        );
+        assert_eq!(form(b""), "");
+    }
+}
