@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{CustomResourceExt, ResourceExt};
 use tokio::time::Instant;
 
@@ -304,13 +305,13 @@ fn tell<K: SourceKind>(
             warning: false,
             reason: "SecretTrimmed",
             action: "ReadSecret",
+            lasting: false,
             text: format!(
                 "Ignored the line break at the end of {} in the Secret.",
                 hand.trimmed.join(", ")
             ),
         });
     }
-    let regarding = hand.resource.object_ref(&());
     for note in notes {
         tracing::info!(resource = %job.key, reason = note.reason, "{}", note.text);
         let type_ = if note.warning {
@@ -324,7 +325,17 @@ fn tell<K: SourceKind>(
             action: note.action,
             note: note.text,
         };
-        context.recorder.publish(&regarding, event);
+        if note.lasting {
+            let event = EventNote {
+                note: format!("{} {}: {}", K::kind(&()), job.key, event.note),
+                ..event
+            };
+            context.recorder.publish(&namespace(&job.key), event);
+        } else {
+            context
+                .recorder
+                .publish(&hand.resource.object_ref(&()), event);
+        }
     }
     for change in &situation.changes {
         match change {
@@ -343,6 +354,16 @@ fn tell<K: SourceKind>(
     {
         let age = jiff::Timestamp::now().duration_since(created.0);
         context.metrics.first_ready(age.unsigned_abs());
+    }
+}
+
+/// The namespace itself. A terminating namespace takes no events; those about it are kept in `default`.
+fn namespace(key: &Key) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Namespace".to_owned()),
+        name: Some(key.namespace.to_string()),
+        ..ObjectReference::default()
     }
 }
 

@@ -357,6 +357,8 @@ pub struct Note {
     pub reason: &'static str,
     /// What was done.
     pub action: &'static str,
+    /// Whether the note has to outlive the namespace of the resource.
+    pub lasting: bool,
     /// The sentence.
     pub text: String,
 }
@@ -375,6 +377,7 @@ pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<N
         warning,
         reason: row.reason.as_str(),
         action: "Reconcile",
+        lasting: false,
         text,
     };
     match row.class {
@@ -406,6 +409,7 @@ impl Change {
                 warning,
                 reason,
                 action,
+                lasting: matches!(self, Self::Released(Release::Orphaned(_))),
                 text,
             })
         };
