@@ -31,10 +31,9 @@ async fn no_answer_of_the_api_brings_a_secret_to_light() -> Result<()> {
     stage.good_secret().await?;
     let base64 =
         base64::engine::general_purpose::STANDARD.encode(format!("{APP_KEY}:{APP_SECRET}"));
-    let url: String = REFRESH_TOKEN
+    let url = REFRESH_TOKEN
         .bytes()
-        .map(|byte| format!("%{byte:02X}"))
-        .collect();
+        .fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
     let field = (REFRESH_TOKEN.to_owned(), format!("{APP_SECRET} is wrong"));
     let item = json!({ "type": APP_KEY, "loc": ["body", "config", APP_SECRET], "msg": REFRESH_TOKEN, "input": APP_SECRET, "ctx": { "key": API_KEY } });
     let echoes = [

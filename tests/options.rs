@@ -25,8 +25,14 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
 
 #[test]
 fn an_unusable_option_is_one_line_and_exit_code_2() -> Result<()> {
-    let secret = "not-to-be-repeated-5512";
-    let cases: [(&[&str], &[(&str, &str)], &str); 20] = [
+    /// Arguments, environment, and what the line has to name.
+    type Case = (
+        &'static [&'static str],
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+    const SECRET: &str = "not-to-be-repeated-5512";
+    let cases: [Case; 20] = [
         (&["--sync-interval=soon"], &[], "--sync-interval"),
         (&[], &[("SYNC_INTERVAL", "soon")], "SYNC_INTERVAL"),
         (&["--sync-interval", "0s"], &[], "--sync-interval"),
@@ -73,10 +79,10 @@ fn an_unusable_option_is_one_line_and_exit_code_2() -> Result<()> {
             "--allow-insecure-http",
         ),
         (&["--api-key-file=/nowhere/at/all"], &[], "/nowhere/at/all"),
-        (&["--api-key", secret], &[], "--api-key"),
+        (&["--api-key", SECRET], &[], "--api-key"),
         (
             &["--api-key-file=/dev/null"],
-            &[("UNSTRUCTURED_API_KEY", secret)],
+            &[("UNSTRUCTURED_API_KEY", SECRET)],
             "UNSTRUCTURED_API_KEY",
         ),
     ];
@@ -87,7 +93,7 @@ fn an_unusable_option_is_one_line_and_exit_code_2() -> Result<()> {
         assert_eq!(output.status.code(), Some(2), "{case}");
         assert_eq!(said.lines().count(), 1, "{case}");
         assert!(said.contains(words), "{case}");
-        assert!(!said.contains(secret), "{case}");
+        assert!(!said.contains(SECRET), "{case}");
         assert!(output.stdout.is_empty(), "{case}");
     }
     Ok(())

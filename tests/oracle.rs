@@ -146,7 +146,7 @@ mod tests {
 
     use super::judge;
 
-    fn version(status: Value) -> DynamicObject {
+    fn version(status: &Value) -> DynamicObject {
         let object = json!({
             "apiVersion": "v1", "kind": "X",
             "metadata": { "name": "x", "uid": "u", "generation": 2 },
@@ -168,17 +168,17 @@ mod tests {
             "observedGeneration": 2, "sourceId": "s",
             "conditions": [condition("Ready", "True", "1"), condition("Synced", "True", "1")],
         });
-        assert_eq!(judge(&[version(honest.clone())]), Vec::<String>::new());
+        assert_eq!(judge(&[version(&honest)]), Vec::<String>::new());
 
         let mut stalled = honest.clone();
         stalled["conditions"][1] = condition("Stalled", "True", "1");
-        let complaints = judge(&[version(stalled)]).join("\n");
+        let complaints = judge(&[version(&stalled)]).join("\n");
         assert!(complaints.contains("Ready but not Synced"), "{complaints}");
         assert!(complaints.contains("Ready and Reconciling or Stalled"));
 
         let mut moved = honest.clone();
         moved["conditions"][0]["lastTransitionTime"] = json!("2");
-        let complaints = judge(&[version(honest), version(moved)]).join("\n");
+        let complaints = judge(&[version(&honest), version(&moved)]).join("\n");
         assert!(
             complaints.contains("moved without its status"),
             "{complaints}"

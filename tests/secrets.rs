@@ -159,6 +159,14 @@ async fn a_secret_relabelled_or_rewritten_unchanged_causes_no_put() -> Result<()
     Ok(())
 }
 
+/// Name of the Secret, its entries, the reason, and words of the message.
+type Defect = (
+    &'static str,
+    Vec<(&'static str, &'static str)>,
+    &'static str,
+    &'static str,
+);
+
 #[tokio::test]
 async fn a_defect_of_the_secret_is_named_without_any_call_and_mends_itself() -> Result<()> {
     let stage = stage().await?;
@@ -172,7 +180,7 @@ async fn a_defect_of_the_secret_is_named_without_any_call_and_mends_itself() -> 
         good.map(|(name, good)| (name, if name == key { value } else { good }))
     };
     let control = with("app_secret", "one\ntwo-lines-are-no-secret");
-    let defects: [(&str, Vec<(&str, &str)>, &str, &str); 7] = [
+    let defects: [Defect; 7] = [
         (
             "missing",
             vec![],

@@ -154,9 +154,9 @@ impl Stage {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), json!(value)))
             .collect();
-        entries
-            .iter()
-            .for_each(|(_, value)| self.keep_secret(value));
+        for (_, value) in entries {
+            self.keep_secret(value);
+        }
         let secret: Secret =
             serde_json::from_value(json!({ "metadata": { "name": name }, "stringData": data }))?;
         let (secrets, params) = (self.secrets(), PostParams::default());
