@@ -7,9 +7,11 @@
 
 mod admission;
 mod adoption;
+mod chart;
 mod deletion;
 mod docs;
 mod faults;
+mod install;
 mod leadership;
 mod leaks;
 mod lifecycle;

@@ -2,6 +2,7 @@
 //!
 //! - [`fake`]: strict fakes of the Unstructured and Dropbox APIs, on loopback, with every fault on demand.
 //! - [`controlplane`]: a real etcd, API server and controller manager.
+//! - [`kubelet`]: runs the pods of a namespace as processes of this machine.
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
 //! - [`stage`]: all of them together, with a namespace for each test.
 //! - [`witness`]: sees every version of every resource of a stage.
@@ -10,6 +11,7 @@
 pub mod canary;
 pub mod controlplane;
 pub mod fake;
+pub mod kubelet;
 pub mod operator;
 pub mod stage;
 pub mod witness;

@@ -1,0 +1,451 @@
+//! The chart as it is written: what it renders, refuses and must agree with. How it runs is in `install.rs`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use support::controlplane::ControlPlane;
+use support::stage::Stage;
+use tokio::io::AsyncWriteExt;
+use unstructured_operator::crd::{Reason, definition};
+use unstructured_operator::runtime::metrics::{
+    ConditionState, GrantResult, Metrics, ReconcileResult,
+};
+
+use crate::OPERATOR;
+
+const NAMESPACE: &str = "unstructured-operator";
+
+/// The chart's directory.
+pub fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/unstructured-operator")
+}
+
+/// Runs `helm` and returns what it printed.
+pub async fn helm(plane: &ControlPlane, arguments: &[&str]) -> Result<String> {
+    let output = plane.helm().args(arguments).output().await?;
+    if !output.status.success() {
+        bail!(
+            "helm {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+async fn template(plane: &ControlPlane, namespace: &str, arguments: &[&str]) -> Result<Vec<Value>> {
+    let chart = chart().display().to_string();
+    let fixed = ["template", "unstructured-operator", &chart, "-n", namespace];
+    let rendered = helm(plane, &[&fixed, arguments].concat()).await?;
+    documents(&rendered)
+}
+
+fn documents(yaml: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(yaml).map(Value::deserialize);
+    let documents: Vec<_> = documents.collect::<Result<_, _>>()?;
+    Ok(documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect())
+}
+
+fn read(path: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Puts an object into a namespace, unless it names one or belongs to the cluster.
+fn place(object: &mut Value, namespace: &str) {
+    const CLUSTER_SCOPED: [&str; 4] = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "Namespace",
+    ];
+    let metadata = &mut object["metadata"];
+    if metadata["namespace"].is_null() {
+        metadata["namespace"] = json!(namespace);
+    }
+    if CLUSTER_SCOPED.iter().any(|kind| object["kind"] == *kind)
+        && let Some(metadata) = object["metadata"].as_object_mut()
+    {
+        metadata.remove("namespace");
+    }
+}
+
+/// The names of the values files that CI renders, with their paths.
+fn examples() -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(chart().join("ci"))?;
+    entries
+        .map(|entry| Ok(entry?.path().display().to_string()))
+        .collect()
+}
+
+#[tokio::test]
+async fn helm_finds_nothing_to_complain_about() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let chart = chart().display().to_string();
+    helm(plane, &["lint", "--strict", &chart]).await?;
+    for values in examples()? {
+        helm(plane, &["lint", "--strict", &chart, "-f", &values]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_are_misspelt_or_contradict_each_other_are_refused() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let refused = [
+        ("replicaCuont=1", "replicaCuont"),
+        ("config.syncIntervall=1m", "syncIntervall"),
+        ("image.digest=latest", "digest"),
+        ("watchNamespaces={a}", "watchNamespaces needs clusterName"),
+        ("clusterName=Production", "clusterName"),
+        ("apiKey.value=k,apiKey.existingSecret=s", "keep one"),
+        (
+            "metrics.serviceMonitor.enabled=true,metrics.service.create=false",
+            "metrics.service.create",
+        ),
+    ];
+    for (values, names) in refused {
+        let answer = template(plane, NAMESPACE, &["--set", values]).await;
+        let error = answer
+            .err()
+            .with_context(|| format!("{values} was accepted"))?;
+        ensure!(
+            error.to_string().contains(names),
+            "{values}: the message does not name {names}: {error}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_value_is_described_by_the_schema_and_every_described_value_exists() -> Result<()> {
+    fn compare(path: &str, schema: &Value, value: &Value) {
+        let (Some(properties), Some(values)) =
+            (schema["properties"].as_object(), value.as_object())
+        else {
+            return;
+        };
+        for (name, schema) in properties.iter().filter(|(name, _)| *name != "global") {
+            let value = values.get(name);
+            assert!(value.is_some(), "{path}{name} is only in the schema");
+            compare(
+                &format!("{path}{name}."),
+                schema,
+                value.unwrap_or(&Value::Null),
+            );
+        }
+        for name in values.keys() {
+            assert!(
+                properties.contains_key(name),
+                "{path}{name} is not in the schema"
+            );
+        }
+    }
+    let schema = read("charts/unstructured-operator/values.schema.json")?;
+    let values = read("charts/unstructured-operator/values.yaml")?;
+    compare(
+        "",
+        &serde_json::from_str(&schema)?,
+        &serde_yaml::from_str(&values)?,
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_it_can_render_is_accepted_under_the_restricted_standard() -> Result<()> {
+    let stage = Stage::new(OPERATOR).await?;
+    let namespace = stage.namespace.as_str();
+    restrict(&stage).await?;
+    for (kind, plural) in [
+        ("ServiceMonitor", "servicemonitors"),
+        ("PrometheusRule", "prometheusrules"),
+    ] {
+        define(&stage, kind, plural).await?;
+    }
+    for values in examples()? {
+        let mut rendered = template(stage.plane, namespace, &["-f", &values]).await?;
+        ensure!(!rendered.is_empty(), "{values} renders nothing");
+        let pods: Vec<_> = rendered
+            .iter()
+            .filter(|object| object["kind"] == "Deployment")
+            .map(pod)
+            .collect();
+        ensure!(pods.len() == 1, "{values}: {} workloads", pods.len());
+        rendered.extend(pods);
+        for object in &mut rendered {
+            place(object, namespace);
+        }
+        dry_run(stage.plane, &rendered)
+            .await
+            .with_context(|| values.clone())?;
+    }
+    Ok(())
+}
+
+/// The pod that a Deployment would make, under an account that exists: the standard is enforced on pods only.
+fn pod(deployment: &Value) -> Value {
+    let mut pod = deployment["spec"]["template"].clone();
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    pod["metadata"]["name"] = json!("probe");
+    pod["spec"]["serviceAccountName"] = json!("default");
+    pod
+}
+
+async fn restrict(stage: &Stage) -> Result<()> {
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(stage.client.clone());
+    let labels =
+        json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
+    namespaces
+        .patch(
+            &stage.namespace,
+            &PatchParams::default(),
+            &Patch::Merge(labels),
+        )
+        .await?;
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> =
+        Api::namespaced(stage.client.clone(), &stage.namespace);
+    while accounts.get_opt("default").await?.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Stands for a definition of the Prometheus operator.
+async fn define(stage: &Stage, kind: &str, plural: &str) -> Result<()> {
+    let api = Api::<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>::all(
+        stage.client.clone(),
+    );
+    let name = format!("{plural}.monitoring.coreos.com");
+    let definition = serde_json::from_value(json!({
+        "metadata": { "name": name },
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "names": { "kind": kind, "plural": plural },
+            "scope": "Namespaced",
+            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true } } }],
+        },
+    }))?;
+    match api.create(&PostParams::default(), &definition).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        answer => drop(answer?),
+    }
+    let established = kube::runtime::wait::conditions::is_crd_established();
+    kube::runtime::wait::await_condition(api, &name, established).await?;
+    Ok(())
+}
+
+async fn dry_run(plane: &ControlPlane, objects: &[Value]) -> Result<()> {
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+    let mut kubectl = plane
+        .kubectl()
+        .args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "--validate=strict",
+        ])
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = kubectl.stdin.take().context("a pipe")?;
+    input.write_all(&serde_json::to_vec(&list)?).await?;
+    drop(input);
+    let output = kubectl.wait_with_output().await?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success() && !complaints.contains("Warning"),
+        "{complaints}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn confined_to_namespaces_it_can_do_without_anything_cluster_scoped() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let values = chart().join("ci/confined-values.yaml");
+    let rendered = template(plane, NAMESPACE, &["-f", &values.display().to_string()]).await?;
+    let kinds: BTreeSet<_> = rendered
+        .iter()
+        .filter_map(|object| object["kind"].as_str())
+        .collect();
+    let scoped = BTreeSet::from([
+        "Deployment",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
+        "Service",
+        "ServiceAccount",
+    ]);
+    assert_eq!(kinds, scoped);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_definition_it_installs_is_the_one_that_the_operator_knows() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let rendered = template(plane, NAMESPACE, &[]).await?;
+    let mut installed = rendered
+        .into_iter()
+        .find(|object| object["kind"] == "CustomResourceDefinition")
+        .context("the chart renders no definition")?;
+    assert_eq!(
+        installed["metadata"]["annotations"],
+        json!({ "helm.sh/resource-policy": "keep" })
+    );
+    installed["metadata"] = json!({ "name": installed["metadata"]["name"] });
+    assert_eq!(installed, serde_json::to_value(definition())?);
+    assert_eq!(
+        read("charts/unstructured-operator/files/dropboxsources.yaml")?,
+        read("crds/dropboxsources.yaml")?,
+        "copy crds/dropboxsources.yaml to the chart's files"
+    );
+    Ok(())
+}
+
+#[test]
+fn its_versions_are_those_of_the_operator() -> Result<()> {
+    let chart: Value = serde_yaml::from_str(&read("charts/unstructured-operator/Chart.yaml")?)?;
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(chart["version"], version);
+    assert_eq!(chart["appVersion"], version);
+    let images = chart["annotations"]["artifacthub.io/images"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(images.contains(&format!(":{version}\n")), "{images}");
+    Ok(())
+}
+
+/// `UPDATE=1` writes the manifest instead.
+#[tokio::test]
+async fn the_plain_manifest_is_what_the_chart_renders() -> Result<()> {
+    const MANIFEST: &str = "examples/install.yaml";
+    let plane = ControlPlane::shared().await?;
+    let fresh = plain(template(plane, NAMESPACE, &[]).await?)?;
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(MANIFEST), &fresh)?;
+    }
+    assert_eq!(
+        read(MANIFEST)?,
+        fresh,
+        "run the test again with UPDATE=1 and commit {MANIFEST}"
+    );
+    Ok(())
+}
+
+/// The objects as one file for those who do not use Helm: with a namespace of their own and without Helm's marks.
+fn plain(objects: Vec<Value>) -> Result<String> {
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+    });
+    let mut text = String::from(
+        "# unstructured-operator for all namespaces, rendered from its chart. Apply it with:\n#\n\
+         #   kubectl apply --server-side -f install.yaml\n#\n\
+         # Every DropboxSource then names its workspace under spec.workspace. The chart has all other choices.\n",
+    );
+    for mut object in std::iter::once(namespace).chain(objects) {
+        place(&mut object, NAMESPACE);
+        for metadata in ["/metadata", "/spec/template/metadata"] {
+            if let Some(labels) = object
+                .pointer_mut(&format!("{metadata}/labels"))
+                .and_then(Value::as_object_mut)
+            {
+                labels.retain(|name, _| {
+                    name != "helm.sh/chart" && name != "app.kubernetes.io/managed-by"
+                });
+            }
+        }
+        if let Some(metadata) = object["metadata"].as_object_mut()
+            && metadata["name"] == "dropboxsources.connectors.unstructured.io"
+        {
+            metadata.remove("annotations");
+        }
+        text.push_str("---\n");
+        text.push_str(&serde_yaml::to_string(&object)?);
+    }
+    Ok(text)
+}
+
+#[test]
+fn alerts_and_dashboard_use_metrics_and_reasons_that_exist() -> Result<()> {
+    let exposed = series();
+    let alerts = read("charts/unstructured-operator/files/alerts.yaml")?;
+    let dashboard = read("charts/unstructured-operator/files/dashboard.json")?;
+    for (file, text) in [("alerts.yaml", &alerts), ("dashboard.json", &dashboard)] {
+        let used = words(text, "unstructured_operator_");
+        assert!(used.len() > 5, "{file} uses {used:?}");
+        for metric in used {
+            assert!(
+                exposed.contains(metric),
+                "{file} uses {metric}, which is not exposed; there are {exposed:?}"
+            );
+        }
+    }
+    for reason in ["DeletionBlocked", "Suspended"] {
+        assert!(Reason::ALL.iter().any(|known| known.as_str() == reason));
+    }
+    Ok(())
+}
+
+/// Every series name that the operator can expose.
+fn series() -> BTreeSet<String> {
+    let (metrics, second) = (Metrics::new(), Duration::from_secs(1));
+    let state = ConditionState {
+        kind: "DropboxSource",
+        condition: "Ready",
+        status: "True",
+        reason: "Ready",
+    };
+    metrics.reconciled("DropboxSource", ReconcileResult::Settled, second);
+    metrics.queue("changed", 1, second);
+    metrics.api_request("create_source", "success", second);
+    metrics.dropbox_grant(GrantResult::Accepted);
+    metrics.resources(&[(state, 1)].into());
+    metrics.watch_failed("secrets");
+    metrics
+        .encode()
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next().map(str::to_owned))
+        .collect()
+}
+
+/// The words in `text` that begin with `prefix`.
+fn words<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with(prefix))
+        .collect()
+}
+
+#[test]
+fn every_alert_has_a_runbook() -> Result<()> {
+    let alerts: Value =
+        serde_yaml::from_str(&read("charts/unstructured-operator/files/alerts.yaml")?)?;
+    let runbooks = read("docs/operations.md")?;
+    let rules = alerts["rules"].as_array().context("rules")?;
+    assert!(rules.len() > 10);
+    for rule in rules {
+        let name = rule["alert"].as_str().context("a name")?;
+        assert!(
+            runbooks.contains(&format!("\n### {name}\n")),
+            "docs/operations.md has no section {name}"
+        );
+    }
+    Ok(())
+}

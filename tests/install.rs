@@ -1,0 +1,510 @@
+//! The chart as it runs: installed by Helm on a control plane of its own, its pods as processes under the chart's service account.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{
+    ApiResource, DynamicObject, EvictParams, ListParams, Patch, PatchParams, PostParams,
+};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use support::controlplane::ControlPlane;
+use support::fake::unstructured::WorkspaceHandle;
+use support::fake::{FakeDropbox, FakeUnstructured};
+use support::kubelet::Kubelet;
+use support::stage::{
+    API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, condition, manifest, source_id,
+};
+use tokio::time::Instant;
+
+use crate::OPERATOR;
+use crate::chart::{chart, helm};
+
+const SYSTEM: &str = "unstructured-operator";
+const TEAM: &str = "legal";
+const RELEASE: &str = "unstructured-operator";
+const ACCOUNT: &str = "system:serviceaccount:unstructured-operator:unstructured-operator";
+
+/// A cluster with one node, into which nothing has been installed yet.
+struct Cluster {
+    plane: ControlPlane,
+    client: Client,
+    kubelet: Kubelet,
+    api: FakeUnstructured,
+    workspace: WorkspaceHandle,
+    _dropbox: FakeDropbox,
+    directory: tempfile::TempDir,
+}
+
+impl Cluster {
+    async fn start() -> Result<Self> {
+        let plane = ControlPlane::start().await?;
+        let client = plane.client()?;
+        for (name, standard) in [(SYSTEM, "restricted"), (TEAM, "baseline")] {
+            let namespaces: Api<Namespace> = Api::all(client.clone());
+            let labels = json!({ "pod-security.kubernetes.io/enforce": standard });
+            let namespace = json!({ "metadata": { "name": name, "labels": labels } });
+            let namespace = serde_json::from_value(namespace)?;
+            namespaces
+                .create(&PostParams::default(), &namespace)
+                .await?;
+        }
+        let api = FakeUnstructured::start();
+        let workspace = api.workspace(API_KEY);
+        let dropbox = FakeDropbox::start();
+        dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
+        let kubelet = Kubelet::start(&plane, SYSTEM, Path::new(OPERATOR)).await?;
+        let directory = tempfile::tempdir()?;
+        let values = json!({
+            "apiKey": { "existingSecret": "unstructured" },
+            "clusterName": "test",
+            "config": {
+                "apiUrl": api.url(),
+                "dropboxApiUrl": dropbox.url(),
+                "allowInsecureHttp": true,
+                "requestTimeout": "5s",
+                "logLevel": "debug",
+            },
+        });
+        std::fs::write(directory.path().join("values.yaml"), values.to_string())?;
+        let cluster = Self {
+            plane,
+            client,
+            kubelet,
+            api,
+            workspace,
+            _dropbox: dropbox,
+            directory,
+        };
+        cluster
+            .secret(SYSTEM, "unstructured", &json!({ "api_key": API_KEY }))
+            .await?;
+        let credentials =
+            json!({ "app_key": APP_KEY, "app_secret": APP_SECRET, "refresh_token": REFRESH_TOKEN });
+        cluster.secret(TEAM, "dropbox", &credentials).await?;
+        Ok(cluster)
+    }
+
+    /// Creates a Secret, or changes what it holds.
+    async fn secret(&self, namespace: &str, name: &str, data: &Value) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data });
+        let params = PatchParams::apply("tests").force();
+        secrets.patch(name, &params, &Patch::Apply(secret)).await?;
+        Ok(())
+    }
+
+    /// `helm install` or `upgrade` that waits until every pod is ready.
+    async fn deploy(&self, command: &[&str], chart: &Path, more: &[&str]) -> Result<()> {
+        let values = self.directory.path().join("values.yaml");
+        let (values, chart) = (values.display().to_string(), chart.display().to_string());
+        let fixed = [
+            &chart,
+            "-n",
+            SYSTEM,
+            "-f",
+            &values,
+            "--wait",
+            "--timeout",
+            "120s",
+        ];
+        helm(&self.plane, &[command, &fixed, more].concat())
+            .await
+            .with_context(|| self.kubelet.logs())?;
+        Ok(())
+    }
+
+    async fn install(&self, more: &[&str]) -> Result<()> {
+        self.deploy(&["install", RELEASE], &chart(), more).await
+    }
+
+    fn sources(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("connectors.unstructured.io", "v1alpha1", "DropboxSource");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "dropboxsources");
+        Api::namespaced_with(self.client.clone(), TEAM, &resource)
+    }
+
+    async fn create(&self, name: &str, spec: Value) -> Result<()> {
+        let source = manifest(name, spec);
+        self.sources()
+            .create(&PostParams::default(), &source)
+            .await?;
+        Ok(())
+    }
+
+    async fn edit(&self, name: &str, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.sources()
+            .patch(name, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    async fn ready(&self, name: &str) -> Result<DynamicObject> {
+        eventually(&format!("{name} is ready"), async || {
+            let object = self.sources().get(name).await?;
+            let observed = object.data["status"]["observedGeneration"].as_i64();
+            let ready = condition(&object, "Ready").is_some_and(|ready| ready["status"] == "True");
+            Ok((ready && observed == object.metadata.generation).then_some(object))
+        })
+        .await
+        .with_context(|| self.kubelet.logs())
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), SYSTEM)
+    }
+
+    async fn leader(&self) -> Result<String> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
+        let lease = leases.get("unstructured-operator").await?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity);
+        let holder = holder.context("nobody leads")?;
+        Ok(holder.rsplit_once('_').context("an identity")?.0.to_owned())
+    }
+
+    /// Whether the operator's service account may do something, as the API server sees it.
+    async fn may(
+        &self,
+        verb: &str,
+        group: &str,
+        resource: &str,
+        place: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<bool> {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let review: SubjectAccessReview = serde_json::from_value(json!({ "spec": {
+            "user": ACCOUNT,
+            "resourceAttributes": {
+                "verb": verb, "group": group, "resource": resource, "subresource": subresource,
+                "namespace": place.unwrap_or_default(), "name": name.unwrap_or_default(),
+            },
+        }}))?;
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        Ok(answer.status.context("no answer")?.allowed)
+    }
+}
+
+async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        if let Some(found) = probe().await? {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("never happened: {what}")
+}
+
+const OURS: &str = "connectors.unstructured.io";
+
+#[tokio::test]
+async fn a_release_works_with_the_rights_it_has_and_has_no_others() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    cluster.install(&[]).await?;
+    cluster.create("contracts", json!({})).await?;
+    cluster.ready("contracts").await?;
+    assert_eq!(cluster.workspace.sources().len(), 1);
+    assert_eq!(cluster.kubelet.pods().len(), 2, "one works, one stands by");
+
+    for (verb, group, resource, name) in [
+        ("list", OURS, "dropboxsources", None),
+        ("patch", OURS, "dropboxsources/status", None),
+        ("update", OURS, "dropboxsources/finalizers", None),
+        ("watch", "", "secrets", None),
+        ("create", "events.k8s.io", "events", None),
+        ("get", "", "namespaces", Some("kube-system")),
+    ] {
+        ensure!(
+            cluster.may(verb, group, resource, Some(TEAM), name).await?,
+            "{verb} {resource}"
+        );
+    }
+    for (verb, group, resource, place, name) in [
+        ("create", "", "secrets", Some(SYSTEM), None),
+        ("update", "", "secrets", Some(TEAM), None),
+        ("patch", "", "secrets", Some(TEAM), None),
+        ("delete", "", "secrets", Some(TEAM), None),
+        ("create", OURS, "dropboxsources", Some(TEAM), None),
+        ("update", OURS, "dropboxsources", Some(TEAM), None),
+        ("delete", OURS, "dropboxsources", Some(TEAM), None),
+        ("get", "", "configmaps", Some(SYSTEM), None),
+        ("list", "", "pods", Some(SYSTEM), None),
+        ("create", "", "serviceaccounts/token", Some(SYSTEM), None),
+        ("list", "", "namespaces", None, None),
+        (
+            "get",
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            None,
+            Some("others.example.com"),
+        ),
+        (
+            "update",
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            None,
+            Some("dropboxsources.connectors.unstructured.io"),
+        ),
+        (
+            "get",
+            "coordination.k8s.io",
+            "leases",
+            Some(SYSTEM),
+            Some("another"),
+        ),
+        (
+            "update",
+            "coordination.k8s.io",
+            "leases",
+            Some(TEAM),
+            Some("unstructured-operator"),
+        ),
+        (
+            "create",
+            "rbac.authorization.k8s.io",
+            "rolebindings",
+            Some(SYSTEM),
+            None,
+        ),
+    ] {
+        ensure!(
+            !cluster.may(verb, group, resource, place, name).await?,
+            "{verb} {resource} in {place:?}"
+        );
+    }
+    ensure!(
+        !cluster.kubelet.logs().contains("Forbidden"),
+        "{}",
+        cluster.kubelet.logs()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn confined_to_a_namespace_it_works_there_and_can_do_nothing_elsewhere() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let confined = format!("watchNamespaces={{{TEAM}}}");
+    cluster.install(&["--set", &confined]).await?;
+    cluster.create("contracts", json!({})).await?;
+    cluster.ready("contracts").await?;
+    cluster
+        .sources()
+        .delete("contracts", &kube::api::DeleteParams::default())
+        .await?;
+    eventually("the connector is gone", async || {
+        Ok(cluster.workspace.sources().is_empty().then_some(()))
+    })
+    .await?;
+
+    for verb in ["get", "list", "watch"] {
+        ensure!(cluster.may(verb, "", "secrets", Some(TEAM), None).await?);
+        for elsewhere in [Some(SYSTEM), Some("kube-system"), Some("default"), None] {
+            ensure!(
+                !cluster.may(verb, "", "secrets", elsewhere, None).await?,
+                "{verb} secrets in {elsewhere:?}"
+            );
+            ensure!(
+                !cluster
+                    .may(verb, OURS, "dropboxsources", elsewhere, None)
+                    .await?
+            );
+        }
+    }
+    ensure!(
+        cluster
+            .may("get", "", "namespaces", Some(TEAM), Some(TEAM))
+            .await?
+    );
+    ensure!(
+        !cluster
+            .may(
+                "get",
+                "",
+                "namespaces",
+                Some("kube-system"),
+                Some("kube-system")
+            )
+            .await?
+    );
+    Ok(())
+}
+
+/// The chart as an earlier release might have been: another version, and a definition that lacks a field.
+fn earlier(directory: &Path) -> Result<PathBuf> {
+    let copy = directory.join("earlier");
+    for part in ["", "templates", "files"] {
+        std::fs::create_dir_all(copy.join(part))?;
+        for entry in std::fs::read_dir(chart().join(part))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::copy(entry.path(), copy.join(part).join(entry.file_name()))?;
+            }
+        }
+    }
+    let (file, definition) = (
+        copy.join("Chart.yaml"),
+        copy.join("files/dropboxsources.yaml"),
+    );
+    let text = std::fs::read_to_string(&file)?;
+    let current = format!("ersion: {}", env!("CARGO_PKG_VERSION"));
+    std::fs::write(file, text.replace(&current, "ersion: 0.0.9"))?;
+    let mut crd: Value = serde_yaml::from_str(&std::fs::read_to_string(&definition)?)?;
+    let spec = crd
+        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties")
+        .and_then(Value::as_object_mut)
+        .context("the definition has no spec")?;
+    spec.remove("verify").context("verify is gone already")?;
+    std::fs::write(definition, serde_yaml::to_string(&crd)?)?;
+    Ok(copy)
+}
+
+#[tokio::test]
+async fn an_upgrade_under_load_brings_the_new_definition_and_loses_nothing() -> Result<()> {
+    const RESOURCES: usize = 20;
+    let cluster = Cluster::start().await?;
+    let earlier = earlier(cluster.directory.path())?;
+    cluster.deploy(&["install", RELEASE], &earlier, &[]).await?;
+    cluster.create("first", json!({ "verify": false })).await?;
+    let first = cluster.ready("first").await?;
+    assert!(
+        first.data["spec"].get("verify").is_none(),
+        "the field is unknown yet"
+    );
+    let before = cluster.kubelet.pods();
+
+    let load = async {
+        for n in 1..RESOURCES {
+            let folder = format!("dropbox://data/{n}");
+            cluster
+                .create(&format!("s{n}"), json!({ "remoteUrl": folder }))
+                .await?;
+            cluster
+                .edit("first", json!({ "remoteUrl": folder }))
+                .await?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    };
+    let upgrade = async { cluster.deploy(&["upgrade", RELEASE], &chart(), &[]).await };
+    let both: (Result<()>, Result<()>) = tokio::join!(load, upgrade);
+    both.0?;
+    both.1?;
+
+    for n in 1..RESOURCES {
+        cluster.ready(&format!("s{n}")).await?;
+    }
+    let after = cluster.ready("first").await?;
+    assert_eq!(source_id(&after), source_id(&first));
+    assert_eq!(cluster.workspace.sources().len(), RESOURCES);
+    let creates = cluster.api.requests_matching("POST", "/api/v1/sources/");
+    let creates = creates
+        .iter()
+        .filter(|request| request.path == "/api/v1/sources/");
+    assert_eq!(creates.count(), RESOURCES);
+    cluster.edit("first", json!({ "verify": false })).await?;
+    assert_eq!(cluster.ready("first").await?.data["spec"]["verify"], false);
+    let replaced = cluster.kubelet.pods();
+    assert!(
+        replaced.keys().all(|pod| !before.contains_key(pod)),
+        "{replaced:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_uninstalled_release_leaves_connectors_and_the_next_one_finds_them() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    cluster.install(&[]).await?;
+    cluster.create("contracts", json!({})).await?;
+    let created = cluster.ready("contracts").await?;
+
+    helm(
+        &cluster.plane,
+        &["uninstall", RELEASE, "-n", SYSTEM, "--wait"],
+    )
+    .await?;
+    eventually("the pods are gone", async || {
+        Ok(cluster.kubelet.pods().is_empty().then_some(()))
+    })
+    .await?;
+    let kept = cluster.sources().get("contracts").await?;
+    assert!(kept.metadata.deletion_timestamp.is_none());
+    assert_eq!(cluster.workspace.sources().len(), 1);
+
+    let another = ["install", "another", "--take-ownership"];
+    cluster.deploy(&another, &chart(), &[]).await?;
+    cluster
+        .edit("contracts", json!({ "recursive": true }))
+        .await?;
+    let updated = cluster.ready("contracts").await?;
+    assert_eq!(source_id(&updated), source_id(&created));
+    let sources = cluster.workspace.sources();
+    assert_eq!(sources.len(), 1);
+    assert_eq!(sources[0].config["recursive"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn evictions_leave_one_replica_at_work_and_a_changed_key_needs_no_restart() -> Result<()> {
+    const NEXT: &str = "operator-key-of-the-next-quarter";
+    let cluster = Cluster::start().await?;
+    cluster.install(&[]).await?;
+    cluster.create("contracts", json!({})).await?;
+    cluster.ready("contracts").await?;
+
+    let leader = cluster.leader().await?;
+    let names: Vec<_> = cluster
+        .pods()
+        .list(&ListParams::default())
+        .await?
+        .items
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
+    let standby = names
+        .iter()
+        .find(|name| **name != leader)
+        .context("no standby")?;
+    let params = EvictParams::default();
+    eventually("the leader may be evicted", async || {
+        Ok(cluster.pods().evict(&leader, &params).await.ok())
+    })
+    .await?;
+    let refused = cluster.pods().evict(standby, &params).await;
+    assert!(
+        matches!(&refused, Err(kube::Error::Api(status)) if status.code == 429),
+        "{refused:?}"
+    );
+    eventually("the standby leads", async || {
+        Ok((cluster.leader().await.ok().as_ref() == Some(standby)).then_some(()))
+    })
+    .await?;
+
+    cluster.workspace.add_key(NEXT);
+    cluster
+        .secret(SYSTEM, "unstructured", &json!({ "api_key": NEXT }))
+        .await?;
+    eventually("the new key is used", async || {
+        let requests = cluster.api.requests();
+        Ok(requests
+            .iter()
+            .any(|request| request.api_key() == Some(NEXT))
+            .then_some(()))
+    })
+    .await
+    .with_context(|| cluster.kubelet.logs())?;
+    cluster.api.revoke_key(API_KEY);
+    cluster
+        .create("invoices", json!({ "remoteUrl": "dropbox://invoices" }))
+        .await?;
+    cluster.ready("invoices").await?;
+    assert_eq!(cluster.workspace.sources().len(), 2);
+    Ok(())
+}
