@@ -7,6 +7,7 @@
 
 mod admission;
 mod adoption;
+mod chaos;
 mod chart;
 mod deletion;
 mod docs;

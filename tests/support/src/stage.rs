@@ -492,7 +492,8 @@ pub fn environment(
         .collect()
 }
 
-async fn create_namespace(client: &Client, name: &str) -> Result<()> {
+/// Creates a namespace.
+pub async fn create_namespace(client: &Client, name: &str) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
     namespaces
