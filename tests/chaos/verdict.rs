@@ -17,7 +17,7 @@ use super::disasters::Operators;
 use super::{CANARY, CONTESTED, NAMESPACES, SYNC_INTERVAL, World, connector_name};
 
 /// A run of failures may have made the operator wait for a minute and, after that, for its turn.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Waits until nothing is wrong any more, and sees that it stays so without another write.
 pub async fn everything_comes_true(world: &World) -> Result<()> {
@@ -130,7 +130,7 @@ async fn first_wrongs(world: &World) -> Result<Option<String>> {
     for source in world
         .workspaces
         .values()
-        .flat_map(|workspace| workspace.sources())
+        .flat_map(support::fake::unstructured::WorkspaceHandle::sources)
     {
         let wanted = expected.contains(&source.name) || retained.contains(&source.name);
         if !wanted && !strange(&source.id) {

@@ -1,6 +1,6 @@
 //! A stand-in for the kubelet and the scheduler: it runs the pods of one namespace as processes of this machine.
 //!
-//! What is real: the container's arguments and environment, its volumes under their own paths (Secrets, ConfigMaps, the
+//! What is real: the container's arguments and environment, its volumes under their own paths (Secrets, `ConfigMaps`, the
 //! service account's projected token, all kept up to date), a read-only root file system, the pod's user without any
 //! capability, probes, restarts, SIGTERM with its grace period, and the pod's status, from which Deployments, disruption
 //! budgets and `helm --wait` take their truth. What is not: the image (its entrypoint is a binary of this machine), cgroups,

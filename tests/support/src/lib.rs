@@ -3,6 +3,7 @@
 //! - [`fake`]: strict fakes of the Unstructured and Dropbox APIs, on loopback, with every fault on demand.
 //! - [`controlplane`]: a real etcd, API server and controller manager.
 //! - [`kubelet`]: runs the pods of a namespace as processes of this machine.
+//! - [`memory_api`]: a Kubernetes API in memory, for tests that stop the clock or the operator at an exact place.
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
 //! - [`stage`]: all of them together, with a namespace for each test.
 //! - [`witness`]: sees every version of every resource of a stage.
@@ -12,6 +13,7 @@ pub mod canary;
 pub mod controlplane;
 pub mod fake;
 pub mod kubelet;
+pub mod memory_api;
 pub mod operator;
 pub mod stage;
 pub mod witness;

@@ -1,4 +1,4 @@
-//! The entries of Secrets and ConfigMaps that a pod refers to.
+//! The entries of Secrets and `ConfigMaps` that a pod refers to.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl Entries {
         }
     }
 
-    /// All entries of a ConfigMap; none if it does not exist and is optional.
+    /// All entries of a `ConfigMap`; none if it does not exist and is optional.
     pub async fn config_map(&self, name: &str, optional: Option<bool>) -> Result<Map> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         match maps.get_opt(name).await? {

@@ -34,7 +34,7 @@ impl Volumes {
         Ok(volumes)
     }
 
-    /// Brings Secrets and ConfigMaps up to date. A token lasts longer than any test, and an object that has vanished stays
+    /// Brings Secrets and `ConfigMaps` up to date. A token lasts longer than any test, and an object that has vanished stays
     /// as it was last seen, as with the kubelet.
     pub async fn refresh(&self) -> Result<()> {
         for volume in self.specified().filter(|volume| volume.projected.is_none()) {
