@@ -20,6 +20,7 @@ mod leaks;
 mod lifecycle;
 mod options;
 mod oracle;
+mod protocol_model;
 mod recovery;
 mod secrets;
 mod update_and_drift;
