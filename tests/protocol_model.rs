@@ -9,13 +9,13 @@ mod operator;
 mod rest;
 mod world;
 
-use stateright::{Checker, Model};
+use stateright::{Checker, HasDiscoveries, Model, Path};
 use unstructured_operator::controller::plan::plan;
 
-use model::Protocol;
+use model::{Action, Protocol};
 use operator::Operator;
 use rest::Rest;
-use world::{Budget, Config, Connector, Owner};
+use world::{Budget, Config, Connector, Owner, World};
 
 fn bound(name: &str) -> Option<u8> {
     std::env::var(name).ok()?.parse().ok()
@@ -53,9 +53,37 @@ fn foreign(id: u8, owner: Owner) -> Connector {
     }
 }
 
+/// A counterexample, step by step.
+fn tell(protocol: &Protocol, property: &str, path: Path<World, Action>) -> String {
+    let mut told = format!("{property} does not hold after\n");
+    let last = path.last_state().clone();
+    for (world, action) in path.into_vec() {
+        let Some(action) = action else { continue };
+        let plan = match action {
+            Action::Step(i, _) => world.instances[i]
+                .pass
+                .as_ref()
+                .map(|pass| (protocol.operator.plan)(&pass.situation)),
+            _ => None,
+        };
+        match plan {
+            None => told += &format!("  {action:?}\n"),
+            Some(plan) => told += &format!("  {action:?} {plan:?}\n"),
+        }
+    }
+    told += &format!("resource {:?}\nconnectors {:?}\nflights {:?}\n", last.resource, last.connectors, last.flights);
+    if let Some(offence) = last.offence {
+        told += offence;
+    }
+    if let Err(why) = protocol.rest.reached(&protocol.operator, &last) {
+        told += &why;
+    }
+    told
+}
+
 fn explore(name: &str, protocol: Protocol) {
     let began = std::time::Instant::now();
-    let mut builder = protocol.checker().threads(2);
+    let mut builder = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
     if let Some(depth) = bound("MODEL_DEPTH") {
         builder = builder.target_max_depth(depth.into());
     }
@@ -68,10 +96,7 @@ fn explore(name: &str, protocol: Protocol) {
     );
     for (property, path) in checker.discoveries() {
         if property.starts_with('I') {
-            let last = path.last_state().clone();
-            let rest = checker.model().rest.reached(&checker.model().operator, &last);
-            let actions = path.into_actions();
-            panic!("{name}: {property} does not hold: {:?}\nafter {actions:#?}\nin {last:#?}\n{rest:?}", last.offence);
+            panic!("{name}: {}", tell(checker.model(), property, path));
         }
     }
     checker.assert_any_discovery("a connector is ready");

@@ -342,7 +342,7 @@ fn write_status(
         return Err(lost());
     }
     let on = Occasion {
-        generation: pass.resource.generation.into(),
+        generation: pass.generation.into(),
         now: time(world.clock),
         forced: None,
     };
