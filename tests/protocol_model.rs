@@ -106,3 +106,45 @@ fn explore(name: &str, protocol: Protocol) {
 fn a_reserved_name_holds_every_invariant() {
     explore("reserved", protocol(vec![], operator(), 2, 2));
 }
+
+#[test]
+fn a_chosen_name_holds_every_invariant() {
+    let operator = Operator { reserved: false, ..operator() };
+    explore("chosen", protocol(vec![], operator, 2, 1));
+}
+
+#[test]
+fn a_foreign_connector_of_the_chosen_name_is_never_touched() {
+    let operator = Operator { reserved: false, ..operator() };
+    explore("foreign", protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1));
+}
+
+#[test]
+fn adoption_by_name_holds_every_invariant() {
+    let operator = Operator { reserved: false, adopt_by_name: true, ..operator() };
+    explore("by name", protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1));
+}
+
+#[test]
+fn adoption_by_id_holds_every_invariant() {
+    let operator = Operator { reserved: false, existing: Some(1), ..operator() };
+    let before = vec![foreign(1, Owner::Foreign), foreign(2, Owner::Foreign)];
+    explore("by id", protocol(before, operator, 1, 1));
+}
+
+#[test]
+fn a_connector_of_another_resource_under_the_reserved_name_is_never_touched() {
+    explore("held", protocol(vec![foreign(1, Owner::Held)], operator(), 2, 1));
+}
+
+#[test]
+fn leftovers_under_the_reserved_name_become_one() {
+    let before = vec![foreign(1, Owner::Foreign), foreign(2, Owner::Foreign)];
+    explore("leftovers", protocol(before, operator(), 1, 1));
+}
+
+#[test]
+fn a_connection_check_breaks_no_invariant() {
+    let operator = Operator { verify: true, ..operator() };
+    explore("verify", protocol(vec![], operator, 1, 1));
+}

@@ -209,13 +209,11 @@ impl Operator {
             Effect::AddFinalizer => set_finalizer(world, pass, true, fate),
             Effect::RemoveFinalizer(_) => set_finalizer(world, pass, false, fate),
             Effect::RecordIntent { name } => {
-                let mut then = s.clone();
-                then.binding = Binding::Creating {
-                    name: name.clone(),
-                    stage: Creating::Recorded,
-                };
-                then.applied = None;
-                then.check = Check::None;
+                let then = s.intending(name);
+                answered(write_status(world, pass, &then, &Outcome::Applying, fate))
+            }
+            Effect::RecordUpdate => {
+                let then = s.unsure();
                 answered(write_status(world, pass, &then, &Outcome::Applying, fate))
             }
             Effect::Record(outcome) => record(world, pass, outcome, fate),
