@@ -1,10 +1,13 @@
 //! All that can happen next, and what must hold in every state that can come of it.
 
-use stateright::{Model, Property};
+use stateright::{Expectation, Model, Property};
 
 use super::operator::{Fate, Operator};
 use super::rest::Rest;
-use super::world::{Budget, Connector, Owner, Queued, World};
+use super::world::{Budget, Connector, Offence, Owner, Queued, World};
+
+/// What must be possible, or the model shows nothing.
+pub const READY: &str = "a connector is ready";
 
 /// The protocol with one kind of resource in one kind of workspace.
 pub struct Protocol {
@@ -14,6 +17,8 @@ pub struct Protocol {
     pub budget: Budget,
     /// Whether a process may lose the Lease between asking whether it leads and sending its request.
     pub overtaking: bool,
+    /// Whether the API server heeds the resourceVersion of a write. It does.
+    pub preconditions: bool,
     pub rest: Rest,
 }
 
@@ -50,12 +55,22 @@ pub enum Action {
     Intrude,
 }
 
+impl Protocol {
+    /// Names of what must hold in every state.
+    pub fn invariants(&self) -> impl Iterator<Item = &'static str> {
+        let always = |p: &Property<Self>| p.expectation == Expectation::Always;
+        self.properties().into_iter().filter(always).map(|p| p.name)
+    }
+}
+
 impl Model for Protocol {
     type State = World;
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.before.clone(), self.budget)]
+        let mut world = World::new(self.before.clone(), self.budget);
+        world.preconditions = self.preconditions;
+        vec![world]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -172,13 +187,16 @@ impl Model for Protocol {
                     .filter(|uid| Some(*uid) != present)
                     .all(|uid| world.made_for(uid) == 0)
             }),
-            Property::always("I3 only ours, I7 honest", |_, world: &World| {
-                world.offence.is_none()
+            Property::always("I3 only ours", |_, world: &World| {
+                !matches!(world.offence, Some(Offence::TouchedForeign | Offence::TouchedHeld))
+            }),
+            Property::always("I7 honest", |_, world: &World| {
+                world.offence != Some(Offence::CalledReady)
             }),
             Property::always("I5 it settles", |protocol: &Self, world| {
                 protocol.rest.reached(&protocol.operator, world).is_ok()
             }),
-            Property::sometimes("a connector is ready", |_, world: &World| {
+            Property::sometimes(READY, |_, world: &World| {
                 let status = world.resource.as_ref().map(|r| &r.status);
                 status.is_some_and(|s| s.ready.is_some_and(|(ready, _)| ready))
             }),

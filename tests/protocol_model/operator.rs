@@ -19,7 +19,7 @@ use unstructured_operator::crd::{
 use unstructured_operator::unstructured::{Commit, ErrorKind, SourceId};
 
 use super::world::{
-    Config, Connector, Flight, Owner, Pass, Queued, Resource, Status, World, number, source_id,
+    Config, Connector, Flight, Offence, Owner, Pass, Queued, Resource, Status, World, number, source_id,
 };
 
 /// Name of every connector in the model.
@@ -262,8 +262,8 @@ impl Operator {
     /// I3. A connector is ours when it was made by us, was bound by a policy and recorded so, or carries a reserved name.
     fn judge_touch(&self, world: &mut World, id: u8) {
         match world.connector(id).map(|c| c.owner) {
-            Some(Owner::Held) => world.offend("touched a connector of another resource"),
-            Some(Owner::Foreign) if !self.reserved => world.offend("touched a foreign connector"),
+            Some(Owner::Held) => world.offend(Offence::TouchedHeld),
+            Some(Owner::Foreign) if !self.reserved => world.offend(Offence::TouchedForeign),
             _ => {}
         }
     }
@@ -367,7 +367,7 @@ fn write_status(
         };
     }
     if !is_honest(world, &written, s) {
-        world.offend("Ready was written of a connector that is not as desired");
+        world.offend(Offence::CalledReady);
     }
     if fate == Fate::LostDone {
         return Err(lost());
@@ -388,7 +388,7 @@ fn is_honest(world: &World, written: &Resource, s: &Situation) -> bool {
         return false;
     };
     match world.connector(id) {
-        None => world.vanished == Some(id),
+        None => world.vanished.contains(&id),
         Some(connector) => {
             let desired = wanted(s);
             connector.tampered || (connector.config == desired && desired.visible == written.spec)

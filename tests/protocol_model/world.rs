@@ -176,6 +176,17 @@ pub struct Budget {
     pub wishes: u8,
 }
 
+/// What must never be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Offence {
+    /// Updated or deleted a foreign connector that no policy had made ours.
+    TouchedForeign,
+    /// Updated or deleted a connector of another resource.
+    TouchedHeld,
+    /// Wrote Ready=True of a connector that is not as desired.
+    CalledReady,
+}
+
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
@@ -191,10 +202,12 @@ pub struct World {
     pub next_version: u8,
     pub next_uid: u8,
     pub next_id: u8,
-    /// The connector that was deleted behind our back last.
-    pub vanished: Option<u8>,
+    /// Connectors that were deleted behind our back.
+    pub vanished: BTreeSet<u8>,
     /// What was done that must never be done.
-    pub offence: Option<&'static str>,
+    pub offence: Option<Offence>,
+    /// Whether the API server heeds the resourceVersion of a write.
+    pub preconditions: bool,
 }
 
 impl Instance {
@@ -231,8 +244,9 @@ impl World {
             next_version: 0,
             next_uid: 0,
             next_id,
-            vanished: None,
+            vanished: BTreeSet::new(),
             offence: None,
+            preconditions: true,
         };
         world.make_resource();
         let first = world.resource.clone();
@@ -289,7 +303,7 @@ impl World {
 
     pub fn vanish(&mut self, id: u8) {
         self.connectors.retain(|c| c.id != id);
-        self.vanished = Some(id);
+        self.vanished.insert(id);
     }
 
     pub fn tamper(&mut self, id: u8) {
@@ -388,7 +402,7 @@ impl World {
     pub fn is_current(&self, read: &Resource) -> bool {
         self.resource
             .as_ref()
-            .is_some_and(|now| now.uid == read.uid && now.version == read.version)
+            .is_some_and(|now| now.uid == read.uid && (now.version == read.version || !self.preconditions))
     }
 
     // === The workspace ===
@@ -434,7 +448,7 @@ impl World {
         there.count() + coming.count()
     }
 
-    pub fn offend(&mut self, what: &'static str) {
+    pub fn offend(&mut self, what: Offence) {
         self.offence.get_or_insert(what);
     }
 
