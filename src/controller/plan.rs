@@ -122,8 +122,9 @@ fn recover(s: &Situation, stage: Creating) -> Step {
 /// Nothing is ours yet: take over what the resource names, else go by name.
 fn find(s: &Situation) -> Step {
     match &s.wanted.existing {
-        Some(id) => existing(s, *id),
-        None => by_name(s),
+        Some(id) if s.home.is_none() => existing(s, *id),
+        // It was ours once, and is gone: to make another is under way.
+        Some(_) | None => by_name(s),
     }
 }
 

@@ -71,6 +71,6 @@ fn the_checker_finds_what_each_precaution_is_for() {
 fn the_checker_finds_what_the_resource_version_is_for() {
     let mut careless = protocol(vec![], operator(), 1, 1);
     careless.preconditions = false;
-    let found = counterexamples("writes over anything", careless, &["I1 one"]);
-    assert!(found.contains(&"I1 one"), "{found:?}");
+    let found = counterexamples("writes over anything", careless, &["I2 none left"]);
+    assert!(found.contains(&"I2 none left"), "{found:?}");
 }
