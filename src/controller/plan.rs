@@ -272,3 +272,6 @@ pub(super) fn duplicates(s: &Situation, ours: SourceId) -> impl Iterator<Item = 
         .flatten()
         .filter(move |n| reserved && n.id != ours && !n.held)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,334 @@
+//! The plan in arbitrary situations with arbitrary answers, and what the model checker found.
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::{Step, plan};
+use crate::controller::effect::{Answer, Effect};
+use crate::controller::outcome::{Failure, Outcome};
+use crate::controller::situation::{
+    Binding, Check, ConnectorName, Creating, Deletion, Desired, Freshness, Grant, Namesake,
+    Sighting, Situation, Wanted, WorkspaceFacts,
+};
+use crate::unstructured::{Commit, Digest, ErrorKind, SourceId};
+
+/// More effects than any honest pass needs.
+const MOST_EFFECTS: usize = 64;
+
+fn id(n: u8) -> SourceId {
+    format!("00000000-0000-4000-8000-0000000000{n:02x}")
+        .parse()
+        .unwrap()
+}
+
+fn digest(n: u8) -> Digest {
+    format!("{n:064x}").parse().unwrap()
+}
+
+fn workspace(n: u8) -> WorkspaceFacts {
+    WorkspaceFacts {
+        api_url: "https://api".to_owned(),
+        fingerprint: n.to_string(),
+    }
+}
+
+/// A resource with a chosen name that was never looked at.
+pub(in crate::controller) fn blank() -> Situation {
+    Situation {
+        wanted: Wanted {
+            name: ConnectorName {
+                value: "contracts".to_owned(),
+                reserved: false,
+            },
+            existing: None,
+            adopt_by_name: false,
+            verify: false,
+            retain: false,
+            suspend: false,
+        },
+        deletion: None,
+        finalized: true,
+        binding: Binding::Unbound,
+        held_by: None,
+        applied: None,
+        home: None,
+        move_accepted: false,
+        workspace: Ok(workspace(0)),
+        desired: Desired::Digest(digest(1)),
+        forced: false,
+        refused: None,
+        grant: Grant::Accepted,
+        connector: Sighting::Unseen,
+        namesakes: None,
+        check: Check::None,
+        polled: false,
+        check_overdue: false,
+        unrecorded: false,
+        changes: Vec::new(),
+    }
+}
+
+fn drift() -> impl Strategy<Value = std::collections::BTreeSet<String>> {
+    btree_set(Just("remote_url".to_owned()), 0..2)
+}
+
+fn sighting() -> impl Strategy<Value = Sighting> {
+    prop_oneof![
+        Just(Sighting::Unlisted),
+        Just(Sighting::Gone),
+        (drift(), any::<bool>()).prop_map(|(drift, same_kind)| Sighting::Present {
+            drift,
+            name: "contracts".to_owned(),
+            same_kind,
+        }),
+    ]
+}
+
+fn namesakes() -> impl Strategy<Value = Vec<Namesake>> {
+    vec((any::<bool>(), drift()), 0..4).prop_map(|found| {
+        let namesake = |(n, (held, drift))| Namesake {
+            id: id(n),
+            held,
+            drift,
+        };
+        (1..).zip(found).map(namesake).collect()
+    })
+}
+
+fn binding() -> impl Strategy<Value = Binding> {
+    let stage = prop_oneof![Just(Creating::Unsettled), Just(Creating::Settled)];
+    prop_oneof![
+        Just(Binding::Unbound),
+        (1..4_u8).prop_map(|n| Binding::Bound(id(n))),
+        (prop_oneof!["contracts", "former"], stage)
+            .prop_map(|(name, stage)| Binding::Creating { name, stage }),
+    ]
+}
+
+prop_compose! {
+    fn wanted()(
+        [reserved, adopt_by_name, verify, retain] in any::<[bool; 4]>(),
+        existing in option::of(1..4_u8),
+        suspend in prop::bool::weighted(0.2),
+    ) -> Wanted {
+        Wanted {
+            name: ConnectorName { value: "contracts".to_owned(), reserved },
+            existing: existing.map(id),
+            adopt_by_name,
+            verify,
+            retain,
+            suspend,
+        }
+    }
+}
+
+prop_compose! {
+    fn deletion()(namespace_terminating in any::<bool>(), definition_terminating in prop::bool::weighted(0.2)) -> Deletion {
+        Deletion { namespace_terminating, definition_terminating }
+    }
+}
+
+prop_compose! {
+    /// What a pass can start with.
+    pub(in crate::controller) fn situation()(
+        wanted in wanted(),
+        deletion in option::of(deletion()),
+        binding in binding(),
+        held in prop::bool::weighted(0.2),
+        applied in option::of(0..3_u8),
+        home in option::of(0..2_u8),
+        [finalized, move_accepted, forced, check_overdue] in any::<[bool; 4]>(),
+        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive), Just(Grant::Refused("no".to_owned()))],
+        check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Unavailable)],
+    ) -> Situation {
+        Situation {
+            desired: if deletion.is_some() { Desired::Unread } else { Desired::Digest(digest(1)) },
+            held_by: held.then(|| "another".to_owned()),
+            applied: applied.map(digest),
+            home: home.map(workspace),
+            wanted, deletion, finalized, binding, move_accepted, forced, grant, check, check_overdue,
+            ..blank()
+        }
+    }
+}
+
+fn failure(kind: ErrorKind, commit: Commit) -> Answer {
+    Answer::Failed(Failure::Api {
+        kind,
+        rate_limited: false,
+        message: "it failed".to_owned(),
+        commit,
+    })
+}
+
+/// Every answer that an effect can get. An inventory and a single look may contradict each other: the list lags.
+fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
+    let fails = prop_oneof![
+        Just(failure(ErrorKind::Timeout, Commit::Unknown)),
+        Just(failure(ErrorKind::Connect, Commit::Never)),
+        Just(Answer::Failed(Failure::Conflict)),
+    ];
+    let done = Just(Answer::Done);
+    let missing = Just(failure(ErrorKind::NotFound, Commit::Never));
+    let held = Just(Answer::Held("another".to_owned()));
+    match effect {
+        Effect::AddFinalizer | Effect::RemoveFinalizer(_) | Effect::RecordUpdate | Effect::Record(_) => {
+            prop_oneof![8 => done, 1 => fails].boxed()
+        }
+        Effect::RecordIntent { .. } => prop_oneof![8 => done, 1 => held, 1 => fails].boxed(),
+        Effect::Look(_) => {
+            let seen = (sighting(), namesakes()).prop_map(|(connector, namesakes)| Answer::Seen { connector, namesakes });
+            prop_oneof![8 => seen, 1 => fails].boxed()
+        }
+        Effect::Confirm(_) => {
+            let told = sighting().prop_filter("told", |s| *s != Sighting::Unlisted).prop_map(Answer::Connector);
+            prop_oneof![8 => told, 1 => fails].boxed()
+        }
+        Effect::CheckCredentials => {
+            let grant = prop_oneof![Just(Grant::Accepted), Just(Grant::Inconclusive), Just(Grant::Refused("no".to_owned()))];
+            grant.prop_map(Answer::Grant).boxed()
+        }
+        Effect::Bind(..) => prop_oneof![4 => Just(Answer::Claimed), 1 => held].boxed(),
+        Effect::Create { .. } => prop_oneof![2 => Just(Answer::Created(id(7))), 1 => fails].boxed(),
+        Effect::Update(_) | Effect::Delete(_) => prop_oneof![4 => done, 2 => missing, 1 => fails].boxed(),
+        Effect::StartCheck(_) | Effect::PollCheck { .. } => {
+            let check = prop_oneof![
+                Just(Check::Scheduled("c".to_owned())),
+                Just(Check::Passed("c".to_owned())),
+                Just(Check::Failed("c".to_owned(), Some("no".to_owned()))),
+            ];
+            prop_oneof![4 => check.prop_map(Answer::Check), 1 => missing, 1 => fails].boxed()
+        }
+    }
+}
+
+/// A pass with answers drawn at random: each step with the situation that it was decided in, and what it rested in.
+fn walk(mut s: Situation, runner: &mut proptest::test_runner::TestRunner) -> (Vec<(Situation, Effect)>, Option<Outcome>, Situation) {
+    let mut steps = Vec::new();
+    while steps.len() < MOST_EFFECTS {
+        let effect = match plan(&s) {
+            Step::Rest(outcome) => return (steps, Some(outcome), s),
+            Step::Act(effect) => effect,
+        };
+        let drawn = answer(&effect).new_tree(runner).unwrap().current();
+        steps.push((s.clone(), effect.clone()));
+        if let Err(failure) = s.learn(&effect, drawn) {
+            return (steps, Some(Outcome::Failed(failure)), s);
+        }
+    }
+    (steps, None, s)
+}
+
+proptest! {
+    #[test]
+    fn a_pass_in_any_situation_with_any_answers_ends_and_keeps_the_rules(s in situation(), seed in any::<[u8; 32]>()) {
+        let rng = proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &seed);
+        let mut runner = proptest::test_runner::TestRunner::new_with_rng(ProptestConfig::default(), rng);
+        let (steps, outcome, _) = walk(s, &mut runner);
+        prop_assert!(outcome.is_some(), "{:#?}", steps.iter().map(|(_, effect)| effect).collect::<Vec<_>>());
+        for (s, effect) in &steps {
+            prop_assert!(keeps_the_rules(s, effect), "{effect:?} in {s:#?}");
+        }
+    }
+}
+
+/// What holds of every effect, whatever the situation.
+fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
+    let spared = s.deletion.is_some_and(|d| s.wanted.retain || d.definition_terminating);
+    let suspended = s.deletion.is_none() && s.wanted.suspend;
+    if suspended && effect.writes_to_api() {
+        return false;
+    }
+    match effect {
+        Effect::Create { .. } => {
+            s.finalized && matches!(&s.binding, Binding::Creating { stage: Creating::Recorded, .. })
+        }
+        // Never over an intent whose request may still be carried out.
+        Effect::RecordIntent { .. } => {
+            s.finalized && !matches!(&s.binding, Binding::Creating { stage: Creating::Unsettled, .. })
+        }
+        Effect::Update(id) => s.finalized && s.bound() == Some(*id) && s.held_by.is_none(),
+        Effect::Delete(_) if spared => false,
+        Effect::Delete(id) => s.bound() == Some(*id) || may_delete(s, *id),
+        _ => true,
+    }
+}
+
+/// A connector that is not on record may be deleted under the reserved name, or as the only one that our own create can have made.
+fn may_delete(s: &Situation, id: SourceId) -> bool {
+    let free: Vec<_> = s.namesakes.iter().flatten().filter(|n| !n.held).map(|n| n.id).collect();
+    let creating = s.deletion.is_some() && matches!(s.binding, Binding::Creating { .. });
+    free.contains(&id) && (s.name().reserved || creating && free.len() == 1)
+}
+
+#[test]
+fn what_was_applied_before_is_forgotten_before_another_configuration_is_sent() {
+    let mut s = Situation {
+        binding: Binding::Bound(id(1)),
+        applied: Some(digest(0)),
+        connector: Sighting::Present {
+            drift: [].into(),
+            name: "contracts".to_owned(),
+            same_kind: true,
+        },
+        ..blank()
+    };
+    assert_eq!(plan(&s), Step::Act(Effect::RecordUpdate));
+    s.learn(&Effect::RecordUpdate, Answer::Done).unwrap();
+    assert_eq!(plan(&s), Step::Act(Effect::Update(id(1))));
+    s.learn(&Effect::Update(id(1)), failure(ErrorKind::Timeout, Commit::Unknown)).unwrap_err();
+    s.desired = Desired::Digest(digest(0));
+    assert_eq!(plan(&s), Step::Act(Effect::Update(id(1))), "changed back, it is sent again");
+}
+
+#[test]
+fn a_connector_that_has_gone_is_not_bound_again_from_the_inventory_that_showed_it() {
+    let mut s = Situation {
+        binding: Binding::Bound(id(1)),
+        connector: Sighting::Unlisted,
+        namesakes: Some(vec![Namesake {
+            id: id(1),
+            held: false,
+            drift: [].into(),
+        }]),
+        ..blank()
+    };
+    s.wanted.name.reserved = true;
+    assert_eq!(plan(&s), Step::Act(Effect::Confirm(id(1))));
+    s.learn(&Effect::Confirm(id(1)), Answer::Connector(Sighting::Gone)).unwrap();
+    assert_eq!(plan(&s), Step::Act(Effect::Look(Freshness::Trigger)));
+}
+
+#[test]
+fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
+    let mut s = Situation {
+        binding: Binding::Creating {
+            name: "contracts".to_owned(),
+            stage: Creating::Unsettled,
+        },
+        namesakes: Some(vec![Namesake {
+            id: id(1),
+            held: true,
+            drift: [].into(),
+        }]),
+        ..blank()
+    };
+    s.wanted.name.reserved = true;
+    assert_eq!(plan(&s), Step::Rest(Outcome::CreateUnsettled));
+}
+
+#[test]
+fn a_connector_that_was_taken_over_by_id_and_lost_is_made_anew_even_after_a_refusal() {
+    let mut s = Situation {
+        home: Some(workspace(0)),
+        namesakes: Some(Vec::new()),
+        connector: Sighting::Gone,
+        ..blank()
+    };
+    s.wanted.existing = Some(id(1));
+    let intent = Effect::RecordIntent {
+        name: "contracts".to_owned(),
+    };
+    assert_eq!(plan(&s), Step::Act(intent));
+}
