@@ -4,7 +4,7 @@
 use super::effect::Effect;
 use super::outcome::Outcome;
 use super::plan::Step;
-use super::situation::{Binding, Creating, Deletion, Freshness, Release, Situation};
+use super::situation::{Bind, Binding, Creating, Deletion, Freshness, Release, Situation};
 use crate::unstructured::SourceId;
 
 /// Decides the next step towards letting the resource go.
@@ -23,6 +23,7 @@ pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
     match &s.binding {
         Binding::Unbound if s.changes.is_empty() => release(Release::NeverCreated),
         Binding::Unbound => release(Release::Deleted),
+        Binding::Bound(_) if s.unrecorded => Step::Act(Effect::Record(Outcome::Applying)),
         Binding::Bound(id) if s.held_by.is_some() => release(Release::Held(*id)),
         Binding::Bound(_) | Binding::Creating { .. } => match &s.workspace {
             Ok(_) => delete(s),
@@ -53,8 +54,10 @@ fn delete_unknown(s: &Situation, stage: Creating) -> Step {
         // What was found is deleted; one request makes one connector, so nothing else can come.
         ([], _) if !s.changes.is_empty() => release(Release::Deleted),
         ([], _) => Step::Rest(Outcome::CreateUnsettled),
-        ([one], _) => delete_one(*one),
-        ([oldest, ..], _) if name.reserved => delete_one(*oldest),
+        // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
+        // connector would be gone by now, and this one somebody else's.
+        ([one], _) => Step::Act(Effect::Bind(*one, Bind::Recovered)),
+        ([.., youngest], _) if name.reserved => delete_one(*youngest),
         (several, _) => Step::Rest(Outcome::DeletionAmbiguous {
             name: name.value,
             ids: several.to_vec(),

@@ -38,6 +38,11 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
             message: format!("The connector cannot be deleted. {} {WAY_OUT}", row.message),
             ..row
         },
+        (Some(_), Outcome::Applying, _) => Row {
+            reason: Reason::Deleting,
+            message: "The connector is being deleted.".to_owned(),
+            ..row
+        },
         (Some(_), _, Class::InProgress) => Row {
             reason: Reason::Deleting,
             message: format!("The connector is being deleted. {}", row.message),

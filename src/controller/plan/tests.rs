@@ -8,7 +8,7 @@ use super::{Step, plan};
 use crate::controller::effect::{Answer, Effect};
 use crate::controller::outcome::{Failure, Outcome};
 use crate::controller::situation::{
-    Binding, Check, ConnectorName, Creating, Deletion, Desired, Freshness, Grant, Namesake,
+    Bind, Binding, Check, ConnectorName, Creating, Deletion, Desired, Freshness, Grant, Namesake,
     Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use crate::unstructured::{Commit, Digest, ErrorKind, SourceId};
@@ -255,11 +255,35 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
     }
 }
 
-/// A connector that is not on record may be deleted under the reserved name, or as the only one that our own create can have made.
+/// A connector that is not on record may be deleted only under the reserved name.
 fn may_delete(s: &Situation, id: SourceId) -> bool {
-    let free: Vec<_> = s.namesakes.iter().flatten().filter(|n| !n.held).map(|n| n.id).collect();
-    let creating = s.deletion.is_some() && matches!(s.binding, Binding::Creating { .. });
-    free.contains(&id) && (s.name().reserved || creating && free.len() == 1)
+    let mut free = s.namesakes.iter().flatten().filter(|n| !n.held);
+    s.name().reserved && free.any(|n| n.id == id)
+}
+
+#[test]
+fn what_a_lost_create_made_is_put_on_record_before_it_is_deleted() {
+    let mut s = Situation {
+        deletion: Some(Deletion::default()),
+        desired: Desired::Unread,
+        binding: Binding::Creating {
+            name: "contracts".to_owned(),
+            stage: Creating::Unsettled,
+        },
+        namesakes: Some(vec![Namesake {
+            id: id(1),
+            held: false,
+            drift: [].into(),
+        }]),
+        ..blank()
+    };
+    let bind = Effect::Bind(id(1), Bind::Recovered);
+    assert_eq!(plan(&s), Step::Act(bind.clone()));
+    s.learn(&bind, Answer::Claimed).unwrap();
+    let record = Effect::Record(Outcome::Applying);
+    assert_eq!(plan(&s), Step::Act(record.clone()));
+    s.learn(&record, Answer::Done).unwrap();
+    assert_eq!(plan(&s), Step::Act(Effect::Delete(id(1))));
 }
 
 #[test]
