@@ -37,6 +37,8 @@ struct Protocol {
     end: End,
     /// How many effects it has at least, so that no crash point is lost unnoticed.
     effects: usize,
+    /// Whether all connectors are made on the way, so that none may be left if the resource is deleted while nobody lives.
+    all_ours: bool,
 }
 
 const CREATE: Protocol = Protocol {
@@ -45,7 +47,8 @@ const CREATE: Protocol = Protocol {
     provoke: |world| world.create(NAME),
     fault: None,
     end: End::Kept("1"),
-    effects: 5,
+    effects: 7,
+    all_ours: true,
 };
 
 const DELETE: Protocol = Protocol {
@@ -58,6 +61,7 @@ const DELETE: Protocol = Protocol {
     fault: None,
     end: End::Gone,
     effects: 2,
+    all_ours: true,
 };
 
 #[test]
@@ -69,6 +73,7 @@ fn a_create_that_is_killed_anywhere_ends_with_one_connector() {
 fn a_create_whose_answer_is_lost_and_that_is_killed_anywhere_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         fault: Some(|world| lose_create(world, &Fault::disconnect().committed())),
+        effects: 10,
         ..CREATE
     });
 }
@@ -77,6 +82,7 @@ fn a_create_whose_answer_is_lost_and_that_is_killed_anywhere_ends_with_one_conne
 fn a_create_that_never_arrived_and_is_killed_anywhere_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         fault: Some(|world| lose_create(world, &Fault::disconnect())),
+        effects: 10,
         ..CREATE
     });
 }
@@ -88,7 +94,8 @@ fn an_adoption_by_reserved_name_that_is_killed_anywhere_takes_the_connector_that
             world.put_secret("1");
             insert_connector(world);
         },
-        effects: 4,
+        effects: 7,
+        all_ours: false,
         ..CREATE
     });
 }
@@ -101,7 +108,8 @@ fn a_cleaning_up_of_duplicates_that_is_killed_anywhere_leaves_one_connector() {
             insert_connector(world);
             insert_connector(world);
         },
-        effects: 5,
+        effects: 8,
+        all_ours: false,
         ..CREATE
     });
 }
@@ -111,7 +119,7 @@ fn an_update_that_is_killed_anywhere_arrives_whole() {
     kill_everywhere(&Protocol {
         provoke: |world| world.edit(NAME, json!({ "remoteUrl": "dropbox://other" })),
         end: End::Kept("1"),
-        effects: 3,
+        effects: 5,
         ..DELETE
     });
 }
@@ -121,7 +129,7 @@ fn a_rotated_secret_arrives_although_its_update_is_killed_anywhere() {
     kill_everywhere(&Protocol {
         provoke: |world| world.put_secret("2"),
         end: End::Kept("2"),
-        effects: 3,
+        effects: 5,
         ..DELETE
     });
 }
@@ -135,7 +143,7 @@ fn a_recreation_that_is_killed_anywhere_ends_with_one_connector() {
             }
         },
         end: End::Kept("1"),
-        effects: 4,
+        effects: 6,
         ..DELETE
     });
 }
@@ -179,6 +187,14 @@ fn kill_everywhere(protocol: &Protocol) {
             drop(second);
             world.fuse.disarm();
             comes_to_rest(&world, protocol.end, &place);
+
+            if protocol.all_ours && protocol.end != End::Gone {
+                let world = World::new();
+                dies_at(&world, protocol, n, moment);
+                world.fuse.disarm();
+                world.delete(NAME);
+                comes_to_rest(&world, End::Gone, &format!("{place}, then deleted"));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The unmodified controller on a Kubernetes API in memory, under a clock that stands still unless a test lets it go on. It can be
 //! ended before or after any of its effects, and begun again with nothing remembered.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -319,6 +320,8 @@ impl Fuse {
 pub struct Incarnation<'a> {
     world: &'a World,
     runtime: Runtime,
+    /// Requests that will never be answered.
+    hanging: Cell<u64>,
 }
 
 impl<'a> Incarnation<'a> {
@@ -331,7 +334,11 @@ impl<'a> Incarnation<'a> {
             .build()
             .expect("a runtime");
         runtime.spawn(live(world.kubernetes.clone(), world.api.url()));
-        Self { world, runtime }
+        Self {
+            world,
+            runtime,
+            hanging: Cell::new(0),
+        }
     }
 
     /// Lets virtual time pass until `what` holds, or for as long as `limit`. Says whether it holds.
@@ -370,13 +377,16 @@ impl<'a> Incarnation<'a> {
             let moment = tokio::task::spawn_blocking(|| std::thread::sleep(MOMENT));
             moment.await.expect("a short sleep");
             let now = self.world.in_flight();
-            let hangs = moments > HANGING;
-            calm = if now == before && (now.0 == now.1 || hangs) {
+            moments = if now == before { moments + 1 } else { 0 };
+            if moments > HANGING {
+                self.hanging.set(now.0 - now.1);
+            }
+            let answered = now.0 - now.1 <= self.hanging.get();
+            calm = if now == before && answered {
                 calm + 1
             } else {
                 0
             };
-            moments = if now == before { moments + 1 } else { 0 };
             before = now;
         }
         moments == 2

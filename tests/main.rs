@@ -24,6 +24,7 @@ mod protocol_model;
 mod recovery;
 mod secrets;
 mod update_and_drift;
+mod virtual_time;
 
 use anyhow::Result;
 use support::stage::Stage;

@@ -52,7 +52,10 @@ fn foreign(id: u8, owner: Owner) -> Connector {
     Connector {
         id,
         owner,
-        config: Config { visible: 3, secret: 3 },
+        config: Config {
+            visible: 3,
+            secret: 3,
+        },
         tampered: false,
     }
 }
@@ -75,7 +78,10 @@ fn tell(protocol: &Protocol, property: &str, path: Path<World, Action>) -> Strin
             Some(plan) => told += &format!("  {action:?} {plan:?}\n"),
         }
     }
-    told += &format!("resource {:?}\nconnectors {:?}\nflights {:?}\n", last.resource, last.connectors, last.flights);
+    told += &format!(
+        "resource {:?}\nconnectors {:?}\nflights {:?}\n",
+        last.resource, last.connectors, last.flights
+    );
     if let Some(offence) = last.offence {
         told += &format!("{offence:?}\n");
     }
@@ -88,9 +94,17 @@ fn tell(protocol: &Protocol, property: &str, path: Path<World, Action>) -> Strin
 /// Explores everything within the bounds.
 fn explore(name: &str, protocol: Protocol) {
     let all: Vec<_> = protocol.invariants().collect();
-    let found = check(name, protocol, HasDiscoveries::AnyOf(all.iter().copied().collect()));
+    let found = check(
+        name,
+        protocol,
+        HasDiscoveries::AnyOf(all.iter().copied().collect()),
+    );
     for (property, path) in &found.discoveries() {
-        assert!(!all.contains(property), "{name}: {}", tell(found.model(), property, path.clone()));
+        assert!(
+            !all.contains(property),
+            "{name}: {}",
+            tell(found.model(), property, path.clone())
+        );
     }
     found.assert_any_discovery(READY);
 }
@@ -98,7 +112,12 @@ fn explore(name: &str, protocol: Protocol) {
 /// Explores until these properties are known not to hold, and says which do not.
 fn counterexamples(name: &str, protocol: Protocol, wanted: &[&'static str]) -> Vec<&'static str> {
     let all: Vec<_> = protocol.invariants().collect();
-    let found = check(name, protocol, HasDiscoveries::AllOf(wanted.iter().copied().collect())).discoveries();
+    let found = check(
+        name,
+        protocol,
+        HasDiscoveries::AllOf(wanted.iter().copied().collect()),
+    )
+    .discoveries();
     found.into_keys().filter(|p| all.contains(p)).collect()
 }
 
@@ -125,31 +144,57 @@ fn a_reserved_name_holds_every_invariant() {
 
 #[test]
 fn a_chosen_name_holds_every_invariant() {
-    let operator = Operator { reserved: false, ..operator() };
+    let operator = Operator {
+        reserved: false,
+        ..operator()
+    };
     explore("chosen", protocol(vec![], operator, 2, 1));
 }
 
 #[test]
 fn a_foreign_connector_of_the_chosen_name_is_never_touched() {
-    let operator = Operator { reserved: false, ..operator() };
-    explore("foreign", protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1));
+    let operator = Operator {
+        reserved: false,
+        ..operator()
+    };
+    explore(
+        "foreign",
+        protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1),
+    );
 }
 
 #[test]
 fn adoption_by_name_holds_every_invariant() {
-    let operator = Operator { reserved: false, adopt_by_name: true, ..operator() };
-    explore("by name", protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1));
+    let operator = Operator {
+        reserved: false,
+        adopt_by_name: true,
+        ..operator()
+    };
+    explore(
+        "by name",
+        protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1),
+    );
 }
 
 #[test]
 fn adoption_by_id_holds_every_invariant() {
-    let operator = Operator { reserved: false, existing: Some(1), ..operator() };
-    explore("by id", protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1));
+    let operator = Operator {
+        reserved: false,
+        existing: Some(1),
+        ..operator()
+    };
+    explore(
+        "by id",
+        protocol(vec![foreign(1, Owner::Foreign)], operator, 2, 1),
+    );
 }
 
 #[test]
 fn a_connector_of_another_resource_under_the_reserved_name_is_never_touched() {
-    explore("held", protocol(vec![foreign(1, Owner::Held)], operator(), 2, 1));
+    explore(
+        "held",
+        protocol(vec![foreign(1, Owner::Held)], operator(), 2, 1),
+    );
 }
 
 #[test]
@@ -160,7 +205,10 @@ fn leftovers_under_the_reserved_name_become_one() {
 
 #[test]
 fn a_connection_check_breaks_no_invariant() {
-    let operator = Operator { verify: true, ..operator() };
+    let operator = Operator {
+        verify: true,
+        ..operator()
+    };
     explore("verify", protocol(vec![], operator, 1, 1));
 }
 

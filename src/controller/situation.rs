@@ -370,9 +370,14 @@ impl Situation {
                 self.unrecorded = true;
                 self.changes.push(Change::Bound(*id, *how));
             }
-            (Effect::Bind(..) | Effect::RecordIntent { .. }, Answer::Held(by)) => {
+            (Effect::Bind(id, _), Answer::Held(by)) => {
+                let taken = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
+                if let Some(namesake) = taken {
+                    namesake.held = true;
+                }
                 self.held_by = Some(by);
             }
+            (Effect::RecordIntent { .. }, Answer::Held(by)) => self.held_by = Some(by),
             (Effect::Create { .. }, Answer::Created(id)) => {
                 let recreated = matches!(self.connector, Sighting::Gone);
                 let name = self.name().value;

@@ -188,7 +188,10 @@ impl Model for Protocol {
                     .all(|uid| world.made_for(uid) == 0)
             }),
             Property::always("I3 only ours", |_, world: &World| {
-                !matches!(world.offence, Some(Offence::TouchedForeign | Offence::TouchedHeld))
+                !matches!(
+                    world.offence,
+                    Some(Offence::TouchedForeign | Offence::TouchedHeld)
+                )
             }),
             Property::always("I7 honest", |_, world: &World| {
                 world.offence != Some(Offence::CalledReady)

@@ -19,7 +19,8 @@ use unstructured_operator::crd::{
 use unstructured_operator::unstructured::{Commit, ErrorKind, SourceId};
 
 use super::world::{
-    Config, Connector, Flight, Offence, Owner, Pass, Queued, Resource, Status, World, number, source_id,
+    Config, Connector, Flight, Offence, Owner, Pass, Queued, Resource, Status, World, number,
+    source_id,
 };
 
 /// Name of every connector in the model.
@@ -149,7 +150,9 @@ impl Operator {
                 |other: &&Connector| other.id != id && self.reserved && other.owner != Owner::Held;
             match connectors.iter().find(|c| c.id == id) {
                 None => true,
-                Some(c) => c.config.visible != resource.spec || connectors.iter().any(|c| doubled(&c)),
+                Some(c) => {
+                    c.config.visible != resource.spec || connectors.iter().any(|c| doubled(&c))
+                }
             }
         });
         leader.inventory = Some(connectors);
@@ -183,7 +186,10 @@ impl Operator {
             Step::Act(effect) => {
                 let answer = self.perform(world, i, &mut pass, &effect, fate);
                 note_effect(world, i, &pass, &effect, &answer);
-                pass.situation.learn(&effect, answer).err().map(Outcome::Failed)
+                pass.situation
+                    .learn(&effect, answer)
+                    .err()
+                    .map(Outcome::Failed)
             }
         };
         if pass.overtaken {
@@ -241,9 +247,9 @@ impl Operator {
                 self.judge_touch(world, id);
                 // Updates of one connector take effect in the order in which they were sent, or not at all.
                 if fate != Fate::LostUndone {
-                    world
-                        .flights
-                        .retain(|f| !matches!(f, Flight::Update { id: earlier, .. } if *earlier == id));
+                    world.flights.retain(
+                        |f| !matches!(f, Flight::Update { id: earlier, .. } if *earlier == id),
+                    );
                 }
                 request(world, i, Flight::Update { id, config }, fate)
             }
@@ -252,7 +258,9 @@ impl Operator {
                 self.judge_touch(world, id);
                 request(world, i, Flight::Delete { id }, fate)
             }
-            Effect::StartCheck(_) | Effect::PollCheck { .. } if fate == Fate::Refused => failed(fate),
+            Effect::StartCheck(_) | Effect::PollCheck { .. } if fate == Fate::Refused => {
+                failed(fate)
+            }
             Effect::StartCheck(id) if world.connector(number(*id)).is_none() => not_found(),
             Effect::StartCheck(_) => Answer::Check(Check::Scheduled("check".to_owned())),
             Effect::PollCheck { check, .. } => Answer::Check(Check::Passed(check.clone())),
@@ -343,6 +351,7 @@ fn write_status(
         generation: pass.generation.into(),
         now: time(world.clock),
         forced: None,
+        next_attempt: None,
     };
     let previous = full(&pass.resource.status);
     let status = compact(&report::status(&previous, s, outcome, &on));
@@ -482,7 +491,10 @@ fn drift(s: &Situation, connector: &Connector) -> BTreeSet<String> {
     let differs = s
         .digest()
         .is_some_and(|digest| Config::of(digest).visible != connector.config.visible);
-    differs.then(|| "remote_url".to_owned()).into_iter().collect()
+    differs
+        .then(|| "remote_url".to_owned())
+        .into_iter()
+        .collect()
 }
 
 fn wanted(s: &Situation) -> Config {

@@ -39,14 +39,22 @@ impl Rest {
                 continue;
             }
             if swept.as_ref() == Some(&world) {
-                judge(operator, &world).map_err(|why| format!("{why}\nat rest: {:?} {:?}", world.resource, world.connectors))?;
+                judge(operator, &world).map_err(|why| {
+                    format!(
+                        "{why}\nat rest: {:?} {:?}",
+                        world.resource, world.connectors
+                    )
+                })?;
                 self.lock().extend(walked);
                 return Ok(());
             }
             swept = Some(world.clone());
             operator.sweep(&mut world);
         }
-        Err(format!("it never comes to rest: {:?} {:?}", world.resource, world.connectors))
+        Err(format!(
+            "it never comes to rest: {:?} {:?}",
+            world.resource, world.connectors
+        ))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {

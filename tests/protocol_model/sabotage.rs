@@ -45,7 +45,9 @@ fn adds_no_finalizer(s: &Situation) -> Step {
 /// The digest of before stays on record until the next answer.
 fn trusts_the_old_digest(s: &Situation) -> Step {
     match plan(s) {
-        Step::Act(Effect::RecordUpdate) => Step::Act(Effect::Update(s.bound().expect("it is bound"))),
+        Step::Act(Effect::RecordUpdate) => {
+            Step::Act(Effect::Update(s.bound().expect("it is bound")))
+        }
         step => step,
     }
 }
@@ -58,12 +60,19 @@ fn the_checker_finds_what_each_precaution_is_for() {
         ("does not wait", does_not_wait, "I1 one"),
         ("records no intent", records_no_intent, "I1 one"),
         ("adds no finalizer", adds_no_finalizer, "I2 none left"),
-        ("trusts the old digest", trusts_the_old_digest, "I5 it settles"),
+        (
+            "trusts the old digest",
+            trusts_the_old_digest,
+            "I5 it settles",
+        ),
     ];
     for (name, plan, property) in broken {
         let operator = Operator { plan, ..operator() };
         let found = counterexamples(name, protocol(vec![], operator, 1, 2), &[property]);
-        assert!(found.contains(&property), "{name}: nothing was found, or only {found:?}");
+        assert!(
+            found.contains(&property),
+            "{name}: nothing was found, or only {found:?}"
+        );
     }
 }
 

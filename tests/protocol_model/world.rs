@@ -400,9 +400,9 @@ impl World {
 
     /// Only the version that a write was decided on can be written over.
     pub fn is_current(&self, read: &Resource) -> bool {
-        self.resource
-            .as_ref()
-            .is_some_and(|now| now.uid == read.uid && (now.version == read.version || !self.preconditions))
+        self.resource.as_ref().is_some_and(|now| {
+            now.uid == read.uid && (now.version == read.version || !self.preconditions)
+        })
     }
 
     // === The workspace ===

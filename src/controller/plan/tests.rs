@@ -173,25 +173,37 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
     let missing = Just(failure(ErrorKind::NotFound, Commit::Never));
     let held = Just(Answer::Held("another".to_owned()));
     match effect {
-        Effect::AddFinalizer | Effect::RemoveFinalizer(_) | Effect::RecordUpdate | Effect::Record(_) => {
-            prop_oneof![8 => done, 1 => fails].boxed()
-        }
+        Effect::AddFinalizer
+        | Effect::RemoveFinalizer(_)
+        | Effect::RecordUpdate
+        | Effect::Record(_) => prop_oneof![8 => done, 1 => fails].boxed(),
         Effect::RecordIntent { .. } => prop_oneof![8 => done, 1 => held, 1 => fails].boxed(),
         Effect::Look(_) => {
-            let seen = (sighting(), namesakes()).prop_map(|(connector, namesakes)| Answer::Seen { connector, namesakes });
+            let seen = (sighting(), namesakes()).prop_map(|(connector, namesakes)| Answer::Seen {
+                connector,
+                namesakes,
+            });
             prop_oneof![8 => seen, 1 => fails].boxed()
         }
         Effect::Confirm(_) => {
-            let told = sighting().prop_filter("told", |s| *s != Sighting::Unlisted).prop_map(Answer::Connector);
+            let told = sighting()
+                .prop_filter("told", |s| *s != Sighting::Unlisted)
+                .prop_map(Answer::Connector);
             prop_oneof![8 => told, 1 => fails].boxed()
         }
         Effect::CheckCredentials => {
-            let grant = prop_oneof![Just(Grant::Accepted), Just(Grant::Inconclusive), Just(Grant::Refused("no".to_owned()))];
+            let grant = prop_oneof![
+                Just(Grant::Accepted),
+                Just(Grant::Inconclusive),
+                Just(Grant::Refused("no".to_owned()))
+            ];
             grant.prop_map(Answer::Grant).boxed()
         }
         Effect::Bind(..) => prop_oneof![4 => Just(Answer::Claimed), 1 => held].boxed(),
         Effect::Create { .. } => prop_oneof![2 => Just(Answer::Created(id(7))), 1 => fails].boxed(),
-        Effect::Update(_) | Effect::Delete(_) => prop_oneof![4 => done, 2 => missing, 1 => fails].boxed(),
+        Effect::Update(_) | Effect::Delete(_) => {
+            prop_oneof![4 => done, 2 => missing, 1 => fails].boxed()
+        }
         Effect::StartCheck(_) | Effect::PollCheck { .. } => {
             let check = prop_oneof![
                 Just(Check::Scheduled("c".to_owned())),
@@ -204,7 +216,10 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
 }
 
 /// A pass with answers drawn at random: each step with the situation that it was decided in, and what it rested in.
-fn walk(mut s: Situation, runner: &mut proptest::test_runner::TestRunner) -> (Vec<(Situation, Effect)>, Option<Outcome>, Situation) {
+fn walk(
+    mut s: Situation,
+    runner: &mut proptest::test_runner::TestRunner,
+) -> (Vec<(Situation, Effect)>, Option<Outcome>, Situation) {
     let mut steps = Vec::new();
     while steps.len() < MOST_EFFECTS {
         let effect = match plan(&s) {
@@ -235,18 +250,34 @@ proptest! {
 
 /// What holds of every effect, whatever the situation.
 fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
-    let spared = s.deletion.is_some_and(|d| s.wanted.retain || d.definition_terminating);
+    let spared = s
+        .deletion
+        .is_some_and(|d| s.wanted.retain || d.definition_terminating);
     let suspended = s.deletion.is_none() && s.wanted.suspend;
     if suspended && effect.writes_to_api() {
         return false;
     }
     match effect {
         Effect::Create { .. } => {
-            s.finalized && matches!(&s.binding, Binding::Creating { stage: Creating::Recorded, .. })
+            s.finalized
+                && matches!(
+                    &s.binding,
+                    Binding::Creating {
+                        stage: Creating::Recorded,
+                        ..
+                    }
+                )
         }
         // Never over an intent whose request may still be carried out.
         Effect::RecordIntent { .. } => {
-            s.finalized && !matches!(&s.binding, Binding::Creating { stage: Creating::Unsettled, .. })
+            s.finalized
+                && !matches!(
+                    &s.binding,
+                    Binding::Creating {
+                        stage: Creating::Unsettled,
+                        ..
+                    }
+                )
         }
         Effect::Update(id) => s.finalized && s.bound() == Some(*id) && s.held_by.is_none(),
         Effect::Delete(_) if spared => false,
@@ -301,9 +332,17 @@ fn what_was_applied_before_is_forgotten_before_another_configuration_is_sent() {
     assert_eq!(plan(&s), Step::Act(Effect::RecordUpdate));
     s.learn(&Effect::RecordUpdate, Answer::Done).unwrap();
     assert_eq!(plan(&s), Step::Act(Effect::Update(id(1))));
-    s.learn(&Effect::Update(id(1)), failure(ErrorKind::Timeout, Commit::Unknown)).unwrap_err();
+    s.learn(
+        &Effect::Update(id(1)),
+        failure(ErrorKind::Timeout, Commit::Unknown),
+    )
+    .unwrap_err();
     s.desired = Desired::Digest(digest(0));
-    assert_eq!(plan(&s), Step::Act(Effect::Update(id(1))), "changed back, it is sent again");
+    assert_eq!(
+        plan(&s),
+        Step::Act(Effect::Update(id(1))),
+        "changed back, it is sent again"
+    );
 }
 
 #[test]
@@ -320,7 +359,8 @@ fn a_connector_that_has_gone_is_not_bound_again_from_the_inventory_that_showed_i
     };
     s.wanted.name.reserved = true;
     assert_eq!(plan(&s), Step::Act(Effect::Confirm(id(1))));
-    s.learn(&Effect::Confirm(id(1)), Answer::Connector(Sighting::Gone)).unwrap();
+    s.learn(&Effect::Confirm(id(1)), Answer::Connector(Sighting::Gone))
+        .unwrap();
     assert_eq!(plan(&s), Step::Act(Effect::Look(Freshness::Trigger)));
 }
 

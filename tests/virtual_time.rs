@@ -1,0 +1,214 @@
+//! Days of quiet, hours of outage and answers that come when nobody expects them any more, in seconds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use support::fake::unstructured::{Route, answers};
+use support::fake::{Answer, Fault};
+
+use crate::incarnation::{
+    Incarnation, REQUEST_TIMEOUT, SETTLE_TIME, SYNC_INTERVAL, World, default_name,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+const FLEET: [&str; 5] = ["contracts", "invoices", "letters", "minutes", "plans"];
+
+/// A world with a fleet that is ready, and its controller.
+fn ready_fleet(world: &World) -> Incarnation<'_> {
+    world.put_secret("1");
+    for name in FLEET {
+        world.create(name);
+    }
+    let life = Incarnation::begin(world);
+    assert!(
+        life.until(HOUR, || first_wrong(world).is_none()),
+        "{:?}",
+        first_wrong(world)
+    );
+    life.pass(Duration::from_mins(1));
+    life
+}
+
+fn first_wrong(world: &World) -> Option<String> {
+    FLEET.iter().find_map(|name| {
+        world
+            .wrong(name, "1")
+            .map(|wrong| format!("{name}: {wrong}"))
+    })
+}
+
+/// How many requests of this route came, and writes of any.
+fn count(world: &World) -> (usize, usize) {
+    let requests = world.api.requests();
+    let lists = requests
+        .iter()
+        .filter(|r| r.method == "GET" && r.path.ends_with("/sources/"));
+    (
+        lists.count(),
+        requests.iter().filter(|r| r.method != "GET").count(),
+    )
+}
+
+#[test]
+fn two_quiet_days_cost_one_list_per_interval_and_no_write_anywhere() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    let (lists, writes) = count(&world);
+    let others = world.api.requests().len() - lists;
+    world.fuse.disarm();
+
+    life.pass(DAY * 2);
+
+    let (lists_after, writes_after) = count(&world);
+    let intervals = (DAY * 2).as_secs() / SYNC_INTERVAL.as_secs();
+    let listed = u64::try_from(lists_after - lists).unwrap();
+    assert!(
+        (intervals * 94 / 100..=intervals * 106 / 100).contains(&listed),
+        "{listed} lists in {intervals} intervals"
+    );
+    assert_eq!(writes_after, writes);
+    assert_eq!(
+        world.api.requests().len() - lists_after,
+        others,
+        "only lists"
+    );
+    assert_eq!(
+        world.fuse.effects(),
+        Vec::<String>::new(),
+        "nothing is written to Kubernetes either"
+    );
+}
+
+#[test]
+fn a_change_behind_our_back_is_put_right_within_the_interval() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    let connector = world.connectors("contracts").remove(0);
+    world.workspace.edit(&connector.id, |source| {
+        source
+            .config
+            .insert("remote_url".to_owned(), json!("dropbox://elsewhere"));
+    });
+
+    assert!(life.until(SYNC_INTERVAL * 11 / 10, || {
+        world.wrong("contracts", "1").is_none()
+    }));
+}
+
+#[test]
+fn an_outage_of_six_hours_is_asked_about_seldom_disturbs_nobody_and_ends_by_itself() {
+    survives_an_outage(Fault::answer(answers::internal_server_error()));
+}
+
+#[test]
+fn six_hours_without_any_answer_end_by_themselves() {
+    survives_an_outage(Fault::hang());
+}
+
+#[test]
+fn six_hours_behind_a_sign_in_page_end_by_themselves() {
+    survives_an_outage(Fault::answer(Answer::html(200, "<html>Sign in</html>")));
+}
+
+fn survives_an_outage(fault: Fault) {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    let before = FLEET.map(|name| world.resource(name));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let asking = Arc::clone(&asked);
+    world.fail_by(move |_, _| {
+        asking.fetch_add(1, Ordering::SeqCst);
+        Some(fault.clone())
+    });
+    world.create("late");
+
+    life.pass(HOUR * 6);
+
+    assert_eq!(
+        FLEET.map(|name| world.resource(name)),
+        before,
+        "an outage says nothing of what was true"
+    );
+    assert!(world.wrong("late", "1").is_some());
+    // One list per interval, and the new resource's retries, ten minutes apart at last.
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked <= 200, "{asked} requests in vain");
+
+    world.no_more_faults();
+    let recovered = life.until(Duration::from_mins(15), || {
+        world.wrong("late", "1").is_none()
+    });
+    assert!(recovered, "{:?}", world.wrong("late", "1"));
+    assert_eq!(first_wrong(&world), None);
+}
+
+#[test]
+fn a_create_that_arrives_within_the_settle_time_is_found_and_not_sent_again() {
+    let world = World::new();
+    let life = begin_a_create_that_is_swallowed(&world);
+    life.pass(REQUEST_TIMEOUT + SETTLE_TIME / 2);
+    assert_eq!(world.connectors("contracts").len(), 0);
+    arrive(&world);
+
+    let ready = life.until(HOUR, || world.wrong("contracts", "1").is_none());
+
+    assert!(ready, "{:?}", world.wrong("contracts", "1"));
+    let creates = world.api.requests_matching("POST", "/api/v1/sources/");
+    let creates = creates
+        .iter()
+        .filter(|request| request.path == "/api/v1/sources/");
+    assert_eq!(creates.count(), 1);
+}
+
+#[test]
+fn a_create_that_arrives_after_we_gave_it_up_leaves_one_connector_in_the_end() {
+    let world = World::new();
+    let life = begin_a_create_that_is_swallowed(&world);
+    assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
+    arrive(&world);
+    assert_eq!(world.connectors("contracts").len(), 2);
+
+    let ready = life.until(SYNC_INTERVAL * 11 / 10, || {
+        world.wrong("contracts", "1").is_none()
+    });
+
+    assert!(ready, "{:?}", world.wrong("contracts", "1"));
+}
+
+#[test]
+fn a_watch_that_fell_too_far_behind_begins_anew_and_misses_nothing() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    world.edit("contracts", json!({ "remoteUrl": "dropbox://other" }));
+    world.delete("plans");
+    world.kubernetes.compact();
+
+    let gone = || world.resource("plans").is_none() && world.connectors("plans").is_empty();
+    let followed = life.until(HOUR, || world.wrong("contracts", "1").is_none() && gone());
+
+    assert!(followed, "{:?}", world.wrong("contracts", "1"));
+}
+
+/// The first create is never answered, and nothing came of it so far.
+fn begin_a_create_that_is_swallowed(world: &World) -> Incarnation<'_> {
+    let mut first = true;
+    world.fail_by(move |route, _| {
+        let swallowed = route == Some(Route::Create) && std::mem::take(&mut first);
+        swallowed.then(Fault::hang)
+    });
+    world.put_secret("1");
+    world.create("contracts");
+    Incarnation::begin(world)
+}
+
+/// The swallowed create is carried out after all.
+fn arrive(world: &World) {
+    let creates = world.api.requests_matching("POST", "/api/v1/sources/");
+    let config = creates[0].json()["config"].clone();
+    world
+        .workspace
+        .insert("dropbox", &default_name("contracts"), config);
+}
