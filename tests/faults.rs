@@ -1,5 +1,8 @@
 //! Faults of the Unstructured API: what each means, how long it is waited out, and who else feels it.
 
+use std::io::Read;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -303,6 +306,35 @@ async fn a_redirect_is_not_followed_to_another_host() -> Result<()> {
     Ok(())
 }
 
+/// A server whose certificate nobody vouches for: its URL, and what it could read.
+fn foreign_certificate() -> Result<(String, Arc<Mutex<Vec<u8>>>)> {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der())
+        .map_err(anyhow::Error::msg)?;
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)?;
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("https://{}", listener.local_addr()?);
+    let received: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let log = Arc::clone(&received);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let Ok(mut connection) = rustls::ServerConnection::new(Arc::clone(&config)) else {
+                continue;
+            };
+            let mut bytes = [0; 4096];
+            let read = rustls::Stream::new(&mut connection, &mut stream).read(&mut bytes);
+            let read = read.unwrap_or_default();
+            log.lock()
+                .expect("nobody panicked")
+                .extend_from_slice(&bytes[..read]);
+        }
+    });
+    Ok((url, received))
+}
+
 #[tokio::test]
 async fn an_api_that_cannot_be_reached_safely_gets_nothing_and_is_waited_for() -> Result<()> {
     let stage = stage().await?;
@@ -312,9 +344,11 @@ async fn an_api_that_cannot_be_reached_safely_gets_nothing_and_is_waited_for() -
         .secret("workspace", &[("api_key", "tenant-key-0007")])
         .await?;
     let plain = format!("https://{}", stage.api.address());
+    let (foreign, received) = foreign_certificate()?;
     for (name, url) in [
         ("unknown", "https://api.does-not-exist.invalid"),
         ("plain", plain.as_str()),
+        ("foreign", foreign.as_str()),
     ] {
         let spec =
             json!({ "workspace": { "apiUrl": url, "apiKeySecretRef": { "name": "workspace" } } });
@@ -325,6 +359,7 @@ async fn an_api_that_cannot_be_reached_safely_gets_nothing_and_is_waited_for() -
         stage.gone(name).await?;
     }
     assert_eq!(stage.api.requests().len(), 0);
+    assert_eq!(received.lock().expect("nobody panicked").len(), 0);
 
     stage.api.stop();
     stage.create("contracts", json!({})).await?;

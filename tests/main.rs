@@ -15,6 +15,7 @@ mod docs;
 mod faults;
 mod incarnation;
 mod install;
+mod kubernetes;
 mod leadership;
 mod leaks;
 mod lifecycle;

@@ -241,6 +241,29 @@ async fn sigterm_ends_the_process_and_releases_the_lease_for_the_next() -> Resul
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_while_the_process_stops_is_still_written_down() -> Result<()> {
+    let stage = stage().await?;
+    let operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.api.inject(
+        Route::Create,
+        Fault::none().held_back(Duration::from_millis(100)),
+    );
+    stage.create("contracts", json!({})).await?;
+    eventually("the create is under way", || {
+        (stage.creates().len() == 1).then_some(())
+    })
+    .await?;
+
+    assert!(operator.stop().await?.success());
+
+    let left = stage.sources().get("contracts").await?;
+    let sources = stage.workspace.sources();
+    assert_eq!(left.data["status"]["sourceId"], sources[0].id.as_str());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_shard_serves_only_what_its_selector_names() -> Result<()> {
     let mut stage = stage().await?;
     stage.set("WATCH_LABEL_SELECTOR", "shard in (one)");
