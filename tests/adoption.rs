@@ -333,3 +333,46 @@ async fn a_chosen_name_in_the_reserved_scheme_is_refused_without_any_call() -> R
     assert_eq!(stage.writes(), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn of_two_resources_that_choose_one_name_at_once_one_gets_it() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "200ms");
+    stage.good_secret().await?;
+    for name in ["first", "second"] {
+        stage
+            .create(
+                name,
+                json!({ "connectorName": "contracts", "adoptionPolicy": "ByName" }),
+            )
+            .await?;
+    }
+    let _operator = stage.operator().await?;
+    let settled = |object: &kube::api::DynamicObject| {
+        condition(object, "Ready")
+            .is_some_and(|c| c["status"] == "True" || c["reason"] == "NameConflict")
+    };
+    let first = stage.until("first", settled).await?;
+    let second = stage.until("second", settled).await?;
+    stage.after_sweeps(3).await?;
+
+    assert_eq!(
+        [&first, &second]
+            .iter()
+            .filter(|r| source_id(r).is_some())
+            .count(),
+        1
+    );
+    assert_eq!(stage.creates().len(), 1);
+    assert_eq!(stage.workspace.sources().len(), 1);
+    let (winner, loser) = if source_id(&first).is_some() {
+        ("first", "second")
+    } else {
+        ("second", "first")
+    };
+    stage.delete(loser).await?;
+    stage.gone(loser).await?;
+    assert_eq!(stage.deletes().len(), 0);
+    stage.until_ready(winner).await?;
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 use support::fake::Fault;
-use support::fake::unstructured::{CheckScript, Poll, Route};
+use support::fake::unstructured::{CheckScript, Poll, Route, answers};
 use support::stage::{
     API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN, condition, eventually, message, source_id,
 };
@@ -409,5 +409,94 @@ async fn kubectl_shows_what_a_user_looks_for() -> Result<()> {
     ] {
         assert!(wide.contains(shown), "{shown} in {wide}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_without_a_connection_check_is_no_reason_to_wait() -> Result<()> {
+    let stage = stage().await?;
+    stage.api.inject(
+        Route::StartCheck,
+        Fault::answer(answers::not_found()).always(),
+    );
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("contracts", json!({})).await?;
+    let ready = stage.until_ready("contracts").await?;
+    let verified = condition(&ready, "ConnectionVerified").expect("it is told");
+    assert_eq!(verified["status"], "Unknown");
+    assert_eq!(verified["reason"], "CheckUnavailable");
+    assert_eq!(stage.creates().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_check_that_cannot_be_started_or_read_at_first_is_tried_again() -> Result<()> {
+    let stage = stage().await?;
+    let failure = || Fault::answer(answers::internal_server_error());
+    stage.api.inject(Route::StartCheck, failure());
+    stage.api.inject(Route::LatestCheck, failure());
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("contracts", json!({})).await?;
+    stage.until_ready("contracts").await?;
+    assert_eq!(stage.checks().len(), 2);
+    assert_eq!(stage.creates().len(), 1);
+    assert_eq!(
+        stage.updates().len(),
+        0,
+        "the configuration is not sent again for it"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn verification_can_be_switched_on_and_off_without_a_put() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .create("contracts", json!({ "verify": false }))
+        .await?;
+    stage.until_ready("contracts").await?;
+    stage.edit("contracts", json!({ "verify": true })).await?;
+    let ready = stage.until_ready("contracts").await?;
+    assert!(condition(&ready, "ConnectionVerified").is_some());
+    stage.edit("contracts", json!({ "verify": false })).await?;
+    let ready = stage.until_ready("contracts").await?;
+    assert!(condition(&ready, "ConnectionVerified").is_none());
+    assert_eq!((stage.checks().len(), stage.updates().len()), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_long_name_is_shortened_and_found_again() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("LEADER_ELECT", "false");
+    let operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let (one, two) = (
+        format!("{}1", "x".repeat(120)),
+        format!("{}2", "x".repeat(120)),
+    );
+    for name in [&one, &two] {
+        stage.create(name, json!({ "verify": false })).await?;
+        stage.until_ready(name).await?;
+    }
+    let names: Vec<_> = stage
+        .workspace
+        .sources()
+        .into_iter()
+        .map(|s| s.name)
+        .collect();
+    assert!(names.iter().all(|name| name.len() <= 100), "{names:?}");
+    assert_ne!(names[0], names[1]);
+    operator.kill()?;
+    let _operator = stage.operator().await?;
+    for name in [&one, &two] {
+        stage.delete(name).await?;
+        stage.gone(name).await?;
+    }
+    assert_eq!(stage.workspace.sources(), []);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
-use support::fake::unstructured::{Route, answers};
+use support::fake::unstructured::{Permission, Route, answers};
 use support::fake::{Answer, Fault};
 use support::stage::{Stage, eventually, source_id};
 
@@ -334,6 +334,48 @@ async fn a_delete_whose_answer_is_lost_is_finished_after_a_restart() -> Result<(
 
     let _operator = stage.operator().await?;
     stage.gone("contracts").await?;
+    assert_eq!(stage.creates().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lists_that_lag_behind_make_nothing_twice_and_bind_no_ghost() -> Result<()> {
+    let mut stage = hasty().await?;
+    stage.set("SYNC_INTERVAL", "300ms");
+    stage.api.configure(|rules| rules.list_lag = 3);
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    for round in 0..3 {
+        stage
+            .create("contracts", json!({ "verify": false }))
+            .await?;
+        let ready = stage.until_ready("contracts").await?;
+        let sources = stage.workspace.sources();
+        assert_eq!(sources.len(), 1, "round {round}");
+        assert_eq!(source_id(&ready), Some(sources[0].id.as_str()));
+        stage.delete("contracts").await?;
+        stage.gone("contracts").await?;
+        assert_eq!(stage.workspace.sources(), []);
+    }
+    assert_eq!(stage.creates().len(), 3);
+    assert!(stage.updates().len() <= 3, "{:?}", stage.updates());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_that_refuses_second_names_changes_nothing_about_recovery() -> Result<()> {
+    let stage = hasty().await?;
+    stage
+        .api
+        .configure(|rules| rules.duplicate_names = Permission::Refused(409));
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .api
+        .inject(Route::Create, Fault::disconnect().committed());
+    stage.create("contracts", json!({})).await?;
+    stage.until_ready("contracts").await?;
+    assert_eq!(stage.workspace.sources().len(), 1);
     assert_eq!(stage.creates().len(), 1);
     Ok(())
 }

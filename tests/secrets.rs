@@ -540,3 +540,36 @@ async fn a_key_file_is_read_again_when_it_changes() -> Result<()> {
     assert_eq!(stage.updates().len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_resource_pointed_at_another_secret_follows_that_one_only() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "200ms");
+    let other = "other-refresh-token-66bb02";
+    stage.dropbox.accept(APP_KEY, APP_SECRET, other);
+    stage.dropbox.accept(APP_KEY, APP_SECRET, ROTATED);
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let entries = [
+        ("app_key", APP_KEY),
+        ("app_secret", APP_SECRET),
+        ("refresh_token", other),
+    ];
+    stage.secret("other", &entries).await?;
+    stage.create("contracts", json!({})).await?;
+    stage.until_ready("contracts").await?;
+
+    let spec = json!({ "credentials": { "secretRef": { "name": "other" } } });
+    stage.edit("contracts", spec).await?;
+    stage.until_ready("contracts").await?;
+    assert_eq!(stage.workspace.sources()[0].text("refresh_token"), other);
+    stage.rotate("dropbox", "refresh_token", ROTATED).await?;
+    stage.after_sweeps(2).await?;
+    assert_eq!(
+        stage.updates().len(),
+        1,
+        "the former Secret is none of its business"
+    );
+    stage.rotate("other", "refresh_token", ROTATED).await?;
+    until_sent(&stage, 1).await
+}
