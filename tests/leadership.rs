@@ -40,7 +40,7 @@ async fn a_leader_stopped_in_mid_create_finds_its_successor_at_work_and_writes_n
 
     first.pause()?;
     let ready = stage.until_ready("contracts").await?;
-    let (writes, versions) = (stage.writes(), stage.versions().len());
+    let (writes, versions) = (stage.writes(), stage.versions().await?.len());
     first.resume()?;
     let end = tokio::time::Instant::now() + support::stage::PATIENCE;
     while first.metric(&format!("{leads} ")).await? > 0.5 {
@@ -57,7 +57,7 @@ async fn a_leader_stopped_in_mid_create_finds_its_successor_at_work_and_writes_n
     assert_eq!(stage.creates().len(), 1);
     assert_eq!(stage.writes(), writes, "nothing more to Unstructured");
     assert_eq!(
-        stage.versions().len(),
+        stage.versions().await?.len(),
         versions,
         "nothing more to Kubernetes"
     );

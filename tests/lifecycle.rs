@@ -72,7 +72,7 @@ async fn at_rest_nothing_is_written_and_each_interval_costs_one_list() -> Result
         stage.until_ready(name).await?;
     }
     stage.after_sweeps(2).await?;
-    let (before, seen) = (stage.api.requests().len(), stage.versions().len());
+    let (before, seen) = (stage.api.requests().len(), stage.versions().await?.len());
 
     stage.after_sweeps(10).await?;
 
@@ -90,7 +90,11 @@ async fn at_rest_nothing_is_written_and_each_interval_costs_one_list() -> Result
         since.iter().all(|list| list.query == "source_type=dropbox"),
         "{since:?}"
     );
-    assert_eq!(stage.versions().len(), seen, "no status was rewritten");
+    assert_eq!(
+        stage.versions().await?.len(),
+        seen,
+        "no status was rewritten"
+    );
     Ok(())
 }
 
@@ -346,7 +350,7 @@ async fn an_edit_during_a_create_is_not_reported_as_applied_before_it_is() -> Re
         stage.workspace.sources()[0].text("remote_url"),
         "dropbox://edited"
     );
-    for version in stage.versions() {
+    for version in stage.versions().await? {
         let ready = condition(&version, "Ready").is_some_and(|c| c["status"] == "True");
         let status = &version.data["status"];
         if ready && status["observedGeneration"] == 2 {

@@ -301,14 +301,14 @@ async fn a_restarted_operator_leaves_a_settled_world_alone() -> Result<()> {
     stage.create("contracts", json!({})).await?;
     stage.until_ready("contracts").await?;
     operator.kill()?;
-    let (writes, versions) = (stage.writes(), stage.versions().len());
+    let (writes, versions) = (stage.writes(), stage.versions().await?.len());
     let asked = stage.dropbox.requests().len();
 
     let _operator = stage.operator().await?;
     stage.after_sweeps(4).await?;
 
     assert_eq!(stage.writes(), writes);
-    assert_eq!(stage.versions().len(), versions);
+    assert_eq!(stage.versions().await?.len(), versions);
     assert_eq!(
         stage.dropbox.requests().len(),
         asked,

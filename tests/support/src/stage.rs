@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::core::GroupVersionKind;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
@@ -127,9 +129,19 @@ impl Stage {
         resources(&self.client, &self.namespace)
     }
 
-    /// Every version of every resource that could be seen so far, oldest first.
-    pub fn versions(&self) -> Vec<DynamicObject> {
-        self.witness.versions()
+    /// Every version of every resource that could be seen until now, oldest first.
+    pub async fn versions(&self) -> Result<Vec<DynamicObject>> {
+        let now = self.sources().list(&ListParams::default()).await?;
+        // The witness may lag behind.
+        eventually("the witness sees what is there", || {
+            let seen = self.witness.versions();
+            let is_seen = |object: &DynamicObject| {
+                let version = object.resource_version();
+                seen.iter().any(|seen| seen.resource_version() == version)
+            };
+            now.items.iter().all(is_seen).then_some(seen)
+        })
+        .await
     }
 
     /// The Secrets of this namespace.
@@ -281,7 +293,7 @@ impl Stage {
     pub async fn events(&self, name: &str) -> Result<Vec<(String, String, String)>> {
         let events: Api<k8s_openapi::api::events::v1::Event> =
             Api::namespaced(self.client.clone(), &self.namespace);
-        let all = events.list(&kube::api::ListParams::default()).await?;
+        let all = events.list(&ListParams::default()).await?;
         let about = all.items.into_iter().filter(|event| {
             event
                 .regarding
