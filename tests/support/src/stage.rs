@@ -390,7 +390,7 @@ impl Drop for Stage {
             return;
         }
         let versions = self.witness.versions();
-        let complaints = (self.judge)(&versions);
+        let complaints = self.witness.judged_by(self.judge);
         assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 
         let secrets = self.secrets.get_mut();
