@@ -7,7 +7,7 @@ use serde_json::json;
 use support::fake::Fault;
 use support::fake::unstructured::Route;
 
-use crate::incarnation::{Incarnation, Moment, World, default_name};
+use crate::incarnation::{Incarnation, Moment, World, chosen_name, default_name};
 
 /// More virtual time than any recovery needs.
 const LIMIT: Duration = Duration::from_mins(40);
@@ -88,11 +88,41 @@ fn a_create_that_never_arrived_and_is_killed_anywhere_ends_with_one_connector() 
 }
 
 #[test]
+fn a_create_under_a_chosen_name_that_is_killed_anywhere_ends_with_one_connector() {
+    kill_everywhere(&Protocol {
+        provoke: create_chosen,
+        ..CREATE
+    });
+}
+
+#[test]
+fn a_create_under_a_chosen_name_whose_answer_is_lost_ends_with_one_connector() {
+    kill_everywhere(&Protocol {
+        provoke: create_chosen,
+        fault: Some(|world| lose_create(world, &Fault::disconnect().committed())),
+        effects: 10,
+        ..CREATE
+    });
+}
+
+#[test]
+fn an_adoption_by_id_that_is_killed_anywhere_takes_the_connector_that_it_names() {
+    kill_everywhere(&Protocol {
+        provoke: |world| {
+            let id = insert_connector(world, &chosen_name(NAME));
+            world.create_with(NAME, &json!({ "existingSourceId": id }));
+        },
+        all_ours: false,
+        ..CREATE
+    });
+}
+
+#[test]
 fn an_adoption_by_reserved_name_that_is_killed_anywhere_takes_the_connector_that_is_there() {
     kill_everywhere(&Protocol {
         before: |world| {
             world.put_secret("1");
-            insert_connector(world);
+            insert_connector(world, &default_name(NAME));
         },
         effects: 7,
         all_ours: false,
@@ -105,8 +135,8 @@ fn a_cleaning_up_of_duplicates_that_is_killed_anywhere_leaves_one_connector() {
     kill_everywhere(&Protocol {
         before: |world| {
             world.put_secret("1");
-            insert_connector(world);
-            insert_connector(world);
+            insert_connector(world, &default_name(NAME));
+            insert_connector(world, &default_name(NAME));
         },
         effects: 8,
         all_ours: false,
@@ -117,7 +147,7 @@ fn a_cleaning_up_of_duplicates_that_is_killed_anywhere_leaves_one_connector() {
 #[test]
 fn an_update_that_is_killed_anywhere_arrives_whole() {
     kill_everywhere(&Protocol {
-        provoke: |world| world.edit(NAME, json!({ "remoteUrl": "dropbox://other" })),
+        provoke: |world| world.edit(NAME, &json!({ "remoteUrl": "dropbox://other" })),
         end: End::Kept("1"),
         effects: 5,
         ..DELETE
@@ -252,6 +282,10 @@ fn at_end(world: &World, end: End) -> bool {
     }
 }
 
+fn create_chosen(world: &World) {
+    world.create_with(NAME, &json!({ "connectorName": chosen_name(NAME) }));
+}
+
 /// The answer of the first create is lost in this way.
 fn lose_create(world: &World, fault: &Fault) {
     let mut fault = Some(fault.clone());
@@ -283,12 +317,10 @@ fn create_and_die(world: &World) {
     world.fuse.disarm();
 }
 
-fn insert_connector(world: &World) {
+fn insert_connector(world: &World, name: &str) -> String {
     let config = json!({
         "remote_url": "dropbox://data", "recursive": false,
         "app_key": "old", "app_secret": "old", "refresh_token": "old",
     });
-    world
-        .workspace
-        .insert("dropbox", &default_name(NAME), config);
+    world.workspace.insert("dropbox", name, config)
 }

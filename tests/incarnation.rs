@@ -148,21 +148,30 @@ impl World {
     }
 
     pub fn create(&self, name: &str) {
+        self.create_with(name, &json!({}));
+    }
+
+    /// Creates a resource whose spec is `spec` over a sensible default.
+    pub fn create_with(&self, name: &str, spec: &Value) {
+        let mut complete = json!({
+            "remoteUrl": "dropbox://data",
+            "recursive": false,
+            "credentials": { "secretRef": { "name": "dropbox" } },
+        });
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            complete[field] = value.clone();
+        }
         let resource = json!({
             "apiVersion": "connectors.unstructured.io/v1alpha1", "kind": "DropboxSource",
             "metadata": { "name": name },
-            "spec": {
-                "remoteUrl": "dropbox://data",
-                "recursive": false,
-                "credentials": { "secretRef": { "name": "dropbox" } },
-            },
+            "spec": complete,
         });
         self.kubernetes
             .create(SOURCES, resource)
             .expect("a new resource");
     }
 
-    pub fn edit(&self, name: &str, spec: Value) {
+    pub fn edit(&self, name: &str, spec: &Value) {
         let path = format!("{SOURCES}/{name}");
         self.kubernetes
             .patch(&path, json!({ "spec": spec }))
@@ -179,11 +188,11 @@ impl World {
         self.kubernetes.get(&format!("{SOURCES}/{name}"))
     }
 
-    /// The connectors with the name that this resource's has to have.
+    /// The connectors that are there on behalf of this resource, under its default name or a chosen one.
     pub fn connectors(&self, name: &str) -> Vec<StoredSource> {
-        let name = default_name(name);
+        let names = [default_name(name), chosen_name(name)];
         let mut sources = self.workspace.sources();
-        sources.retain(|source| source.name == name);
+        sources.retain(|source| names.contains(&source.name));
         sources
     }
 
@@ -234,6 +243,11 @@ impl World {
 /// The default name of a resource's connector.
 pub fn default_name(resource: &str) -> String {
     format!("legal.{resource}.test")
+}
+
+/// The name that a test chooses for a resource's connector.
+pub fn chosen_name(resource: &str) -> String {
+    format!("chosen-{resource}")
 }
 
 fn base64(text: &str) -> String {

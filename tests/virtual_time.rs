@@ -182,7 +182,7 @@ fn a_create_that_arrives_after_we_gave_it_up_leaves_one_connector_in_the_end() {
 fn a_watch_that_fell_too_far_behind_begins_anew_and_misses_nothing() {
     let world = World::new();
     let life = ready_fleet(&world);
-    world.edit("contracts", json!({ "remoteUrl": "dropbox://other" }));
+    world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
     world.delete("plans");
     world.kubernetes.compact();
 
