@@ -513,3 +513,6 @@ pub fn census<K: SourceKind>(
     });
     counts
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,7 +202,7 @@ pub struct World {
     pub next_version: u8,
     pub next_uid: u8,
     pub next_id: u8,
-    /// Connectors that were deleted behind our back.
+    /// Connectors that were deleted when nobody knew: behind our back, or by a request whose answer was lost.
     pub vanished: BTreeSet<u8>,
     /// What was done that must never be done.
     pub offence: Option<Offence>,
@@ -388,6 +388,10 @@ impl World {
 
     pub fn land(&mut self, n: usize) {
         let flight = self.flights.remove(n);
+        // A duplicate that was bound after all, because the other one vanished while its deletion was under way.
+        if let Flight::Delete { id } = flight {
+            self.vanished.insert(id);
+        }
         self.commit(&flight);
     }
 

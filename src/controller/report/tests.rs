@@ -1,0 +1,68 @@
+//! What holds of every status, whatever the situation and its outcome.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use proptest::prelude::*;
+
+use super::{Occasion, status};
+use crate::controller::outcome::{Failure, Outcome};
+use crate::controller::plan::tests::situation;
+use crate::controller::plan::{Step, plan};
+use crate::controller::situation::Situation;
+use crate::crd::SourceStatus;
+
+fn on(second: i64) -> Occasion {
+    Occasion {
+        generation: 3,
+        now: Time(jiff::Timestamp::from_second(second).unwrap()),
+        forced: None,
+    }
+}
+
+fn find<'a>(status: &'a SourceStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|c| c.type_ == kind)
+}
+
+fn is_true(status: &SourceStatus, kind: &str) -> bool {
+    find(status, kind).is_some_and(|c| c.status == "True")
+}
+
+/// What the plan rests in, or a failure where it would act.
+fn outcome(s: &Situation) -> Outcome {
+    match plan(s) {
+        Step::Rest(outcome) => outcome,
+        Step::Act(_) => Outcome::Failed(Failure::Kubernetes("it cannot be reached".to_owned())),
+    }
+}
+
+proptest! {
+    #[test]
+    fn conditions_follow_kstatus_and_agree_with_each_other(s in situation(), before in situation()) {
+        let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(1));
+        let outcome = outcome(&s);
+        let now = status(&previous, &s, &outcome, &on(2));
+        prop_assert!(find(&now, "Ready").is_some());
+        prop_assert!(!(is_true(&now, "Reconciling") && is_true(&now, "Stalled")));
+        prop_assert!(!is_true(&now, "Ready") || !is_true(&now, "Reconciling") && !is_true(&now, "Stalled"));
+        prop_assert!(!is_true(&now, "Ready") || is_true(&now, "Synced"), "{outcome:?} {s:#?} {now:#?}");
+        prop_assert!(now.source_id.is_none() || now.create.is_none());
+    }
+
+    #[test]
+    fn the_same_status_said_twice_is_the_same_status(s in situation()) {
+        let outcome = outcome(&s);
+        let once = status(&SourceStatus::default(), &s, &outcome, &on(1));
+        let twice = status(&once, &s, &outcome, &on(2));
+        prop_assert_eq!(once.conditions, twice.conditions);
+    }
+
+    #[test]
+    fn a_transition_time_moves_exactly_when_its_status_does(s in situation(), before in situation()) {
+        let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(1));
+        let now = status(&previous, &s, &outcome(&s), &on(2));
+        for condition in &now.conditions {
+            let kept = find(&previous, &condition.type_).is_some_and(|c| c.status == condition.status);
+            let moved = condition.last_transition_time == on(2).now;
+            prop_assert_eq!(moved, !kept, "{}", condition.type_);
+        }
+    }
+}
