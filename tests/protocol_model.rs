@@ -214,16 +214,13 @@ fn a_connection_check_breaks_no_invariant() {
 }
 
 /// The one thing that no precaution here survives: the process stops after it asked whether it leads and before its request is
-/// sent, sleeps for longer than Lease and settle time together, and sends it on waking.
+/// sent, sleeps for longer than Lease and settle time together, and sends it on waking. A create then makes a second connector, or
+/// one that nobody deletes, and an update brings back an old secret. What is foreign stays untouched even so.
 #[test]
-fn a_request_sent_after_the_lease_was_lost_breaks_no_more_than_one_and_none_left() {
+fn a_request_sent_long_after_the_lease_was_lost_is_beyond_the_protocol() {
     let mut overtaken = protocol(vec![], operator(), 1, 1);
     overtaken.overtaking = true;
-    let harmless: Vec<_> = overtaken
-        .invariants()
-        .filter(|p| !["I1 one", "I2 none left"].contains(p))
-        .collect();
-    let broken = counterexamples("overtaken", overtaken, &harmless);
-    assert!(broken.iter().all(|p| !harmless.contains(p)), "{broken:?}");
-    assert_eq!(broken.len(), 2, "this could be promised after all");
+    let broken = counterexamples("overtaken", overtaken, &["I3 only ours"]);
+    assert!(!broken.contains(&"I3 only ours"));
+    assert!(broken.contains(&"I1 one"), "this could be promised after all");
 }
