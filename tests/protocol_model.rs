@@ -222,5 +222,8 @@ fn a_request_sent_long_after_the_lease_was_lost_is_beyond_the_protocol() {
     overtaken.overtaking = true;
     let broken = counterexamples("overtaken", overtaken, &["I3 only ours"]);
     assert!(!broken.contains(&"I3 only ours"));
-    assert!(broken.contains(&"I1 one"), "this could be promised after all");
+    assert!(
+        broken.contains(&"I1 one"),
+        "this could be promised after all"
+    );
 }

@@ -325,7 +325,8 @@ fn record(world: &mut World, pass: &mut Pass, outcome: &Outcome, fate: Fate) -> 
     if fate == Fate::LostDone {
         written = write_status(world, pass, &s, outcome, Fate::Fine);
     }
-    if written == Err(Failure::Conflict) && !adopted {
+    // Whether it leads is asked before each attempt.
+    if written == Err(Failure::Conflict) && !adopted && !pass.overtaken {
         match &world.resource {
             Some(fresh) if fresh.uid == pass.resource.uid => pass.resource = fresh.clone(),
             _ => return Answer::Failed(Failure::Conflict),
