@@ -364,6 +364,7 @@ impl Situation {
                     };
                 }
                 self.binding = Binding::Bound(*id);
+                self.held_by = None;
                 self.applied = None;
                 self.check = Check::None;
                 self.home = self.workspace.clone().ok();

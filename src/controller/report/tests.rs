@@ -15,6 +15,7 @@ fn on(second: i64) -> Occasion {
         generation: 3,
         now: Time(jiff::Timestamp::from_second(second).unwrap()),
         forced: None,
+        next_attempt: None,
     }
 }
 
