@@ -142,7 +142,7 @@ impl Ground {
             self.plane.kubeconfig_path().display()
         ));
         screen::say(&format!("  alias kubectl='{}'", words.join(" ")));
-        screen::say("  kubectl apply -f examples/");
+        screen::say("  kubectl apply -f examples/secret.yaml -f examples/dropboxsource.yaml");
         screen::say("  kubectl get dropboxsources --watch");
         screen::say(
             "What Unstructured would show, and what it is asked (also below, as it comes):",
