@@ -10,6 +10,7 @@ use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
 use support::canary::canary;
+use support::fake::unstructured::WorkspaceHandle;
 use support::stage::{API_KEY, condition, source_id};
 use tokio::time::{Instant, sleep};
 
@@ -127,11 +128,7 @@ async fn first_wrongs(world: &World) -> Result<Option<String>> {
     }
     let strange = |id: &str| world.foreign.iter().any(|(_, stranger)| stranger.id == id);
     let retained = world.retained.lock().unwrap();
-    for source in world
-        .workspaces
-        .values()
-        .flat_map(support::fake::unstructured::WorkspaceHandle::sources)
-    {
+    for source in world.workspaces.values().flat_map(WorkspaceHandle::sources) {
         let wanted = expected.contains(&source.name) || retained.contains(&source.name);
         if !wanted && !strange(&source.id) {
             wrong.push(format!("the connector {:?} belongs to nobody", source.name));
