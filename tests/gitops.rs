@@ -1,0 +1,253 @@
+//! What GitOps tools make of a resource: Argo CD by the health check that is shipped, Flux and Helm by kstatus, which is run
+//! for real: it is what `helm --wait` asks.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use kube::runtime::{WatchStreamExt, watcher};
+use mlua::serde::SerializeOptions;
+use mlua::{Lua, LuaOptions, LuaSerdeExt, StdLib};
+use serde_json::{Value, json};
+use support::stage::{Stage, condition, manifest};
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinHandle;
+
+use crate::OPERATOR;
+
+fn argocd() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/argocd")
+}
+
+fn customization() -> PathBuf {
+    argocd().join("resource_customizations/connectors.unstructured.io/DropboxSource")
+}
+
+fn yaml(path: &Path) -> Result<Value> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(serde_yaml::from_str(&text)?)
+}
+
+/// Argo CD's verdict: status and message. Its interpreter offers the basic functions, `package` and `table` to a health check.
+fn health(object: &Value) -> Result<(String, String)> {
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::PACKAGE, LuaOptions::default())
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let verdict: mlua::Result<Value> = (|| {
+        let without_null = SerializeOptions::new()
+            .serialize_none_to_null(false)
+            .serialize_unit_to_null(false);
+        lua.globals()
+            .set("obj", lua.to_value_with(object, without_null)?)?;
+        let script = std::fs::read_to_string(customization().join("health.lua"))
+            .map_err(mlua::Error::external)?;
+        let health: mlua::Value = lua.load(script).eval()?;
+        lua.from_value(health)
+    })();
+    let verdict = verdict.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let text = |member: &str| verdict[member].as_str().unwrap_or_default().to_owned();
+    Ok((text("status"), text("message")))
+}
+
+#[test]
+fn argocds_own_tests_of_the_health_check_pass() -> Result<()> {
+    let tests = yaml(&customization().join("health_test.yaml"))?;
+    let tests = tests["tests"].as_array().context("tests")?;
+    assert!(tests.len() >= 7);
+    for test in tests {
+        let input = test["inputPath"].as_str().context("inputPath")?;
+        let expected = &test["healthStatus"];
+        let (status, message) = health(&yaml(&customization().join(input))?)?;
+        assert_eq!(status, expected["status"], "{input}");
+        assert_eq!(message, expected["message"], "{input}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_config_map_holds_the_same_health_check() -> Result<()> {
+    let map = yaml(&argocd().join("argocd-cm.yaml"))?;
+    let script = std::fs::read_to_string(customization().join("health.lua"))?;
+    let key = "resource.customizations.health.connectors.unstructured.io_DropboxSource";
+    assert_eq!(map["data"][key], script);
+    Ok(())
+}
+
+/// Every state of the stage's resources that the API server announced.
+struct History {
+    states: Arc<Mutex<Vec<DynamicObject>>>,
+    task: JoinHandle<()>,
+}
+
+impl History {
+    fn begin(stage: &Stage) -> Self {
+        let states = Arc::<Mutex<Vec<_>>>::default();
+        let announced = states.clone();
+        let watch = watcher(stage.sources(), watcher::Config::default()).applied_objects();
+        let task = tokio::spawn(watch.for_each(move |object| {
+            if let (Ok(object), Ok(mut states)) = (object, announced.lock()) {
+                states.push(object);
+            }
+            std::future::ready(())
+        }));
+        Self { states, task }
+    }
+
+    fn of(&self, name: &str) -> Vec<DynamicObject> {
+        let states = self.states.lock().map(|states| states.clone());
+        let states = states.unwrap_or_default();
+        states
+            .into_iter()
+            .filter(|state| state.name_any() == name)
+            .collect()
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The verdicts on a history, each once as long as it lasts.
+fn verdicts(history: &[DynamicObject]) -> Result<Vec<String>> {
+    let mut verdicts = Vec::new();
+    for state in history {
+        verdicts.push(health(&serde_json::to_value(state)?)?.0);
+    }
+    verdicts.dedup();
+    Ok(verdicts)
+}
+
+#[tokio::test]
+async fn argocd_sees_progress_first_and_then_the_truth() -> Result<()> {
+    let stage = Stage::new(OPERATOR).await?;
+    let history = History::begin(&stage);
+    stage.good_secret().await?;
+    stage.create("good", json!({})).await?;
+    let secret = json!({ "credentials": { "secretRef": { "name": "missing" } } });
+    stage.create("bad", secret).await?;
+    let _operator = stage.operator().await?;
+    stage.until_ready("good").await?;
+    stage.until_reason("bad", "SecretNotFound").await?;
+    assert_eq!(verdicts(&history.of("good"))?, ["Progressing", "Healthy"]);
+    assert_eq!(verdicts(&history.of("bad"))?, ["Progressing", "Degraded"]);
+
+    stage.edit("good", json!({ "suspend": true })).await?;
+    let suspended = stage.until_reason("good", "Suspended").await?;
+    let (status, message) = health(&serde_json::to_value(&suspended)?)?;
+    assert_eq!(status, "Suspended");
+    assert!(message.contains("spec.suspend"), "{message}");
+    Ok(())
+}
+
+/// Installs a chart with one resource and waits as Helm does, which is as Flux does.
+async fn helm_waits(stage: &Stage, name: &str, spec: Value, patience: &str) -> Result<()> {
+    let chart = stage.directory().join(name);
+    std::fs::create_dir_all(chart.join("templates"))?;
+    let source = serde_json::to_string(&manifest(name, spec))?;
+    std::fs::write(chart.join("templates/source.yaml"), source)?;
+    let about = json!({ "apiVersion": "v2", "name": name, "version": "0.1.0" });
+    std::fs::write(chart.join("Chart.yaml"), about.to_string())?;
+    let output = stage
+        .plane
+        .helm()
+        .args(["install", name, "-n", &stage.namespace])
+        .arg(&chart)
+        .args(["--wait", "--timeout", patience])
+        .output()
+        .await?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn kstatus_waits_for_the_truth_and_fails_what_is_stalled() -> Result<()> {
+    let stage = Stage::new(OPERATOR).await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    helm_waits(&stage, "good", json!({}), "60s").await?;
+    let installed = stage.sources().get("good").await?;
+    let ready = condition(&installed, "Ready").context("no Ready")?;
+    assert_eq!(ready["status"], "True", "Helm did not wait: {ready}");
+
+    let spec = json!({ "credentials": { "secretRef": { "name": "missing" } } });
+    let error = helm_waits(&stage, "bad", spec, "10s")
+        .await
+        .err()
+        .context("Helm took a stalled resource for ready")?
+        .to_string();
+    assert!(
+        error.contains("Failed") && error.contains("missing"),
+        "{error}"
+    );
+    Ok(())
+}
+
+/// Runs `kubectl` on a manifest; returns its exit code and what it printed.
+async fn kubectl(stage: &Stage, arguments: &[&str], manifest: &Value) -> Result<(i32, String)> {
+    let mut child = stage
+        .plane
+        .kubectl()
+        .args(arguments)
+        .args(["-n", &stage.namespace, "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().context("a pipe")?;
+    input.write_all(&serde_json::to_vec(manifest)?).await?;
+    drop(input);
+    let output = child.wait_with_output().await?;
+    let printed = [output.stdout, output.stderr].concat();
+    Ok((
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&printed).into_owned(),
+    ))
+}
+
+#[tokio::test]
+async fn what_was_applied_is_never_out_of_sync() -> Result<()> {
+    let stage = Stage::new(OPERATOR).await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    for (name, flags) in [
+        (
+            "flux",
+            &["--server-side", "--field-manager=kustomize-controller"][..],
+        ),
+        (
+            "argocd",
+            &["--server-side", "--field-manager=argocd-controller"],
+        ),
+        ("client-side", &[]),
+    ] {
+        let folder = format!("dropbox://{name}");
+        let wanted = serde_json::to_value(manifest(name, json!({ "remoteUrl": folder })))?;
+        let (code, printed) = kubectl(&stage, &[&["apply"], flags].concat(), &wanted).await?;
+        ensure!(code == 0, "{printed}");
+        let ready = stage.until_ready(name).await?;
+
+        let (code, printed) = kubectl(&stage, &[&["diff"], flags].concat(), &wanted).await?;
+        assert_eq!(code, 0, "{name}: kubectl diff sees: {printed}");
+        assert_eq!(
+            ready.metadata.generation,
+            Some(1),
+            "{name}: the spec was written"
+        );
+        for entry in ready.managed_fields() {
+            let fields = serde_json::to_string(&entry.fields_v1)?;
+            let manager = entry.manager.as_deref().unwrap_or_default();
+            if manager.starts_with("unstructured") {
+                assert!(!fields.contains("f:spec"), "{manager} owns {fields}");
+            }
+        }
+    }
+    Ok(())
+}
