@@ -7,8 +7,10 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
-    ApiResource, DynamicObject, EvictParams, ListParams, Patch, PatchParams, PostParams,
+    ApiResource, DeleteParams, DynamicObject, EvictParams, ListParams, Patch, PatchParams,
+    PostParams,
 };
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt};
@@ -159,6 +161,18 @@ impl Cluster {
         .with_context(|| self.kubelet.logs())
     }
 
+    /// Deletes the definition, and with it every resource.
+    async fn delete_definition(&self) -> Result<()> {
+        const NAME: &str = "dropboxsources.connectors.unstructured.io";
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        definitions.delete(NAME, &DeleteParams::default()).await?;
+        eventually("the definition is gone", async || {
+            Ok(definitions.get_opt(NAME).await?.is_none().then_some(()))
+        })
+        .await
+        .with_context(|| self.kubelet.logs())
+    }
+
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), SYSTEM)
     }
@@ -299,7 +313,7 @@ async fn confined_to_a_namespace_it_works_there_and_can_do_nothing_elsewhere() -
     cluster.ready("contracts").await?;
     cluster
         .sources()
-        .delete("contracts", &kube::api::DeleteParams::default())
+        .delete("contracts", &DeleteParams::default())
         .await?;
     eventually("the connector is gone", async || {
         Ok(cluster.workspace.sources().is_empty().then_some(()))
@@ -422,7 +436,7 @@ async fn an_upgrade_under_load_brings_the_new_definition_and_loses_nothing() -> 
 }
 
 #[tokio::test]
-async fn an_uninstalled_release_leaves_connectors_and_the_next_one_finds_them() -> Result<()> {
+async fn neither_an_uninstalled_release_nor_a_deleted_definition_harms_connectors() -> Result<()> {
     let cluster = Cluster::start().await?;
     cluster.install(&[]).await?;
     cluster.create("contracts", json!({})).await?;
@@ -451,6 +465,9 @@ async fn an_uninstalled_release_leaves_connectors_and_the_next_one_finds_them() 
     let sources = cluster.workspace.sources();
     assert_eq!(sources.len(), 1);
     assert_eq!(sources[0].config["recursive"], true);
+
+    cluster.delete_definition().await?;
+    assert_eq!(cluster.workspace.sources().len(), 1);
     Ok(())
 }
 
