@@ -18,8 +18,6 @@ use unstructured_operator::runtime::metrics::{
     ConditionState, GrantResult, Metrics, ReconcileResult,
 };
 
-use crate::OPERATOR;
-
 const NAMESPACE: &str = "unstructured-operator";
 
 /// The chart's directory.
@@ -166,7 +164,7 @@ fn every_value_is_described_by_the_schema_and_every_described_value_exists() -> 
 
 #[tokio::test]
 async fn everything_it_can_render_is_accepted_under_the_restricted_standard() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let namespace = stage.namespace.as_str();
     restrict(&stage).await?;
     for (kind, plural) in [

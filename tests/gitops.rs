@@ -1,4 +1,4 @@
-//! What GitOps tools make of a resource: Argo CD by the health check that is shipped, Flux and Helm by kstatus, which is run
+//! What `GitOps` tools make of a resource: Argo CD by the health check that is shipped, Flux and Helm by kstatus, which is run
 //! for real: it is what `helm --wait` asks.
 
 use std::path::{Path, PathBuf};
@@ -16,8 +16,6 @@ use serde_json::{Value, json};
 use support::stage::{Stage, condition, manifest};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
-
-use crate::OPERATOR;
 
 fn argocd() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/argocd")
@@ -125,7 +123,7 @@ fn verdicts(history: &[DynamicObject]) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn argocd_sees_progress_first_and_then_the_truth() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let history = History::begin(&stage);
     stage.good_secret().await?;
     stage.create("good", json!({})).await?;
@@ -169,7 +167,7 @@ async fn helm_waits(stage: &Stage, name: &str, spec: Value, patience: &str) -> R
 
 #[tokio::test]
 async fn kstatus_waits_for_the_truth_and_fails_what_is_stalled() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
     helm_waits(&stage, "good", json!({}), "60s").await?;
@@ -214,7 +212,7 @@ async fn kubectl(stage: &Stage, arguments: &[&str], manifest: &Value) -> Result<
 
 #[tokio::test]
 async fn what_was_applied_is_never_out_of_sync() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
     for (name, flags) in [

@@ -14,6 +14,7 @@ mod deletion;
 mod docs;
 mod faults;
 mod incarnation;
+mod gitops;
 mod install;
 mod kubernetes;
 mod leadership;
