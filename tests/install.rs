@@ -100,6 +100,20 @@ async fn a_release_works_with_the_rights_it_has_and_has_no_others() -> Result<()
 }
 
 #[tokio::test]
+async fn without_its_roles_it_never_gets_ready_and_says_what_it_lacks() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let without = ["--set", "rbac.create=false", "--timeout", "10s"];
+    let installed = cluster.install(&without).await;
+    assert!(installed.is_err(), "Helm takes it for ready");
+    let logs = cluster.kubelet.logs();
+    assert!(
+        logs.contains("grant get, create and update on leases"),
+        "{logs}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn confined_to_a_namespace_it_works_there_and_can_do_nothing_elsewhere() -> Result<()> {
     let cluster = Cluster::start().await?;
     let confined = format!("watchNamespaces={{{TEAM}}}");
