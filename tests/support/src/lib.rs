@@ -6,6 +6,7 @@
 //! - [`memory_api`]: a Kubernetes API in memory, for tests that stop the clock or the operator at an exact place.
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
 //! - [`stage`]: all of them together, with a namespace for each test.
+//! - [`typist`]: a person at a terminal.
 //! - [`witness`]: sees every version of every resource of a stage.
 //! - [`canary`]: finds secrets in text, whatever form they took on the way there.
 
@@ -16,4 +17,5 @@ pub mod kubelet;
 pub mod memory_api;
 pub mod operator;
 pub mod stage;
+pub mod typist;
 pub mod witness;

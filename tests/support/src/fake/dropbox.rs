@@ -38,6 +38,8 @@ pub enum Route {
     CurrentAccount,
     /// `POST /2/files/list_folder`
     ListFolder,
+    /// `POST /2/files/list_folder/continue`
+    ListFolderContinue,
     /// `POST /2/auth/token/revoke`; calling it is a violation.
     Revoke,
 }
@@ -49,6 +51,9 @@ struct State {
     /// Codes of the authorization page, each good once.
     codes: Vec<(String, Grant)>,
     access_tokens: Vec<AccessToken>,
+    folders: Vec<String>,
+    /// Folder and number of entries already shown, by cursor.
+    cursors: Vec<(String, usize)>,
     missing_folders: HashSet<String>,
     missing_scopes: HashSet<String>,
 }
@@ -98,6 +103,12 @@ impl FakeDropbox {
             .access_tokens
             .iter_mut()
             .for_each(|t| t.expired = true);
+    }
+
+    /// A listing of the parent shows this folder (`/data`). Folders that are not shown exist all the same.
+    pub fn add_folder(&self, path: &str) {
+        let mut state = lock(&self.shared.api.state);
+        state.folders.push(path.to_owned());
     }
 
     /// There is no such folder (`/data`); every other one exists.
@@ -170,6 +181,7 @@ impl Api for Dropbox {
             "/2/check/user" => Route::CheckUser,
             "/2/users/get_current_account" => Route::CurrentAccount,
             "/2/files/list_folder" => Route::ListFolder,
+            "/2/files/list_folder/continue" => Route::ListFolderContinue,
             "/2/auth/token/revoke" => Route::Revoke,
             _ => return None,
         })
@@ -307,7 +319,11 @@ impl State {
             }
             Route::ListFolder => {
                 self.need("files.metadata.read")?;
-                self.list_folder(&request.json()["path"])
+                self.list_folder(&request.json())
+            }
+            Route::ListFolderContinue => {
+                self.need("files.metadata.read")?;
+                self.list_folder_continue(&request.json()["cursor"])
             }
             Route::Revoke => {
                 violation("a revocation: it would disable the user's refresh token");
@@ -342,9 +358,9 @@ impl State {
         Ok(())
     }
 
-    fn list_folder(&self, path: &Value) -> Result<Answer, Answer> {
+    fn list_folder(&mut self, call: &Value) -> Result<Answer, Answer> {
         let function = "files/list_folder";
-        let Some(path) = path.as_str() else {
+        let Some(path) = call["path"].as_str() else {
             let what = "request body: missing required field 'path'";
             return Err(bad_call(function, what));
         };
@@ -356,8 +372,43 @@ impl State {
             let error = json!({ ".tag": "path", "path": { ".tag": "not_found" } });
             return Err(summary(409, "path/not_found", &error));
         }
-        let body = json!({ "entries": [], "cursor": "AAE", "has_more": false });
-        Ok(Answer::json(200, &body))
+        Ok(self.page(path, 0))
+    }
+
+    fn list_folder_continue(&mut self, cursor: &Value) -> Result<Answer, Answer> {
+        let number = cursor
+            .as_str()
+            .and_then(|cursor| cursor.strip_prefix("AAE")?.parse::<usize>().ok());
+        match number.and_then(|number| self.cursors.get(number).cloned()) {
+            Some((path, shown)) => Ok(self.page(&path, shown)),
+            None => {
+                let what = "request body: cursor: did not match pattern";
+                Err(bad_call("files/list_folder/continue", what))
+            }
+        }
+    }
+
+    /// Two entries of a folder, after those that were shown: a client that asks for more must cope with fewer.
+    fn page(&mut self, path: &str, shown: usize) -> Answer {
+        const PAGE: usize = 2;
+        let inside = |folder: &&String| {
+            let name = folder.strip_prefix(path).and_then(|f| f.strip_prefix('/'));
+            name.is_some_and(|name| !name.contains('/')) && !self.missing_folders.contains(*folder)
+        };
+        let entry = |folder: &String| {
+            let name = folder.rsplit('/').next();
+            json!({ ".tag": "folder", "name": name, "path_lower": folder.to_lowercase(), "path_display": folder })
+        };
+        let mut entries: Vec<_> = self.folders.iter().filter(inside).map(entry).collect();
+        entries.push(json!({ ".tag": "file", "name": "read me.pdf", "size": 1 }));
+        let has_more = shown + PAGE < entries.len();
+        let page: Vec<_> = entries.into_iter().skip(shown).take(PAGE).collect();
+        self.cursors.push((path.to_owned(), shown + page.len()));
+        let cursor = format!("AAE{}", self.cursors.len() - 1);
+        Answer::json(
+            200,
+            &json!({ "entries": page, "cursor": cursor, "has_more": has_more }),
+        )
     }
 }
 

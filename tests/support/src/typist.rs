@@ -1,0 +1,161 @@
+//! A person at a terminal: sees what a command writes to it, types, and keeps standard output apart where a pipe would.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::stage::PATIENCE;
+
+/// A command whose standard input and error are a pseudo-terminal. Dropping it kills the command.
+pub struct Typist {
+    child: Child,
+    keyboard: File,
+    screen: Arc<Mutex<String>>,
+    /// How much of the screen was waited for already.
+    read: usize,
+    stdout: Option<JoinHandle<String>>,
+}
+
+/// What a command left.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Everything that the terminal showed.
+    pub screen: String,
+    /// Whether the terminal echoes what is typed.
+    pub echoes: bool,
+    /// Everything on standard output, if that was not the terminal.
+    pub stdout: String,
+}
+
+impl Typist {
+    /// Starts the command with standard output in a pipe.
+    pub fn start(command: Command) -> Result<Self> {
+        Self::start_with(command, false)
+    }
+
+    /// Starts the command with standard output on the terminal too.
+    pub fn start_on_screen(command: Command) -> Result<Self> {
+        Self::start_with(command, true)
+    }
+
+    fn start_with(mut command: Command, on_screen: bool) -> Result<Self> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).context("there is no pseudo-terminal")?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let slave = File::from(ioctl_tiocgptpeer(&master, flags)?);
+        command.stdin(slave.try_clone()?).stderr(slave.try_clone()?);
+        command.stdout(if on_screen {
+            Stdio::from(slave)
+        } else {
+            Stdio::piped()
+        });
+        let mut child = command.spawn().context("the command cannot be started")?;
+        // It holds the terminal's other end, which would otherwise never close.
+        drop(command);
+        let stdout = child.stdout.take().map(|mut stdout| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = stdout.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            })
+        });
+        let keyboard = File::from(master);
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (mut shown, seen) = (keyboard.try_clone()?, Arc::clone(&screen));
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            // Fails once nobody holds the other end.
+            while let Ok(length @ 1..) = shown.read(&mut chunk) {
+                let text = String::from_utf8_lossy(&chunk[..length]);
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push_str(&text);
+            }
+        });
+        Ok(Self {
+            child,
+            keyboard,
+            screen,
+            read: 0,
+            stdout,
+        })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything on the screen so far.
+    pub fn screen(&self) -> String {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.clone()
+    }
+
+    /// Waits until the terminal shows this, after what was waited for before.
+    pub async fn sees(&mut self, text: &str) -> Result<()> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < end {
+            let screen = self.screen();
+            if let Some(at) = screen[self.read..].find(text) {
+                self.read += at + text.len();
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!(
+            "the terminal never shows {text:?}; it shows:\n{}",
+            self.screen()
+        )
+    }
+
+    /// Types these keys.
+    pub fn keys(&mut self, keys: &str) -> Result<()> {
+        self.keyboard.write_all(keys.as_bytes())?;
+        Ok(())
+    }
+
+    /// Waits for a question, and answers it.
+    pub async fn answers(&mut self, question: &str, answer: &str) -> Result<()> {
+        self.sees(question).await?;
+        self.keys(answer)?;
+        self.keys("\n")
+    }
+
+    /// Waits until the command ends.
+    pub async fn finishes(mut self) -> Result<Finished> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < end {
+            if let Some(status) = self.child.try_wait()? {
+                let stdout = self.stdout.take().map(JoinHandle::join);
+                return Ok(Finished {
+                    status,
+                    screen: self.screen(),
+                    echoes: tcgetattr(&self.keyboard)?
+                        .local_modes
+                        .contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG),
+                    stdout: stdout.and_then(Result::ok).unwrap_or_default(),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("the command does not end; it shows:\n{}", self.screen())
+    }
+}
+
+impl Drop for Typist {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
