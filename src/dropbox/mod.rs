@@ -1,6 +1,11 @@
-//! A client of Dropbox's authorisation server, as far as it tells whether credentials are good.
+//! A client of Dropbox's authorisation server and file listing, as far as it tells whether credentials are good, gets new ones,
+//! and shows which folders they open.
 
+mod folder;
+mod login;
 mod oauth;
 
 pub use crate::http::{BaseUrl, UrlError};
+pub use folder::{Subfolder, SubfolderError};
+pub use login::{CallError, Folders, authorize_url};
 pub use oauth::{DropboxClient, DropboxClientError, Grant, Rejection};

@@ -17,14 +17,14 @@ use crate::http::{self, BaseUrl, BodyError};
 use crate::scrub::Scrubber;
 
 /// Bytes of an answer that are read; a grant takes a few hundred.
-const MAX_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 /// A client of Dropbox's token endpoint.
 #[derive(Clone)]
 pub struct DropboxClient {
-    http: reqwest::Client,
-    base: BaseUrl,
-    timeout: Duration,
+    pub(super) http: reqwest::Client,
+    pub(super) base: BaseUrl,
+    pub(super) timeout: Duration,
 }
 
 /// A client that cannot be made.
@@ -54,17 +54,19 @@ pub enum Rejection {
     InvalidClient,
 }
 
-/// The token endpoint's answer. The token is only looked at where it stands, and wiped with the buffer it came in.
+/// The token endpoint's answer. The tokens are only looked at where they stand, and wiped with the buffer they came in.
 #[derive(Default, Deserialize)]
-struct Answer<'a> {
-    access_token: Option<&'a str>,
+pub(super) struct Answer<'a> {
+    pub access_token: Option<&'a str>,
+    /// In the answer to a code only.
+    pub refresh_token: Option<&'a str>,
     #[serde(borrow)]
-    error: Option<Cow<'a, str>>,
+    pub error: Option<Cow<'a, str>>,
 }
 
 /// An exchange without an answer. Its text may hold foreign words.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("no answer from Dropbox: {}", http::root_cause(.0))]
     Transport(reqwest::Error),
     #[error("Dropbox's answer broke off: {}", http::root_cause(.0))]
@@ -108,13 +110,8 @@ impl DropboxClient {
         app_secret: &SecretString,
         refresh_token: &SecretString,
     ) -> Grant {
-        let request = self
-            .http
-            .post(self.base.join("/oauth2/token"))
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Bytes::from_owner(form(app_key, app_secret, refresh_token)));
-        match timeout(self.timeout, exchange(request)).await {
+        let request = self.refresh(app_key, app_secret, refresh_token);
+        match timeout(self.timeout, exchange(request, MAX_BYTES)).await {
             Ok(Ok((status, body))) => judge(status, &body),
             Ok(Err(failure)) => {
                 let scrubber = Scrubber::new([app_key, app_secret, refresh_token]);
@@ -125,12 +122,40 @@ impl DropboxClient {
             }
         }
     }
+
+    /// The request for an access token.
+    pub(super) fn refresh(
+        &self,
+        app_key: &SecretString,
+        app_secret: &SecretString,
+        refresh_token: &SecretString,
+    ) -> RequestBuilder {
+        self.token_request(form(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose_secret()),
+            ("client_id", app_key.expose_secret()),
+            ("client_secret", app_secret.expose_secret()),
+        ]))
+    }
+
+    /// A request to the token endpoint.
+    pub(super) fn token_request(&self, form: Zeroizing<String>) -> RequestBuilder {
+        self.http
+            .post(self.base.join("/oauth2/token"))
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from_owner(form))
+    }
 }
 
-async fn exchange(request: RequestBuilder) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
+/// Sends a request and reads at most `limit` bytes of its answer.
+pub(super) async fn exchange(
+    request: RequestBuilder,
+    limit: usize,
+) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
     let response = request.send().await.map_err(Failure::Transport)?;
     let status = response.status();
-    match http::read_body(response, MAX_BYTES).await {
+    match http::read_body(response, limit).await {
         Ok(body) => Ok((status, body)),
         Err(BodyError::TooLarge) => Err(Failure::TooLarge),
         Err(BodyError::Broken(error)) => Err(Failure::Broken(error)),
@@ -163,18 +188,8 @@ fn judge(status: StatusCode, body: &[u8]) -> Grant {
     }
 }
 
-/// The request's body, in one buffer that is large enough from the start, so that no copy is left behind in one that was outgrown.
-fn form(
-    app_key: &SecretString,
-    app_secret: &SecretString,
-    refresh_token: &SecretString,
-) -> Zeroizing<String> {
-    let fields = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", refresh_token.expose_secret()),
-        ("client_id", app_key.expose_secret()),
-        ("client_secret", app_secret.expose_secret()),
-    ];
+/// A request's body, in one buffer that is large enough from the start, so that no copy is left behind in one that was outgrown.
+pub(super) fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
     // An escaped byte takes three.
     let size = fields
         .iter()
@@ -288,17 +303,12 @@ mod tests {
 
     #[test]
     fn the_form_does_not_outgrow_its_buffer() {
-        let worst = SecretString::from("&".repeat(1_000));
-        let form = form(&worst, &worst, &worst);
-        assert!(form.len() > 9_000 && form.len() <= form.capacity());
+        let worst = "&".repeat(1_000);
+        let form = form(&[("refresh_token", &worst), ("client_secret", &worst)]);
+        assert!(form.len() > 6_000 && form.len() <= form.capacity());
         assert_eq!(
             form.capacity(),
-            9_000
-                + "grant_type".len()
-                + "refresh_token".len() * 4
-                + "client_id".len()
-                + "client_secret".len()
-                + 8
+            6_000 + "refresh_token".len() + "client_secret".len() + 4
         );
     }
 }
