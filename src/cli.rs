@@ -4,6 +4,7 @@
 //! The environment is passed in rather than read, so that a start is a function of its arguments. A variable that is set
 //! to nothing counts as unset, as a template that had nothing to put there leaves it.
 
+mod shared;
 mod values;
 
 use std::{
@@ -26,6 +27,13 @@ use crate::dropbox::BaseUrl;
 use crate::hosts::HostPattern;
 use crate::runtime::logging::{LogFormat, LogLevel};
 use crate::unstructured::Endpoint;
+use crate::{doctor, import, login};
+
+pub use shared::{Cluster, Dropbox, Network, Workspace};
+pub(crate) use values::{namespace, object_name};
+
+/// `User-Agent` of every request to Unstructured and Dropbox.
+pub(crate) const USER_AGENT: &str = concat!("unstructured-operator/", env!("CARGO_PKG_VERSION"));
 
 /// Holds the API key itself. There is no flag for it: a command line is readable by every process of the host.
 const API_KEY: &str = "UNSTRUCTURED_API_KEY";
@@ -43,6 +51,42 @@ pub enum Command {
     Run(Box<Options>),
     /// Print the custom resource definitions as YAML
     Crd,
+    /// Get lasting credentials for a source, and the manifests that use them
+    #[command(subcommand)]
+    Login(Login),
+    /// Say what is right, what is wrong, and what to do next
+    ///
+    /// Looks at the cluster, the resources, their Secrets and both APIs, and changes nothing. Exit code 0 when nothing is wrong.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(Box<doctor::Options>),
+    /// Print manifests for the Dropbox connectors that a workspace already has
+    ///
+    /// Each manifest names its connector by id, so that the operator takes over exactly this one and recreates nothing.
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<import::Options>),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
+}
+
+/// Where to log in.
+#[derive(Debug, clap::Subcommand)]
+pub enum Login {
+    /// Let a Dropbox app read a folder, and write the Secret and the `DropboxSource` for it
+    ///
+    /// Asks for what is not given: the app's key and secret, then the code of the page that it shows, then the folder. Secrets are
+    /// read without echo, and never from the command line. The manifests go to standard output unless it is a terminal, to a
+    /// directory, or to the cluster.
+    #[command(after_help = login::EXAMPLES)]
+    Dropbox(Box<login::Options>),
 }
 
 /// Why there is nothing to run.
@@ -54,10 +98,20 @@ pub enum Exit {
     /// The command line or the environment is wrong; one line says where, without the value.
     #[error("{0}")]
     Refused(String),
+    /// What was asked for did not work out; one line says why, and what to do.
+    #[error("{0}")]
+    Failed(String),
+    /// It was done, and the answer is no; all has been said.
+    #[error("something is wrong")]
+    Wrong,
+    /// Ctrl-C at a prompt.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl Exit {
-    /// Prints to stdout what was asked for, or to stderr what is wrong; exit codes 0 and 2.
+    /// Prints to stdout what was asked for, or to stderr what is wrong. Exit code 0 for that, 2 for what the user gave, 1 for
+    /// what the world did, 130 for Ctrl-C.
     pub fn report(&self) -> ExitCode {
         match self {
             Self::Told(text) => {
@@ -68,6 +122,12 @@ impl Exit {
                 eprintln!("error: {line}");
                 ExitCode::from(2)
             }
+            Self::Failed(line) => {
+                eprintln!("error: {line}");
+                ExitCode::FAILURE
+            }
+            Self::Wrong => ExitCode::FAILURE,
+            Self::Interrupted => ExitCode::from(130),
         }
     }
 }
@@ -246,28 +306,60 @@ pub fn parse(
         arguments.insert(arguments.len().min(1), "run".into());
     }
     let mut from_environment = Vec::new();
-    if arguments.get(1).is_some_and(|command| command == "run") {
-        for (flag, name) in flags() {
-            let long = format!("--{flag}");
-            if let Some(value) = variable(&name)
-                && !arguments.iter().any(|argument| is_flag(argument, &long))
-            {
-                let mut argument = OsString::from(long + "=");
-                argument.push(value);
-                from_environment.push(flag);
-                arguments.push(argument);
-            }
+    let command = command();
+    let (chosen, depth) = chosen(&command, &arguments);
+    for flag in flags(chosen) {
+        let long = format!("--{flag}");
+        if let Some(value) = variable_of(&flag).and_then(|name| variable(&name))
+            && !arguments.iter().any(|argument| is_flag(argument, &long))
+        {
+            let mut argument = OsString::from(long + "=");
+            argument.push(value);
+            from_environment.push(flag);
+            arguments.insert(depth, argument);
         }
     }
-    let mut parsed = command()
+    let mut parsed = command
         .try_get_matches_from(arguments)
         .and_then(|matches| Command::from_arg_matches(&matches))
         .map_err(|error| explain(&error, &from_environment))?;
-    if let Command::Run(options) = &mut parsed {
-        options.api_key = variable(API_KEY).map(secret).transpose()?;
-        options.check()?;
+    let secret = |name: &str| variable(name).map(|value| secret(name, value)).transpose();
+    match &mut parsed {
+        Command::Run(options) => {
+            options.api_key = secret(API_KEY)?;
+            options.check()?;
+        }
+        Command::Login(Login::Dropbox(options)) => {
+            options.app_secret = secret(login::APP_SECRET)?;
+            options.code = secret(login::CODE)?;
+            options.check()?;
+        }
+        Command::Doctor(options) => options.workspace.api_key = secret(API_KEY)?,
+        Command::Import(options) => options.workspace.api_key = secret(API_KEY)?,
+        Command::Crd | Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(parsed)
+}
+
+/// Writes completions for a shell to standard output.
+pub fn completions(shell: clap_complete::Shell) {
+    let mut command = command();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+}
+
+/// Writes a man page for each command into a directory.
+///
+/// # Errors
+///
+/// [`Exit::Failed`] when it cannot be written.
+pub fn man(directory: &std::path::Path) -> Result<(), Exit> {
+    clap_mangen::generate_to(command(), directory).map_err(|error| {
+        Exit::Failed(format!(
+            "the man pages cannot be written to {}: {error}",
+            directory.display()
+        ))
+    })
 }
 
 /// Whether the command is left out: nothing follows the program's name, or an option that is not about the program itself.
@@ -283,54 +375,69 @@ fn is_flag(argument: &OsStr, long: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
 }
 
-fn secret(value: OsString) -> Result<SecretString, Exit> {
+fn secret(name: &str, value: OsString) -> Result<SecretString, Exit> {
     let value = value
         .into_string()
-        .map_err(|_| Exit::Refused(format!("{API_KEY}: is not text")))?;
+        .map_err(|_| Exit::Refused(format!("{name}: is not text")))?;
     Ok(SecretString::from(value.trim()))
 }
 
 /// The command line with each option's environment variable in its help, as a last line `[env: NAME]`. The value is never
 /// shown, and clap does not read it: its errors could not say whether the flag or the variable was wrong.
 pub fn command() -> clap::Command {
-    Command::command().mut_subcommand("run", |run| {
-        run.mut_args(|argument| match argument.get_long() {
-            Some(long) if long != "help" => {
-                let help = argument
-                    .get_help()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let variable = variable_of(long);
-                argument.help(format!("{help}\n[env: {variable}]"))
-            }
-            _ => argument,
-        })
-    })
+    with_variables(Command::command())
 }
 
-/// Every flag of `run`, without its dashes, with its environment variable.
-fn flags() -> Vec<(String, String)> {
-    let command = Command::command();
-    let run = command
-        .find_subcommand("run")
-        .expect("it is a variant of Command");
-    let longs = run.get_arguments().filter_map(clap::Arg::get_long);
-    longs
-        .map(|long| (long.to_owned(), variable_of(long)))
-        .collect()
+fn with_variables(command: clap::Command) -> clap::Command {
+    let described = command.mut_args(|argument| match argument.get_long().and_then(variable_of) {
+        Some(variable) => {
+            let help = argument
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            argument.help(format!("{help}\n[env: {variable}]"))
+        }
+        None => argument,
+    });
+    described.mut_subcommands(with_variables)
 }
 
-fn variable_of(long: &str) -> String {
+/// The command that the arguments name, and where its own arguments begin.
+fn chosen<'a>(root: &'a clap::Command, arguments: &[OsString]) -> (&'a clap::Command, usize) {
+    let (mut command, mut depth) = (root, arguments.len().min(1));
+    while let Some(next) = arguments
+        .get(depth)
+        .and_then(|name| command.find_subcommand(name))
+    {
+        command = next;
+        depth += 1;
+    }
+    (command, depth)
+}
+
+/// Every flag of a command, without its dashes.
+fn flags(command: &clap::Command) -> Vec<String> {
+    let longs = command.get_arguments().filter_map(clap::Arg::get_long);
+    longs.map(ToOwned::to_owned).collect()
+}
+
+/// The environment variable of a flag. What is said anew each time (a name, a folder, where to write) has none.
+fn variable_of(long: &str) -> Option<String> {
     let name = long.to_uppercase().replace('-', "_");
-    if long.starts_with("api-") {
-        format!("UNSTRUCTURED_{name}")
-    } else {
-        name
+    match long {
+        "help" | "version" | "open" | "folder" | "name" | "recursive" | "secret-name"
+        | "output" | "apply" | "context" | "namespace" => None,
+        "api-url" | "api-key-file" => Some(format!("UNSTRUCTURED_{name}")),
+        "app-key" | "app-secret-file" | "code-file" => Some(format!("DROPBOX_{name}")),
+        _ => Some(name),
     }
 }
 
 fn both_names(long: &str) -> String {
-    format!("--{long} ({})", variable_of(long))
+    match variable_of(long) {
+        Some(variable) => format!("--{long} ({variable})"),
+        None => format!("--{long}"),
+    }
 }
 
 /// One line for clap's several. It names the flag, or the variable if the value came from there, and never quotes a value:
@@ -347,10 +454,9 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
     let source = || {
         let argument = argument();
         let long = argument.trim_start_matches('-');
-        if from_environment.iter().any(|flag| flag == long) {
-            variable_of(long)
-        } else {
-            argument
+        match variable_of(long) {
+            Some(variable) if from_environment.iter().any(|flag| flag == long) => variable,
+            _ => argument,
         }
     };
     Exit::Refused(match error.kind() {
@@ -371,7 +477,9 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         },
         ErrorKind::ArgumentConflict => format!("{}: given more than once", source()),
         ErrorKind::InvalidUtf8 => "an option's value is not text".to_owned(),
-        ErrorKind::InvalidSubcommand => "unknown command: give run or crd, see --help".to_owned(),
+        ErrorKind::InvalidSubcommand => {
+            "unknown command: give run, crd, login dropbox, doctor, import or completions, see --help".to_owned()
+        },
         ErrorKind::UnknownArgument if argument().starts_with("--") => {
             format!("{}: unknown option, see --help", argument())
         }

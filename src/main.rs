@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use unstructured_operator::cli::{self, Command};
+use unstructured_operator::cli::{self, Command, Exit, Login, Options};
 use unstructured_operator::runtime::logging;
-use unstructured_operator::{crd, run};
+use unstructured_operator::{crd, doctor, import, login, run};
 
 fn main() -> ExitCode {
     // Two providers are compiled into nothing here, but rustls still wants to be told which one before the first connection.
@@ -16,32 +16,58 @@ fn main() -> ExitCode {
         eprintln!("error: a TLS provider is installed already; this is a bug");
         return ExitCode::FAILURE;
     }
-    match cli::parse(std::env::args_os(), |name| std::env::var_os(name)) {
-        Err(exit) => exit.report(),
-        Ok(Command::Crd) => match crd::definition_yaml() {
+    let command = match cli::parse(std::env::args_os(), |name| std::env::var_os(name)) {
+        Ok(command) => command,
+        Err(exit) => return exit.report(),
+    };
+    let done = match command {
+        Command::Run(options) => return operate(*options),
+        Command::Crd => match crd::definition_yaml() {
             Ok(yaml) => {
                 print!("{yaml}");
-                ExitCode::SUCCESS
+                Ok(())
             }
-            Err(error) => fail(1, &error),
+            Err(error) => return fail(1, &error),
         },
-        Ok(Command::Run(options)) => {
-            if let Err(error) = logging::init(options.log_format, &options.log_level) {
-                return fail(1, &error);
-            }
-            let runtime = match tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-            {
-                Ok(runtime) => runtime,
-                Err(error) => return fail(1, &error),
-            };
-            match runtime.block_on(run::run(*options)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(error.exit_code(), &error),
-            }
+        Command::Login(Login::Dropbox(options)) => block_on(login::run(&options)),
+        Command::Doctor(options) => block_on(doctor::run(&options)),
+        Command::Import(options) => block_on(import::run(&options)),
+        Command::Completions { shell } => {
+            cli::completions(shell);
+            Ok(())
         }
+        Command::Man { directory } => cli::man(&directory),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
     }
+}
+
+fn operate(options: Options) -> ExitCode {
+    if let Err(error) = logging::init(options.log_format, &options.log_level) {
+        return fail(1, &error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &error),
+    };
+    match runtime.block_on(run::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.exit_code(), &error),
+    }
+}
+
+/// Runs a command of a person who waits: one thread does.
+fn block_on(command: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::Failed(error.to_string()))?;
+    runtime.block_on(command)
 }
 
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {

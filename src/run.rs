@@ -27,7 +27,7 @@ use crate::runtime::shutdown;
 use crate::unstructured::{ApiKey, Endpoint};
 
 /// Name of the Lease, and of the reporting controller in events.
-const NAME: &str = "unstructured-operator";
+pub(crate) const NAME: &str = "unstructured-operator";
 const CONTROLLER: &str = "connectors.unstructured.io/unstructured-operator";
 
 /// `User-Agent` of every request that leaves the cluster.

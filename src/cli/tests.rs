@@ -12,10 +12,21 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, Stri
         .map(OsString::from);
     match parse(arguments, |name| environment.get(name).map(OsString::from)) {
         Ok(Command::Run(options)) => Ok(*options),
-        Ok(Command::Crd) => panic!("that is not a command to run"),
+        Ok(_) => panic!("that is not a command to run"),
         Err(Exit::Refused(line)) => Err(line),
-        Err(Exit::Told(text)) => panic!("{text}"),
+        Err(other) => panic!("{other}"),
     }
+}
+
+fn variable(flag: &str) -> String {
+    variable_of(flag).expect("every option of run has a variable")
+}
+
+fn run_flags() -> Vec<(String, String)> {
+    let command = command();
+    let run = command.find_subcommand("run").unwrap();
+    let named = flags(run).into_iter().filter(|flag| flag != "help");
+    named.map(|flag| (flag.clone(), variable(&flag))).collect()
 }
 
 fn refusal(arguments: &[&str], environment: &[(&str, &str)]) -> String {
@@ -189,7 +200,7 @@ fn every_option_is_a_flag_and_a_variable() {
         .iter()
         .map(|(flag, variable, ..)| (*flag, *variable))
         .collect();
-    for (flag, variable) in flags() {
+    for (flag, variable) in run_flags() {
         assert!(
             tested.contains(&(&*format!("--{flag}"), &*variable)),
             "{flag} is in the table"
@@ -319,14 +330,14 @@ fn every_bad_value_is_one_line_that_names_flag_or_variable() {
     ];
     for (flag, value, reason) in rows {
         let by_flag = refusal(&[&format!("--{flag}={value}")], &[]);
-        let by_variable = refusal(&[], &[(&variable_of(flag), value)]);
+        let by_variable = refusal(&[], &[(&variable(flag), value)]);
         if flag.ends_with("api-url") {
             // Known to be wrong only in the light of --allow-insecure-http.
             assert_eq!(by_flag, format!("{}: {reason}", both_names(flag)));
             assert_eq!(by_variable, by_flag);
         } else {
             assert_eq!(by_flag, format!("--{flag}: {reason}"));
-            assert_eq!(by_variable, format!("{}: {reason}", variable_of(flag)));
+            assert_eq!(by_variable, format!("{}: {reason}", variable(flag)));
         }
     }
 }
@@ -375,7 +386,10 @@ fn a_command_line_that_is_not_understood_is_one_line() {
             &["crd", "--listen=x"],
             "--listen: unknown option, see --help",
         ),
-        (&["start"], "unknown command: give run or crd, see --help"),
+        (
+            &["start"],
+            "unknown command: give run, crd, login dropbox, doctor, import or completions, see --help",
+        ),
         (
             &["--listen=[::]:1", "--listen=[::]:2"],
             "--listen: given more than once",
@@ -402,7 +416,7 @@ fn crd_needs_no_environment_and_minds_no_bad_one() {
 #[test]
 fn help_names_every_flag_with_its_variable_and_the_version_is_told() {
     let help = told(&["run", "--help"]);
-    for (flag, variable) in flags() {
+    for (flag, variable) in run_flags() {
         assert!(help.contains(&format!("--{flag}")), "{flag}");
         assert!(help.contains(&format!("[env: {variable}]")), "{variable}");
     }
@@ -444,4 +458,86 @@ fn cluster_names_are_dns_labels_of_at_most_forty_characters() {
     for bad in ["", "-a", "a-", "a.b", "A", "ä", &"x".repeat(41)] {
         assert!(values::cluster_name(bad).is_err(), "{bad}");
     }
+}
+
+fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, Exit> {
+    let environment: HashMap<_, _> = environment.iter().copied().collect();
+    let arguments = ["unstructured-operator"].iter().chain(arguments);
+    parse(arguments.map(OsString::from), |name| {
+        environment.get(name).map(OsString::from)
+    })
+}
+
+#[test]
+fn the_commands_of_a_person_take_the_same_variables_and_names_only_as_flags() {
+    let environment = [
+        ("UNSTRUCTURED_API_URL", "https://u.example"),
+        ("UNSTRUCTURED_API_KEY", "key-1"),
+        ("DROPBOX_API_URL", "https://d.example"),
+        ("DROPBOX_APP_KEY", "abc"),
+        ("DROPBOX_APP_SECRET", "hidden-1"),
+        ("DROPBOX_CODE", "hidden-2"),
+        ("NAME", "Not A Name"),
+        ("NAMESPACE", "Not A Name"),
+        ("OUTPUT", "/nowhere"),
+        ("CONTEXT", "c"),
+    ];
+    for arguments in [
+        &["login", "dropbox"][..],
+        &["doctor"],
+        &["doctor", "contracts", "-n", "legal", "-o", "json"],
+        &["import"],
+    ] {
+        let parsed = parsed(arguments, &environment).unwrap();
+        let shown = format!("{parsed:?}");
+        assert!(
+            !shown.contains("hidden-") && !shown.contains("key-1"),
+            "{shown}"
+        );
+        assert!(!shown.contains("nowhere"), "{shown}");
+    }
+}
+
+#[test]
+fn a_secret_has_no_flag() {
+    for arguments in [
+        &["login", "dropbox", "--app-secret=hunter2"][..],
+        &["login", "dropbox", "--code=hunter2"],
+        &["doctor", "--api-key=hunter2"],
+    ] {
+        let Err(Exit::Refused(line)) = parsed(arguments, &[]) else {
+            panic!("{arguments:?} is taken")
+        };
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}
+
+#[test]
+fn every_command_has_help_completions_and_a_man_page() {
+    for arguments in [
+        &["login", "--help"][..],
+        &["login", "dropbox", "--help"],
+        &["doctor", "--help"],
+        &["import", "--help"],
+        &["completions", "--help"],
+    ] {
+        let Err(Exit::Told(help)) = parsed(arguments, &[]) else {
+            panic!("{arguments:?}")
+        };
+        assert!(help.contains("Usage"), "{help}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    man(directory.path()).unwrap();
+    assert!(
+        directory
+            .path()
+            .join("unstructured-operator-login-dropbox.1")
+            .exists()
+    );
+    assert!(
+        directory
+            .path()
+            .join("unstructured-operator-doctor.1")
+            .exists()
+    );
 }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use crate::hosts::{HostPattern, HostPatternError};
 
-type Refusal = &'static str;
+pub(crate) type Refusal = &'static str;
 
 /// Beyond this a duration is a mistake, and sums of durations could overflow.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
@@ -48,7 +48,7 @@ pub(super) fn cluster_name(text: &str) -> Result<String, Refusal> {
 }
 
 /// One name of the list.
-pub(super) fn namespace(text: &str) -> Result<String, Refusal> {
+pub(crate) fn namespace(text: &str) -> Result<String, Refusal> {
     let name = text.trim();
     if is_dns_label(name) {
         Ok(name.to_owned())
@@ -118,6 +118,17 @@ fn is_label_value(value: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && ends(value.chars().next())
         && ends(value.chars().next_back())
+}
+
+/// The name of a Kubernetes object.
+pub(crate) fn object_name(text: &str) -> Result<String, Refusal> {
+    if text.len() <= 253 && text.split('.').all(is_dns_label) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be a Kubernetes name: lower-case letters, digits, hyphens and dots, with a letter or digit at either end",
+        )
+    }
 }
 
 fn is_dns_label(text: &str) -> bool {

@@ -416,18 +416,24 @@ async fn read_configuration<K: SourceKind>(
 }
 
 /// The data of a Secret, wiped when it is dropped.
-struct SecretData(std::collections::BTreeMap<String, ByteString>);
+pub(crate) struct SecretData(std::collections::BTreeMap<String, ByteString>);
 
-struct Value {
-    secret: SecretString,
-    trimmed: bool,
-    is_access_token: bool,
-    is_mask: bool,
+/// One value of a Secret, and what is noteworthy about it.
+pub(crate) struct Value {
+    pub secret: SecretString,
+    pub trimmed: bool,
+    pub is_access_token: bool,
+    pub is_mask: bool,
 }
 
 impl SecretData {
+    /// The data of this Secret.
+    pub fn of(mut secret: Secret) -> Self {
+        Self(secret.data.take().unwrap_or_default())
+    }
+
     /// Takes the value of a key out, without the line breaks that editors and `echo` leave at its end.
-    fn take(&mut self, key: &str) -> Option<Result<Value, &'static str>> {
+    pub fn take(&mut self, key: &str) -> Option<Result<Value, &'static str>> {
         let mut bytes = self.0.remove(key)?.0;
         let value = match std::str::from_utf8(&bytes) {
             Err(_) => Err("is not text"),
@@ -468,7 +474,7 @@ async fn read_secret<K>(
         .get_opt(name)
         .await
         .map_err(|error| kubernetes(&error))?;
-    Ok(secret.map(|mut secret| SecretData(secret.data.take().unwrap_or_default())))
+    Ok(secret.map(SecretData::of))
 }
 
 async fn deletion<K: CustomResourceExt>(

@@ -54,6 +54,29 @@ pub async fn connect() -> Result<Client, ConnectError> {
     client(config)
 }
 
+/// A client for a person: of a context of the kubeconfig (its current one by default), and the namespace to work in, which is
+/// the given one or that of the context.
+///
+/// # Errors
+///
+/// [`ConnectError`], as for [`connect`].
+pub async fn connect_as(
+    context: Option<&str>,
+    namespace: Option<&str>,
+) -> Result<(Client, String), ConnectError> {
+    let choice = KubeConfigOptions {
+        context: context.map(ToOwned::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let config = match Config::from_kubeconfig(&choice).await {
+        Ok(config) => config,
+        Err(kubeconfig) if context.is_some() => return Err(explain(&kubeconfig)),
+        Err(kubeconfig) => Config::incluster().map_err(|_| explain(&kubeconfig))?,
+    };
+    let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+    Ok((client(config)?, namespace))
+}
+
 /// A client for `config`, with our limits.
 ///
 /// # Errors
@@ -78,7 +101,7 @@ fn explain(error: &KubeconfigError) -> ConnectError {
             return ConnectError::NoCluster;
         }
         KubeconfigError::CurrentContextNotSet => "it sets no current context",
-        KubeconfigError::LoadContext(_) => "its current context is not in it",
+        KubeconfigError::LoadContext(_) => "the context is not in it",
         KubeconfigError::LoadClusterOfContext(_) => {
             "the cluster of its current context is not in it"
         }

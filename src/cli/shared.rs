@@ -1,0 +1,126 @@
+//! Options that several commands have in common, under the same names and variables as those of `run`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgAction;
+use secrecy::SecretString;
+
+use super::{API_KEY, Exit, both_names, values};
+use crate::controller::workspaces::OwnKey;
+use crate::dropbox::{BaseUrl, DropboxClient};
+use crate::unstructured::{ApiKey, Client, Endpoint};
+
+/// How requests are sent.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Network {
+    /// Accept http:// URLs, over which secrets travel in the clear
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub allow_insecure_http: bool,
+
+    /// How long one request to the Unstructured API or Dropbox may take
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
+    pub request_timeout: Duration,
+}
+
+/// Where Dropbox is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Dropbox {
+    /// The Dropbox API
+    #[arg(long, value_name = "URL", default_value = "https://api.dropboxapi.com")]
+    dropbox_api_url: String,
+}
+
+/// The workspace of Unstructured, and its key.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Workspace {
+    /// The Unstructured API, with or without /api/v1
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "https://platform.unstructuredapp.io/api/v1"
+    )]
+    api_url: String,
+
+    /// A file with the API key of the workspace; the key itself goes into the environment variable
+    /// `UNSTRUCTURED_API_KEY` instead
+    #[arg(long, value_name = "PATH")]
+    api_key_file: Option<PathBuf>,
+
+    #[arg(skip)]
+    pub(super) api_key: Option<SecretString>,
+}
+
+/// The Kubernetes cluster.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Cluster {
+    /// The kubeconfig's context [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// The namespace [default: that of the context]
+    #[arg(short, long, value_name = "NAME", value_parser = values::namespace)]
+    pub namespace: Option<String>,
+}
+
+impl Dropbox {
+    /// A client of this Dropbox.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when the URL is not fit for a credential, or TLS cannot be set up.
+    pub fn client(&self, network: &Network) -> Result<DropboxClient, Exit> {
+        let base = BaseUrl::parse(&self.dropbox_api_url, network.allow_insecure_http).map_err(
+            |reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))),
+        )?;
+        DropboxClient::new(base, network.request_timeout, super::USER_AGENT)
+            .map_err(|error| Exit::Failed(error.to_string()))
+    }
+}
+
+impl Workspace {
+    /// Where the API is.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when the URL is not fit for a credential.
+    pub fn endpoint(&self, network: &Network) -> Result<Endpoint, Exit> {
+        Endpoint::parse(&self.api_url, network.allow_insecure_http)
+            .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("api-url"))))
+    }
+
+    /// The key, if one was given.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when there are two, or what was given is no key.
+    pub fn key(&self) -> Result<Option<ApiKey>, Exit> {
+        match (&self.api_key, &self.api_key_file) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Exit::Refused(format!(
+                "{API_KEY} and {} are both set: keep one",
+                both_names("api-key-file")
+            ))),
+            (Some(key), None) => ApiKey::new(key.clone())
+                .map(Some)
+                .map_err(|error| Exit::Refused(format!("{API_KEY}: {error}"))),
+            (None, Some(path)) => OwnKey::from_file(path.clone())
+                .map(|key| key.get())
+                .map_err(Exit::Refused),
+        }
+    }
+
+    /// A client with the limits of a person who waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when TLS cannot be set up.
+    pub fn client(endpoint: Endpoint, key: ApiKey, network: &Network) -> Result<Client, Exit> {
+        let options = crate::unstructured::Options {
+            request_timeout: network.request_timeout,
+            connect_timeout: network.request_timeout.min(Duration::from_secs(5)),
+            ..crate::unstructured::Options::default()
+        };
+        Client::new(endpoint, key, &options).map_err(|error| Exit::Failed(error.to_string()))
+    }
+}

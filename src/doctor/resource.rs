@@ -1,0 +1,304 @@
+//! One resource: its status, its Secret, Dropbox, and its workspace.
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Api, Client, ResourceExt};
+
+use super::cluster::sentence;
+use super::findings::Findings;
+use super::workspace;
+use crate::cli::Network;
+use crate::controller::observe::SecretData;
+use crate::crd::{DropboxSource, RECONCILE_AT, SourceStatus};
+use crate::dropbox::{CallError, DropboxClient, Subfolder};
+use crate::kinds::{Credentials, SourceKind};
+use crate::scrub::one_line;
+use crate::unstructured::{ApiKey, Config, Endpoint};
+
+/// A resource, and everything that it takes to examine it.
+pub(super) struct Patient<'a> {
+    pub client: &'a Client,
+    pub namespace: &'a str,
+    pub resource: &'a DropboxSource,
+    pub dropbox: &'a DropboxClient,
+    /// Of the operator's own workspace, as far as the caller gave them.
+    pub own_endpoint: &'a Endpoint,
+    pub own_key: Option<&'a ApiKey>,
+    pub network: &'a Network,
+}
+
+impl Patient<'_> {
+    /// Examines everything about the resource.
+    pub async fn examine(&self, findings: &mut Findings) {
+        self.status(findings);
+        let config = match self.credentials(findings).await {
+            Some(credentials) => {
+                self.dropbox(&credentials, findings).await;
+                Some(credentials.complete(self.resource.settings()))
+            }
+            None => None,
+        };
+        // Without the credentials the plain settings can still be compared.
+        let config =
+            config.unwrap_or_else(|| Credentials::default().complete(self.resource.settings()));
+        self.workspace(&config, findings).await;
+    }
+
+    /// Namespace and name.
+    pub fn subject(&self) -> String {
+        format!("{}/{}", self.namespace, self.resource.name_any())
+    }
+
+    fn status(&self, findings: &mut Findings) {
+        const CHECK: &str = "status";
+        let (subject, name) = (self.subject(), self.resource.name_any());
+        let status = self.resource.status.clone().unwrap_or_default();
+        let logs = "see whether the operator runs and watches this namespace: its log names every resource that it works on";
+        if self.resource.metadata.deletion_timestamp.is_some() {
+            let why = condition(&status, "Ready").map_or("", |ready| ready.message.as_str());
+            findings.unknown(
+                &subject,
+                CHECK,
+                format!("the resource is being deleted. {}", one_line(why)),
+                format!(
+                    "kubectl -n {} get dropboxsource {name} -o yaml",
+                    self.namespace
+                ),
+            );
+        } else if Some(status.observed_generation) != self.resource.metadata.generation {
+            findings.wrong(
+                &subject,
+                CHECK,
+                "the operator has not looked at this resource as it is now",
+                logs,
+            );
+        } else {
+            match condition(&status, "Ready") {
+                Some(ready) if ready.status == "True" => {
+                    findings.right(&subject, CHECK, "the operator says Ready");
+                }
+                Some(ready) => {
+                    let (reason, message) = (one_line(&ready.reason), one_line(&ready.message));
+                    let again = format!(
+                        "do what the message says; to try again at once: kubectl -n {} annotate --overwrite dropboxsource {name} \
+                         {RECONCILE_AT}=\"$(date)\"",
+                        self.namespace
+                    );
+                    findings.wrong(
+                        &subject,
+                        CHECK,
+                        format!("the operator says {reason}: {message}"),
+                        again,
+                    );
+                }
+                None => findings.wrong(
+                    &subject,
+                    CHECK,
+                    "the operator has not said anything yet",
+                    logs,
+                ),
+            }
+        }
+        if self.resource.spec.suspend {
+            findings.unknown(
+                &subject,
+                "suspend",
+                "spec.suspend is set: the operator changes nothing for this resource",
+                "unset it when the connector is to follow the resource again",
+            );
+        }
+    }
+
+    /// The values in the Secret, if they all can be used.
+    async fn credentials(&self, findings: &mut Findings) -> Option<Credentials> {
+        const CHECK: &str = "secret";
+        let subject = self.subject();
+        let name = self.resource.credentials_secret();
+        let login = format!(
+            "unstructured-operator login dropbox --apply -n {} --name {} --secret-name {name}",
+            self.namespace,
+            self.resource.name_any()
+        );
+        let mut secret = self.secret(name, CHECK, &login, findings).await?;
+        let mut credentials = Credentials::default();
+        let mut complete = true;
+        for wanted in self.resource.credentials() {
+            let problem = match secret.take(wanted.key) {
+                None => "is missing",
+                Some(Err(why)) => why,
+                Some(Ok(value)) if wanted.refuses_access_token && value.is_access_token => {
+                    "holds an access token, which dies after four hours, instead of a refresh token"
+                }
+                Some(Ok(value)) if value.is_mask => {
+                    "holds the mask that Unstructured shows instead of a secret"
+                }
+                Some(Ok(value)) => {
+                    credentials.insert(wanted.parameter, value.secret);
+                    continue;
+                }
+            };
+            complete = false;
+            findings.wrong(
+                &subject,
+                CHECK,
+                format!("the key {} of the Secret {name} {problem}", wanted.key),
+                &login,
+            );
+        }
+        if complete {
+            findings.right(
+                &subject,
+                CHECK,
+                format!("the Secret {name} has every key, and a refresh token"),
+            );
+        }
+        complete.then_some(credentials)
+    }
+
+    /// The data of a Secret in the resource's namespace.
+    async fn secret(
+        &self,
+        name: &str,
+        check: &'static str,
+        next: &str,
+        findings: &mut Findings,
+    ) -> Option<SecretData> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace);
+        match secrets.get_opt(name).await {
+            Ok(Some(secret)) => Some(SecretData::of(secret)),
+            Ok(None) => {
+                let message = format!("the Secret {name} does not exist");
+                findings.wrong(&self.subject(), check, message, next);
+                None
+            }
+            Err(error) => {
+                let message = sentence(&error, &format!("the Secret {name} cannot be read"));
+                findings.unknown(
+                    &self.subject(),
+                    check,
+                    message,
+                    "have somebody run this who may",
+                );
+                None
+            }
+        }
+    }
+
+    async fn dropbox(&self, credentials: &Credentials, findings: &mut Findings) {
+        const CHECK: &str = "dropbox";
+        let subject = self.subject();
+        let (Some(key), Some(secret), Some(token)) = (
+            credentials.get("app_key"),
+            credentials.get("app_secret"),
+            credentials.get("refresh_token"),
+        ) else {
+            return;
+        };
+        let login = format!(
+            "unstructured-operator login dropbox --apply -n {}",
+            self.namespace
+        );
+        let mut tell = |check, answer: Result<String, CallError>| match answer {
+            Ok(message) => findings.right(&subject, check, message),
+            Err(error @ (CallError::Unclear(_) | CallError::RateLimited)) => {
+                findings.unknown(&subject, check, error.to_string(), "run this again");
+            }
+            Err(error @ (CallError::FolderNotFound | CallError::NotAFolder)) => {
+                let next = "create the folder, or correct spec.remoteUrl";
+                findings.wrong(&subject, check, error.to_string(), next);
+            }
+            Err(error) => findings.wrong(&subject, check, error.to_string(), &login),
+        };
+        let access_token = match self.dropbox.access_token(key, secret, token).await {
+            Ok(access_token) => access_token,
+            Err(error) => return tell(CHECK, Err(error)),
+        };
+        tell(
+            CHECK,
+            Ok("Dropbox accepts the app and its refresh token".to_owned()),
+        );
+        let remote_url = &self.resource.spec.remote_url;
+        let folder = match remote_url.parse::<Subfolder>() {
+            Ok(folder) => self.dropbox.look_into(&access_token, &folder).await,
+            Err(_) => Err(CallError::FolderNotFound),
+        };
+        tell(
+            "folder",
+            folder.map(|()| format!("the app can read {remote_url}")),
+        );
+    }
+
+    async fn workspace(&self, config: &Config, findings: &mut Findings) {
+        const CHECK: &str = "workspace";
+        let subject = self.subject();
+        let Some(reference) = &self.resource.spec.workspace else {
+            match self.own_key {
+                Some(key) => {
+                    workspace::examine(
+                        self,
+                        self.own_endpoint.clone(),
+                        key.clone(),
+                        config,
+                        findings,
+                    )
+                    .await;
+                }
+                None => findings.unknown(
+                    &subject,
+                    CHECK,
+                    "the resource uses the operator's own workspace, whose key was not given here",
+                    "set UNSTRUCTURED_API_KEY, or --api-key-file, and run this again",
+                ),
+            }
+            return;
+        };
+        let endpoint = match reference.api_url.as_deref() {
+            None => self.own_endpoint.clone(),
+            Some(url) => match Endpoint::parse(url, self.network.allow_insecure_http) {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    let message = format!("workspace.apiUrl: {error}");
+                    return findings.wrong(
+                        &subject,
+                        CHECK,
+                        message,
+                        "make the resource anew with another URL",
+                    );
+                }
+            },
+        };
+        let wanted = &reference.api_key_secret_ref;
+        let next = format!(
+            "kubectl -n {} create secret generic {} --from-file={}=<file with the key>",
+            self.namespace, wanted.name, wanted.key
+        );
+        let Some(mut secret) = self.secret(&wanted.name, CHECK, &next, findings).await else {
+            return;
+        };
+        let key = match secret.take(&wanted.key) {
+            None => Err("is missing".to_owned()),
+            Some(Err(why)) => Err(why.to_owned()),
+            Some(Ok(value)) => {
+                ApiKey::new(value.secret).map_err(|error| format!("cannot be used: {error}"))
+            }
+        };
+        match key {
+            Ok(key) => workspace::examine(self, endpoint, key, config, findings).await,
+            Err(problem) => {
+                let message = format!(
+                    "the key {} of the Secret {} {problem}",
+                    wanted.key, wanted.name
+                );
+                findings.wrong(&subject, CHECK, message, next);
+            }
+        }
+    }
+}
+
+/// A condition of a status.
+pub(super) fn condition<'a>(status: &'a SourceStatus, kind: &str) -> Option<&'a Condition> {
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)
+}

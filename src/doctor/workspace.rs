@@ -1,0 +1,225 @@
+//! The Unstructured workspace of one resource: its key, the connector, the connection check, and the clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::DATE;
+
+use super::findings::Findings;
+use super::resource::Patient;
+use crate::cli::{USER_AGENT, Workspace};
+use crate::crd::DropboxSource;
+use crate::hosts::Reach;
+use crate::http::{self, BaseUrl};
+use crate::kinds::SourceKind;
+use crate::unstructured::{
+    ApiKey, CheckStatus, Client, Config, Endpoint, ErrorKind, Source, SourceId,
+};
+
+/// Clocks may differ by this much: certificates and logs do not mind.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Examines the workspace, and the connector in it.
+pub(super) async fn examine(
+    patient: &Patient<'_>,
+    endpoint: Endpoint,
+    key: ApiKey,
+    config: &Config,
+    findings: &mut Findings,
+) {
+    const CHECK: &str = "workspace";
+    let subject = patient.subject();
+    let client = match Workspace::client(endpoint.clone(), key, patient.network) {
+        Ok(client) => client,
+        Err(error) => {
+            return findings.wrong(
+                &subject,
+                CHECK,
+                error.to_string(),
+                "mend the system's CA certificates",
+            );
+        }
+    };
+    clock(patient, &endpoint, findings).await;
+    let sources = match client.list(DropboxSource::SOURCE_TYPE).await {
+        Ok(sources) => sources,
+        Err(error) => {
+            let message = format!("{endpoint} cannot be listed: {error}");
+            let next = match error.kind {
+                ErrorKind::Unauthorized | ErrorKind::Forbidden => {
+                    "make a key in the Unstructured UI (API Keys, in the right workspace) and give it to the operator, or put it \
+                     into the Secret that the resource names"
+                }
+                ErrorKind::WrongUrl => {
+                    "check --api-url (UNSTRUCTURED_API_URL), or the resource's workspace.apiUrl"
+                }
+                _ => return findings.unknown(&subject, CHECK, message, "run this again"),
+            };
+            return findings.wrong(&subject, CHECK, message, next);
+        }
+    };
+    findings.right(&subject, CHECK, format!("{endpoint} accepts the API key"));
+    connector(patient, &client, &sources, config, findings).await;
+}
+
+async fn connector(
+    patient: &Patient<'_>,
+    client: &Client,
+    sources: &[Source],
+    config: &Config,
+    findings: &mut Findings,
+) {
+    const CHECK: &str = "connector";
+    let subject = patient.subject();
+    let status = patient.resource.status.as_ref();
+    let home = status.and_then(|status| status.workspace.as_ref());
+    let other_key = home.is_some_and(|home| home.key_fingerprint != client.fingerprint().as_ref());
+    let id: Option<SourceId> = status
+        .and_then(|status| status.source_id.as_deref())
+        .and_then(|id| id.parse().ok());
+    let Some(id) = id else {
+        return findings.wrong(
+            &subject,
+            CHECK,
+            "no connector belongs to this resource yet",
+            "the status says why; see above",
+        );
+    };
+    let Some(source) = sources.iter().find(|source| source.id == id) else {
+        let (message, next) = if other_key {
+            (
+                format!(
+                    "connector {id} is not in this workspace, and the key is not the one that the operator used last"
+                ),
+                "give the key of the workspace that the connector is in: a key belongs to exactly one workspace",
+            )
+        } else {
+            (
+                format!("connector {id} is gone from the workspace"),
+                "the operator makes it anew at its next look, at the latest after its --sync-interval",
+            )
+        };
+        return findings.wrong(&subject, CHECK, message, next);
+    };
+    let differing = config.drift(&source.config);
+    if differing.is_empty() {
+        findings.right(
+            &subject,
+            CHECK,
+            format!(
+                "connector {id} is there, and equal as far as the API shows it (it masks secrets)"
+            ),
+        );
+    } else {
+        findings.wrong(
+            &subject,
+            CHECK,
+            format!(
+                "connector {id} differs from the resource in {}",
+                differing.join(", ")
+            ),
+            "the operator puts it right at its next look, unless it is suspended or stopped",
+        );
+    }
+    let namesakes = sources
+        .iter()
+        .filter(|other| other.name == source.name)
+        .count();
+    if namesakes > 1 {
+        findings.unknown(
+            &subject,
+            "namesakes",
+            format!("{namesakes} connectors of the workspace have the name of this one"),
+            "look at them in the Unstructured UI: those that nothing uses can be deleted there",
+        );
+    }
+    check(&subject, client, id, config, findings).await;
+}
+
+async fn check(
+    subject: &str,
+    client: &Client,
+    id: SourceId,
+    config: &Config,
+    findings: &mut Findings,
+) {
+    const CHECK: &str = "connection";
+    match client.latest_check(&id).await {
+        Ok(Some(check)) if check.status == CheckStatus::Success => {
+            findings.right(
+                subject,
+                CHECK,
+                "Unstructured reached Dropbox when it last tried",
+            );
+        }
+        Ok(Some(check)) if check.status == CheckStatus::Failure => {
+            let reason = check.reason.as_deref().unwrap_or("no reason given");
+            findings.wrong(
+                subject,
+                CHECK,
+                format!("Unstructured did not reach Dropbox when it last tried: {}", config.scrub(reason)),
+                "if the findings above are right, have the operator try again by the annotation connectors.unstructured.io/reconcile-at",
+            );
+        }
+        Ok(Some(_)) => findings.unknown(
+            subject,
+            CHECK,
+            "a connection check is under way",
+            "run this again",
+        ),
+        Ok(None) => findings.unknown(
+            subject,
+            CHECK,
+            "no connection check was made",
+            "spec.verify: true has the operator make one after each change",
+        ),
+        Err(error) => {
+            findings.unknown(
+                subject,
+                CHECK,
+                format!("the connection check cannot be read: {error}"),
+                "run this again",
+            );
+        }
+    }
+}
+
+/// Compares this machine's clock with the API's, which tells it in every answer; one without a key is enough.
+async fn clock(patient: &Patient<'_>, endpoint: &Endpoint, findings: &mut Findings) {
+    const CHECK: &str = "clock";
+    let subject = patient.subject();
+    let Some(theirs) = their_time(patient, endpoint).await else {
+        return findings.unknown(
+            &subject,
+            CHECK,
+            format!("{endpoint} does not tell its time"),
+            "compare with date -u",
+        );
+    };
+    let apart = Timestamp::now().duration_since(theirs).unsigned_abs();
+    if apart <= TOLERANCE {
+        findings.right(
+            &subject,
+            CHECK,
+            "this machine's clock agrees with the API's",
+        );
+    } else {
+        findings.wrong(
+            &subject,
+            CHECK,
+            format!("this machine's clock is {} s away from the API's", apart.as_secs()),
+            "set it by NTP: timedatectl set-ntp true; and look at the clocks of the cluster's nodes",
+        );
+    }
+}
+
+async fn their_time(patient: &Patient<'_>, endpoint: &Endpoint) -> Option<Timestamp> {
+    let base = BaseUrl::parse(&endpoint.to_string(), true).ok()?;
+    let timeout = patient.network.request_timeout;
+    let client = http::client(&base, timeout, USER_AGENT, Reach::Anywhere).ok()?;
+    let request = client.get(base.join("/sources/")).timeout(timeout);
+    let answer = request.send().await.ok()?;
+    let date = answer.headers().get(DATE)?.to_str().ok()?;
+    rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
+}

@@ -1,0 +1,297 @@
+//! The questions, and where else their answers come from.
+
+use std::fs;
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::{APP_SECRET, ATTEMPTS, CODE, Options, authorize_url, failed, parse_folder};
+use crate::cli::Exit;
+use crate::dropbox::{CallError, DropboxClient, Folders, Subfolder};
+use crate::terminal::{Mark, Terminal, report};
+
+/// Folders shown to pick from.
+const SHOWN: usize = 50;
+
+/// What the user gave, and the terminal to ask for the rest.
+pub(super) struct Inputs<'a> {
+    terminal: Option<&'a Terminal>,
+    app_key: Option<SecretString>,
+    app_secret: Option<SecretString>,
+    code: Option<SecretString>,
+    folder: Option<Subfolder>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Takes what the options give. Without a terminal that has to be everything.
+    pub fn new(options: &Options, terminal: Option<&'a Terminal>) -> Result<Self, Exit> {
+        let given = |value: &Option<SecretString>, file: Option<&Path>| match (value, file) {
+            (Some(value), _) => Ok(Some(value.clone())),
+            (None, Some(path)) => read(path).map(Some),
+            (None, None) => Ok(None),
+        };
+        let app_key = options.app_key.as_deref().map(str::trim);
+        if let Some(reason) = app_key.and_then(wrong_app_key) {
+            return Err(Exit::Refused(format!(
+                "--app-key (DROPBOX_APP_KEY): {reason}"
+            )));
+        }
+        let app_secret = given(&options.app_secret, options.app_secret_file.as_deref())?;
+        if let Some(reason) = app_secret.as_ref().and_then(wrong_app_secret) {
+            return Err(Exit::Refused(format!(
+                "{APP_SECRET} or --app-secret-file: {reason}"
+            )));
+        }
+        let code = given(&options.code, options.code_file.as_deref())?;
+        if let Some(reason) = code.as_ref().and_then(wrong_code) {
+            return Err(Exit::Refused(format!("{CODE} or --code-file: {reason}")));
+        }
+        let folder = options.folder.as_deref().map(parse_folder).transpose();
+        let inputs = Self {
+            terminal,
+            app_key: app_key.map(SecretString::from),
+            app_secret,
+            code,
+            folder: folder.map_err(|reason| Exit::Refused(format!("--folder: {reason}")))?,
+        };
+        if terminal.is_none() {
+            inputs.need_everything(options)?;
+        }
+        Ok(inputs)
+    }
+
+    fn need_everything(&self, options: &Options) -> Result<(), Exit> {
+        let needs = [
+            (self.app_key.is_none(), "--app-key (DROPBOX_APP_KEY)"),
+            (
+                self.app_secret.is_none(),
+                "DROPBOX_APP_SECRET or --app-secret-file",
+            ),
+            (self.code.is_none(), "DROPBOX_CODE or --code-file"),
+            (self.folder.is_none(), "--folder"),
+        ];
+        let missing: Vec<_> = needs
+            .iter()
+            .filter_map(|(missing, name)| missing.then_some(*name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut line = format!(
+            "there is no terminal to ask at, so these are needed: {}",
+            missing.join(", ")
+        );
+        if let (Some(app_key), None) = (&self.app_key, &self.code) {
+            let url = authorize_url(&options.www()?, app_key.expose_secret());
+            line = format!("{line}; the code is shown by {url}");
+        }
+        Err(Exit::Refused(line))
+    }
+
+    pub fn app_key(&self) -> Result<SecretString, Exit> {
+        self.given_or(self.app_key.as_ref(), |terminal| {
+            let typed = terminal.ask("App key", None)?;
+            Ok(wrong_app_key(&typed).map_or_else(|| Ok(SecretString::from(typed)), Err))
+        })
+    }
+
+    pub fn app_secret(&self) -> Result<SecretString, Exit> {
+        self.given_or(self.app_secret.as_ref(), |terminal| {
+            let typed = terminal.ask_hidden("App secret")?;
+            Ok(wrong_app_secret(&typed).map_or(Ok(typed), Err))
+        })
+    }
+
+    pub fn code(&self) -> Result<SecretString, Exit> {
+        self.given_or(self.code.as_ref(), |terminal| {
+            let typed = terminal.ask_hidden("Code")?;
+            Ok(wrong_code(&typed).map_or(Ok(typed), Err))
+        })
+    }
+
+    /// Whether the code will be asked for, and the page has to be shown.
+    pub fn asks_for_code(&self) -> bool {
+        self.code.is_none()
+    }
+
+    /// Whether other answers than those that led to this error can be had.
+    pub fn may_ask_again(&self, error: &CallError) -> bool {
+        self.terminal.is_some()
+            && self.code.is_none()
+            && match error {
+                CallError::InvalidCode | CallError::NoRefreshToken => true,
+                CallError::InvalidClient => self.app_secret.is_none() || self.app_key.is_none(),
+                _ => false,
+            }
+    }
+
+    /// The folder to read, which exists.
+    pub async fn folder(
+        &self,
+        dropbox: &DropboxClient,
+        access_token: &SecretString,
+    ) -> Result<Subfolder, Exit> {
+        if let Some(folder) = &self.folder {
+            return match dropbox.look_into(access_token, folder).await {
+                Ok(()) => Ok(folder.clone()),
+                // What says nothing of the folder is no reason to lose the refresh token.
+                Err(error @ (CallError::Unclear(_) | CallError::RateLimited)) => {
+                    report(Mark::Unknown, &format!("the folder {folder}: {error}"));
+                    Ok(folder.clone())
+                }
+                Err(error) => Err(Exit::Failed(format!("the folder {folder}: {error}"))),
+            };
+        }
+        let terminal = self.terminal.ok_or_else(|| {
+            Exit::Refused("there is no terminal to ask at: give --folder".to_owned())
+        })?;
+        loop {
+            let found = dropbox.folders(access_token).await.map_err(failed)?;
+            show(&found);
+            let question = if found.folders.is_empty() {
+                "Enter to look again, or the path of a folder"
+            } else {
+                "Folder to read (number or path)"
+            };
+            let typed = terminal.ask(question, None)?;
+            if typed.is_empty() {
+                continue;
+            }
+            let folder = match pick(&found, &typed) {
+                Ok(folder) => folder,
+                Err(reason) => {
+                    report(Mark::Bad, &reason);
+                    continue;
+                }
+            };
+            match dropbox.look_into(access_token, &folder).await {
+                Ok(()) => return Ok(folder),
+                Err(error @ (CallError::FolderNotFound | CallError::NotAFolder)) => {
+                    report(Mark::Bad, &format!("{folder}: {error}"));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// What was given, or what is typed, asked for again when it cannot be right.
+    fn given_or(
+        &self,
+        given: Option<&SecretString>,
+        ask: impl Fn(&Terminal) -> Result<Result<SecretString, &'static str>, Exit>,
+    ) -> Result<SecretString, Exit> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let terminal = self
+            .terminal
+            .ok_or_else(|| Exit::Refused("there is no terminal to ask at".to_owned()))?;
+        let mut last = "";
+        for _ in 0..ATTEMPTS {
+            match ask(terminal)? {
+                Ok(answer) => return Ok(answer),
+                Err(reason) => {
+                    report(Mark::Bad, reason);
+                    last = reason;
+                }
+            }
+        }
+        Err(Exit::Refused(format!("no usable answer: {last}")))
+    }
+}
+
+fn show(found: &Folders) {
+    if found.folders.is_empty() {
+        eprintln!(
+            "The app sees no folder. Unstructured cannot read the root, so create a folder in Dropbox inside of the app's own \
+             (Apps/<app folder name>), and put the documents there."
+        );
+        return;
+    }
+    eprintln!("The app sees these folders:");
+    for (number, folder) in (1..).zip(found.folders.iter().take(SHOWN)) {
+        eprintln!("  {number:>2}  {folder}");
+    }
+    if found.truncated || found.folders.len() > SHOWN {
+        eprintln!("  and more, to be given by path");
+    }
+}
+
+/// The folder that the answer names: a number of the list, or a path. A folder called `7` is `/7`.
+fn pick(found: &Folders, typed: &str) -> Result<Subfolder, String> {
+    match typed.parse::<usize>() {
+        Ok(number) => (1..=SHOWN)
+            .contains(&number)
+            .then(|| found.folders.get(number - 1).cloned())
+            .flatten()
+            .ok_or_else(|| {
+                "there is no such number; write a path like /7 for a folder called 7".to_owned()
+            }),
+        Err(_) => parse_folder(typed),
+    }
+}
+
+fn wrong_app_key(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        Some(
+            "the app key is empty; copy it from the Settings tab of the app in the Dropbox App Console",
+        )
+    } else if text.starts_with("sl.") {
+        Some(
+            "this is an access token, not the app key; copy the App key from the Settings tab of the app",
+        )
+    } else if text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    {
+        None
+    } else {
+        Some(
+            "an app key has letters and digits only; copy it again from the Settings tab of the app",
+        )
+    }
+}
+
+fn wrong_app_secret(value: &SecretString) -> Option<&'static str> {
+    let text = value.expose_secret();
+    if text.is_empty() {
+        Some("the app secret is empty; on the Settings tab of the app, press Show and copy it")
+    } else if text.starts_with("sl.") {
+        Some(
+            "this is an access token, not the app secret; on the Settings tab of the app, press Show and copy it",
+        )
+    } else if text.contains(|c: char| !c.is_ascii_graphic()) {
+        Some("an app secret has no spaces or line breaks inside; copy it again")
+    } else {
+        None
+    }
+}
+
+fn wrong_code(value: &SecretString) -> Option<&'static str> {
+    let text = value.expose_secret();
+    if text.is_empty() {
+        Some("the code is empty; open the page, press Allow, and copy what it shows")
+    } else if text.starts_with("sl.") {
+        Some(
+            "this is an access token, which dies after four hours; open the page, press Allow, and copy the code that it shows \
+             instead",
+        )
+    } else if text.contains(|c: char| !c.is_ascii_graphic()) {
+        Some("a code has no spaces or line breaks inside; copy it again")
+    } else {
+        None
+    }
+}
+
+fn read(path: &Path) -> Result<SecretString, Exit> {
+    let text = fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| {
+            Exit::Refused(format!(
+                "the file {} cannot be read: {error}",
+                path.display()
+            ))
+        })?;
+    Ok(SecretString::from(text.trim()))
+}

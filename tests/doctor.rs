@@ -1,0 +1,186 @@
+//! `doctor`: says of everything whether it is right, and changes nothing.
+
+use std::process::Output;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use support::canary::canary;
+use support::stage::{API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN, Stage};
+
+use crate::OPERATOR;
+
+async fn doctor(stage: &Stage, arguments: &[&str]) -> Result<Output> {
+    let environment = stage.settings.environment.iter();
+    let output = tokio::process::Command::new(OPERATOR)
+        .env_clear()
+        .envs(environment.map(|(name, value)| (name, value)))
+        .args(["doctor", "-n", &stage.namespace])
+        .args(arguments)
+        .output()
+        .await?;
+    let all = format!("{output:?}");
+    canary(&[API_KEY, APP_SECRET, REFRESH_TOKEN]).assert_absent("the diagnosis", &all);
+    Ok(output)
+}
+
+/// The findings, as check → (verdict, message).
+async fn findings(
+    stage: &Stage,
+    name: &str,
+) -> Result<(Option<i32>, Vec<(String, String, String)>)> {
+    let output = doctor(stage, &[name, "-o", "json"]).await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_str(&text).with_context(|| format!("{text}{stderr}"))?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let findings: Vec<_> = report["findings"]
+        .as_array()
+        .context("a list")?
+        .iter()
+        .map(|finding| {
+            (
+                text(&finding["check"]),
+                text(&finding["verdict"]),
+                text(&finding["message"]),
+            )
+        })
+        .collect();
+    assert_eq!(report["ok"], json!(output.status.success()));
+    Ok((output.status.code(), findings))
+}
+
+fn wrong(findings: &[(String, String, String)]) -> Vec<&str> {
+    let wrong = findings.iter().filter(|(_, verdict, _)| verdict == "wrong");
+    wrong.map(|(check, _, _)| check.as_str()).collect()
+}
+
+#[tokio::test]
+async fn of_a_resource_that_is_ready_everything_is_right_and_nothing_is_changed() -> Result<()> {
+    let stage = Stage::new(OPERATOR).await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("contracts", json!({})).await?;
+    stage.until_ready("contracts").await?;
+    let writes = stage.writes();
+
+    let (code, findings) = findings(&stage, "contracts").await?;
+
+    assert_eq!(code, Some(0), "{findings:#?}");
+    for check in [
+        "definition",
+        "operator",
+        "rights",
+        "status",
+        "secret",
+        "dropbox",
+        "folder",
+        "clock",
+        "workspace",
+        "connector",
+        "connection",
+    ] {
+        let verdict = findings
+            .iter()
+            .find(|(known, _, _)| known == check)
+            .map(|f| f.1.as_str());
+        assert_eq!(verdict, Some("right"), "{check}: {findings:#?}");
+    }
+    assert_eq!(stage.writes(), writes);
+
+    let output = doctor(&stage, &[]).await?;
+    let text = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains(&format!("{}/contracts", stage.namespace)),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "no colour off a terminal: {text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_thing_that_is_wrong_is_named() -> Result<()> {
+    let stage = Stage::new(OPERATOR).await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let resource = stage.create("contracts", json!({})).await?;
+    drop(resource);
+    let ready = stage.until_ready("contracts").await?;
+    let id = support::stage::source_id(&ready)
+        .context("an id")?
+        .to_owned();
+    drop(_operator);
+
+    stage.dropbox.remove_folder("/data");
+    let (code, found) = findings(&stage, "contracts").await?;
+    assert_eq!(
+        (code, wrong(&found)),
+        (Some(1), vec!["folder"]),
+        "{found:#?}"
+    );
+
+    stage.dropbox.remove_scope("files.metadata.read");
+    let (_, found) = findings(&stage, "contracts").await?;
+    assert!(
+        found
+            .iter()
+            .any(|(_, _, message)| message.contains("Permissions tab")),
+        "{found:#?}"
+    );
+
+    stage
+        .rotate("dropbox", "refresh_token", "sl.u.an-access-token")
+        .await?;
+    let (_, found) = findings(&stage, "contracts").await?;
+    assert_eq!(wrong(&found), ["secret"], "{found:#?}");
+
+    stage
+        .secret(
+            "dropbox",
+            &[
+                ("app_key", APP_KEY),
+                ("app_secret", APP_SECRET),
+                ("refresh_token", "revoked-token"),
+            ],
+        )
+        .await?;
+    stage.workspace.edit(&id, |source| {
+        source.config["remote_url"] = json!("dropbox://elsewhere")
+    });
+    let (_, found) = findings(&stage, "contracts").await?;
+    assert_eq!(wrong(&found), ["dropbox", "connector"], "{found:#?}");
+
+    stage.workspace.remove(&id);
+    let (_, found) = findings(&stage, "contracts").await?;
+    assert!(
+        found
+            .iter()
+            .any(|(_, _, message)| message.contains("is gone")),
+        "{found:#?}"
+    );
+
+    stage.api.revoke_key(API_KEY);
+    let (_, found) = findings(&stage, "contracts").await?;
+    assert_eq!(wrong(&found), ["dropbox", "workspace"], "{found:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_resource_that_is_not_there_and_a_cluster_that_does_not_answer_are_told() -> Result<()> {
+    let mut stage = Stage::new(OPERATOR).await?;
+    let (code, found) = findings(&stage, "nothing").await?;
+    assert_eq!(
+        (code, wrong(&found)),
+        (Some(1), vec!["resource"]),
+        "{found:#?}"
+    );
+    stage.set("KUBECONFIG", "/nowhere");
+    let output = doctor(&stage, &[]).await?;
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr)?;
+    assert!(
+        line.starts_with("error: no Kubernetes cluster found"),
+        "{line}"
+    );
+    Ok(())
+}
