@@ -46,6 +46,8 @@ async fn main() -> anyhow::Result<()> {
         (Some(key), Some(secret), Some(token)) => dropbox.accept(key, secret, token),
         _ => dropbox.accept_anything(),
     }
+    dropbox.add_folder("/contracts");
+    dropbox.add_folder("/invoices");
     unstructured.on_answer(|request| print("unstructured", request));
     dropbox.on_answer(|request| print("dropbox", request));
 
@@ -56,6 +58,10 @@ async fn main() -> anyhow::Result<()> {
     println!("The operator on it:");
     println!("  UNSTRUCTURED_API_KEY={key} unstructured-operator --allow-insecure-http \\");
     println!("    --api-url {url} --dropbox-api-url {dropbox_url}");
+    println!("A login to it, with any app and any code:");
+    println!(
+        "  unstructured-operator login dropbox --allow-insecure-http --dropbox-api-url {dropbox_url}"
+    );
     println!("By hand:");
     println!("  curl -H 'unstructured-api-key: {key}' {url}/sources/");
     println!();
