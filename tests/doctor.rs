@@ -145,7 +145,7 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
         )
         .await?;
     stage.workspace.edit(&id, |source| {
-        source.config["remote_url"] = json!("dropbox://elsewhere")
+        source.config["remote_url"] = json!("dropbox://elsewhere");
     });
     let (_, found) = findings(&stage, "contracts").await?;
     assert_eq!(wrong(&found), ["dropbox", "connector"], "{found:#?}");

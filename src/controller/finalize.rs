@@ -22,6 +22,7 @@ pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
     }
     match &s.binding {
         Binding::Unbound if s.changes.is_empty() => release(Release::NeverCreated),
+        Binding::Unbound if s.abandoned && s.wanted.name.reserved => sweep_up(s),
         Binding::Unbound => release(Release::Deleted),
         Binding::Bound(_) if s.unrecorded => Step::Act(Effect::Record(Outcome::Applying)),
         Binding::Bound(id) if s.held_by.is_some() => release(Release::Held(*id)),
@@ -62,6 +63,19 @@ fn delete_unknown(s: &Situation, stage: Creating) -> Step {
             name: name.value,
             ids: several.to_vec(),
         }),
+    }
+}
+
+/// A create was given up once. What it may have made since carries our reserved name, and nobody will look for it any more.
+fn sweep_up(s: &Situation) -> Step {
+    match s
+        .namesakes
+        .as_ref()
+        .map(|namesakes| namesakes.iter().find(|n| !n.held))
+    {
+        None => Step::Act(Effect::Look(Freshness::Now)),
+        Some(Some(late)) => delete_one(late.id),
+        Some(None) => release(Release::Deleted),
     }
 }
 

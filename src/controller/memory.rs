@@ -30,6 +30,10 @@ pub struct Memory<K> {
     pub grant: Option<(Digest, Grant)>,
     /// When the create of this name has settled, as far as this process knows.
     pub settles: Option<(String, Instant)>,
+    /// When the last accepted update has to be sent again: one whose answer was lost before it may have been carried out after it.
+    pub confirm: Option<Instant>,
+    /// Whether a create was given up that may still be carried out.
+    pub abandoned: bool,
     /// The connection check that is waited for, since when, and how often it was polled.
     pub check: Option<(String, Instant, u32)>,
     /// The workspace that was used last. It holds the API key, which outlives its Secret while a namespace is deleted.
@@ -51,6 +55,8 @@ impl<K> Default for Memory<K> {
             refused: None,
             grant: None,
             settles: None,
+            confirm: None,
+            abandoned: false,
             check: None,
             workspace: None,
             awaits_inventory: false,

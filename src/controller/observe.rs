@@ -201,6 +201,8 @@ fn situation<K: SourceKind>(
             .check
             .as_ref()
             .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
+        confirm: memory.confirm.is_some_and(|at| Instant::now() >= at),
+        abandoned: memory.abandoned,
         unrecorded: false,
         changes: Vec::new(),
     }

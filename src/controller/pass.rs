@@ -18,7 +18,7 @@ use super::outcome::{Class, Failure, Outcome, Requeue};
 use super::plan::{Step, plan};
 use super::queue::{Job, Priority};
 use super::report::{self, Note};
-use super::situation::{Change, Check, Grant, Release, Situation, poll_delay};
+use super::situation::{Binding, Change, Check, Creating, Grant, Release, Situation, poll_delay};
 use super::{Context, lane_of};
 use crate::kinds::SourceKind;
 use crate::runtime::events::{EventNote, EventType};
@@ -235,9 +235,26 @@ fn note_effect<K: SourceKind>(
         ) => {
             memory.grant = digest.map(|digest| (digest, grant.clone()));
         }
+        (Effect::RecordIntent { .. }, Answer::Done) => {
+            let given_up = matches!(
+                situation.binding,
+                Binding::Creating {
+                    stage: Creating::Settled,
+                    ..
+                }
+            );
+            memory.abandoned |= given_up;
+        }
         (Effect::Create { .. } | Effect::Update(_), Answer::Failed(failure)) => {
             if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) {
                 memory.refused = digest.map(|digest| (digest, Outcome::Failed(failure.clone())));
+            }
+            let lost = matches!(
+                failure.kind(),
+                Some(ErrorKind::Timeout | ErrorKind::Interrupted)
+            );
+            if matches!(effect, Effect::Update(_)) && lost && failure.commit() == Commit::Unknown {
+                memory.confirm = Some(Instant::now() + context.policy.settle_time);
             }
             if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
                 let wait = match failure.commit() {
@@ -252,6 +269,9 @@ fn note_effect<K: SourceKind>(
         }
         (Effect::Create { .. } | Effect::Update(_), Answer::Created(_) | Answer::Done) => {
             memory.refused = None;
+            if situation.confirm {
+                memory.confirm = None;
+            }
             if let Some(since) = memory
                 .changed_at
                 .take()
@@ -384,6 +404,19 @@ fn follow_up<K>(
     requeue: Requeue,
     context: &Context<K>,
 ) -> Option<FollowUp> {
+    let confirm = memory.confirm.map(|at| FollowUp {
+        priority: Priority::Retry,
+        delay: at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
+        told: false,
+    });
+    let next = requeued(memory, requeue, context);
+    [next, confirm]
+        .into_iter()
+        .flatten()
+        .min_by_key(|follow_up| follow_up.delay)
+}
+
+fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -> Option<FollowUp> {
     let failed = matches!(
         requeue,
         Requeue::Backoff | Requeue::AtOnce | Requeue::Slowly | Requeue::Resumed(_)

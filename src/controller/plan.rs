@@ -71,22 +71,22 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
     match &s.connector {
         Sighting::Unseen if s.forced => Step::Act(Effect::Look(Freshness::Trigger)),
         Sighting::Unseen => Step::Act(Effect::Look(Freshness::Any)),
-        // The list may lag behind; only a 404 on the id itself says that it is gone.
-        Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
         // A key of another workspace sees none of our connectors: recreating would build the whole fleet a second time there.
-        Sighting::Gone if moved(s, workspace) && !s.move_accepted => {
+        Sighting::Unlisted | Sighting::Gone if moved(s, workspace) && !s.move_accepted => {
             Step::Rest(Outcome::WorkspaceChanged {
                 id,
                 fingerprint: workspace.fingerprint.clone(),
             })
         }
+        // The list may lag behind; only a 404 on the id itself says that it is gone.
+        Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
         Sighting::Gone => by_name(s),
         Sighting::Present { drift, .. } => {
             // A create that was carried out after we had given up on it leaves a second connector of the reserved name.
             if let Some(extra) = duplicates(s, id).next() {
                 return Step::Act(Effect::Delete(extra.id));
             }
-            if s.applied != Some(digest) || !drift.is_empty() {
+            if s.applied != Some(digest) || !drift.is_empty() || s.confirm {
                 return vetted(s).unwrap_or_else(|| update(s, id, digest));
             }
             verify(s, id)

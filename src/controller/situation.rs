@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::effect::{Answer, Effect};
 use super::outcome::{Failure, Outcome, Problem};
+use super::report::is_synced;
 use crate::unstructured::{CheckStatus, Commit, Digest, ErrorKind, SourceId};
 
 /// Name of a connector.
@@ -210,6 +211,10 @@ pub struct Situation {
     pub polled: bool,
     /// Whether the check has had its time.
     pub check_overdue: bool,
+    /// An update whose answer was lost may have been carried out after the one that was accepted since: send that one again.
+    pub confirm: bool,
+    /// A create of this resource was given up, and may still have been carried out since.
+    pub abandoned: bool,
     /// Something of this is not in the status yet and must not be lost.
     pub unrecorded: bool,
     /// What this pass changed, for events and metrics, in order.
@@ -409,6 +414,9 @@ impl Situation {
                     self.namesakes = None;
                 }
             },
+            (Effect::Update(_), Answer::Done) if self.confirm && is_synced(self) => {
+                self.confirm = false;
+            }
             (Effect::Update(_), Answer::Done) => {
                 let drift = match &self.connector {
                     Sighting::Present { drift, .. } => drift.clone(),
@@ -420,6 +428,7 @@ impl Situation {
                 } else {
                     Change::Updated
                 });
+                self.confirm = false;
                 self.accepted();
                 if let Sighting::Present { drift, .. } = &mut self.connector {
                     drift.clear();

@@ -18,7 +18,7 @@ use crate::unstructured::{
 };
 
 /// Clocks may differ by this much: certificates and logs do not mind.
-const TOLERANCE: Duration = Duration::from_secs(60);
+const TOLERANCE: Duration = Duration::from_mins(1);
 
 /// Examines the workspace, and the connector in it.
 pub(super) async fn examine(

@@ -126,6 +126,8 @@ impl Operator {
             check: report::recorded_check(recorded(status.check.as_deref()).as_ref()),
             polled: false,
             check_overdue: false,
+            confirm: false,
+            abandoned: false,
             unrecorded: false,
             changes: Vec::new(),
         };

@@ -64,6 +64,8 @@ pub(in crate::controller) fn blank() -> Situation {
         check: Check::None,
         polled: false,
         check_overdue: false,
+        confirm: false,
+        abandoned: false,
         unrecorded: false,
         changes: Vec::new(),
     }

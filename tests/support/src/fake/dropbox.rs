@@ -385,12 +385,11 @@ impl State {
         let number = cursor
             .as_str()
             .and_then(|cursor| cursor.strip_prefix("AAE")?.parse::<usize>().ok());
-        match number.and_then(|number| self.cursors.get(number).cloned()) {
-            Some((path, shown)) => Ok(self.page(&path, shown)),
-            None => {
-                let what = "request body: cursor: did not match pattern";
-                Err(bad_call("files/list_folder/continue", what))
-            }
+        if let Some((path, shown)) = number.and_then(|number| self.cursors.get(number).cloned()) {
+            Ok(self.page(&path, shown))
+        } else {
+            let what = "request body: cursor: did not match pattern";
+            Err(bad_call("files/list_folder/continue", what))
         }
     }
 
