@@ -63,33 +63,25 @@ fn foreign(id: u8, owner: Owner) -> Connector {
 
 /// A counterexample, step by step.
 fn tell(protocol: &Protocol, property: &str, path: Path<World, Action>) -> String {
-    let mut told = format!("{property} does not hold after\n");
     let last = path.last_state().clone();
-    for (world, action) in path.into_vec() {
-        let Some(action) = action else { continue };
-        let plan = match action {
-            Action::Step(i, _) => world.instances[i]
-                .pass
-                .as_ref()
-                .map(|pass| (protocol.operator.plan)(&pass.situation)),
-            _ => None,
-        };
-        match plan {
-            None => told += &format!("  {action:?}\n"),
-            Some(plan) => told += &format!("  {action:?} {plan:?}\n"),
+    let step = |(world, action): (World, Option<Action>)| match action? {
+        Action::Step(i, fate) => {
+            let pass = world.instances[i].pass.as_ref()?;
+            let plan = (protocol.operator.plan)(&pass.situation);
+            Some(format!("  {i} {fate:?} {plan:?}"))
         }
-    }
-    told += &format!(
-        "resource {:?}\nconnectors {:?}\nflights {:?}\n",
-        last.resource, last.connectors, last.flights
-    );
-    if let Some(offence) = last.offence {
-        told += &format!("{offence:?}\n");
-    }
-    if let Err(why) = protocol.rest.reached(&protocol.operator, &last) {
-        told += &why;
-    }
-    told
+        action => Some(format!("  {action:?}")),
+    };
+    let steps: Vec<_> = path.into_vec().into_iter().filter_map(step).collect();
+    format!(
+        "{property} does not hold after\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+        steps.join("\n"),
+        last.resource,
+        last.connectors,
+        last.flights,
+        last.offence,
+        protocol.rest.reached(&protocol.operator, &last),
+    )
 }
 
 /// Explores everything within the bounds.

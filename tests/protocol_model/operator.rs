@@ -172,9 +172,11 @@ impl Operator {
             Step::Act(effect) => match effect {
                 Effect::Create { .. } => &[Refused, LostUndone, LostDone, LostLate],
                 Effect::Update(_) | Effect::Delete(_) => &[LostUndone, LostDone, LostLate],
-                Effect::Look(_) | Effect::Confirm(_) => &[Refused],
                 Effect::Bind(..) | Effect::CheckCredentials => &[],
-                Effect::StartCheck(_) | Effect::PollCheck { .. } => &[Refused],
+                Effect::Look(_)
+                | Effect::Confirm(_)
+                | Effect::StartCheck(_)
+                | Effect::PollCheck { .. } => &[Refused],
                 _ => &[Refused, LostDone],
             },
         }
