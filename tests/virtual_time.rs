@@ -212,3 +212,43 @@ fn arrive(world: &World) {
         .workspace
         .insert("dropbox", &default_name("contracts"), config);
 }
+
+#[test]
+fn an_update_that_arrives_late_does_not_bring_back_the_secret_before_the_rotation() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    let mut first = true;
+    world.fail_by(move |route, _| {
+        let swallowed = route == Some(Route::Update) && std::mem::take(&mut first);
+        swallowed.then(Fault::hang)
+    });
+    world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
+    life.pass(Duration::from_secs(5));
+    world.put_secret("2");
+    assert!(life.until(HOUR, || world.wrong("contracts", "2").is_none()));
+    let updates = world.api.requests_matching("PUT", "/");
+    let overtaken = updates[0].json()["config"].as_object().cloned();
+    let connector = world.connectors("contracts").remove(0);
+    world.workspace.edit(&connector.id, |source| {
+        source.config = overtaken.expect("an update has a configuration");
+    });
+
+    let right = life.until(HOUR, || world.wrong("contracts", "2").is_none());
+
+    assert!(right, "{:?}", world.wrong("contracts", "2"));
+}
+
+#[test]
+fn a_create_that_arrives_after_we_gave_it_up_is_not_left_when_the_resource_goes_before_the_next_sweep()
+ {
+    let world = World::new();
+    let life = begin_a_create_that_is_swallowed(&world);
+    assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
+    arrive(&world);
+    world.delete("contracts");
+
+    life.pass(HOUR);
+
+    assert!(world.resource("contracts").is_none());
+    assert_eq!(world.connectors("contracts").len(), 0);
+}
