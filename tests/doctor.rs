@@ -56,7 +56,7 @@ fn wrong(findings: &[(String, String, String)]) -> Vec<&str> {
 
 #[tokio::test]
 async fn of_a_resource_that_is_ready_everything_is_right_and_nothing_is_changed() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
@@ -100,7 +100,7 @@ async fn of_a_resource_that_is_ready_everything_is_right_and_nothing_is_changed(
 
 #[tokio::test]
 async fn each_thing_that_is_wrong_is_named() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
     let resource = stage.create("contracts", json!({})).await?;
@@ -167,7 +167,7 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn a_resource_that_is_not_there_and_a_cluster_that_does_not_answer_are_told() -> Result<()> {
-    let mut stage = Stage::new(OPERATOR).await?;
+    let mut stage = crate::stage().await?;
     let (code, found) = findings(&stage, "nothing").await?;
     assert_eq!(
         (code, wrong(&found)),

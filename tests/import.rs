@@ -34,7 +34,7 @@ fn config(url: &str, recursive: bool) -> Value {
 
 #[tokio::test]
 async fn every_dropbox_connector_becomes_a_manifest_that_the_cluster_takes() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     let first = stage.workspace.insert(
         "dropbox",
         "Team A: contracts",
@@ -86,7 +86,7 @@ async fn every_dropbox_connector_becomes_a_manifest_that_the_cluster_takes() -> 
 
 #[tokio::test]
 async fn a_connector_that_no_resource_can_stand_for_is_left_out_and_named() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     stage
         .workspace
         .insert("dropbox", "root", config("dropbox://", true));
@@ -107,7 +107,7 @@ async fn a_connector_that_no_resource_can_stand_for_is_left_out_and_named() -> R
 
 #[tokio::test]
 async fn a_key_that_is_missing_or_refused_is_one_line() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     stage.api.revoke_key(API_KEY);
     let output = import(&stage, &[]).await?;
     assert_eq!(output.status.code(), Some(1));

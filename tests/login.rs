@@ -9,7 +9,7 @@ use kube::Api;
 use serde_json::{Value, json};
 use support::canary::{Canary, canary};
 use support::fake::FakeDropbox;
-use support::stage::{APP_KEY, APP_SECRET, REFRESH_TOKEN, Stage};
+use support::stage::{APP_KEY, APP_SECRET, REFRESH_TOKEN};
 use support::typist::Typist;
 
 use crate::OPERATOR;
@@ -385,7 +385,7 @@ fn a_missing_permission_is_named_with_the_tab_where_to_tick_it() -> Result<()> {
 
 #[tokio::test]
 async fn applied_to_the_cluster_both_objects_are_there_and_a_second_login_rotates() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     for (code, token) in [
         (CODE, REFRESH_TOKEN),
         ("second-code-55", "second-refresh-token-8a"),
@@ -422,7 +422,7 @@ async fn applied_to_the_cluster_both_objects_are_there_and_a_second_login_rotate
 
 #[tokio::test]
 async fn a_namespace_that_does_not_exist_is_one_line() -> Result<()> {
-    let stage = Stage::new(OPERATOR).await?;
+    let stage = crate::stage().await?;
     stage
         .dropbox
         .offer_code(APP_KEY, APP_SECRET, CODE, REFRESH_TOKEN);

@@ -32,6 +32,10 @@ pub struct Dropbox {
 }
 
 /// The workspace of Unstructured, and its key.
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields are called as their flags are"
+)]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Workspace {
     /// The Unstructured API, with or without /api/v1
@@ -64,15 +68,23 @@ pub struct Cluster {
 }
 
 impl Dropbox {
+    /// Where the API is.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when the URL is not fit for a credential.
+    pub fn endpoint(&self, network: &Network) -> Result<BaseUrl, Exit> {
+        BaseUrl::parse(&self.dropbox_api_url, network.allow_insecure_http)
+            .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))))
+    }
+
     /// A client of this Dropbox.
     ///
     /// # Errors
     ///
     /// [`Exit`] when the URL is not fit for a credential, or TLS cannot be set up.
     pub fn client(&self, network: &Network) -> Result<DropboxClient, Exit> {
-        let base = BaseUrl::parse(&self.dropbox_api_url, network.allow_insecure_http).map_err(
-            |reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))),
-        )?;
+        let base = self.endpoint(network)?;
         DropboxClient::new(base, network.request_timeout, super::USER_AGENT)
             .map_err(|error| Exit::Failed(error.to_string()))
     }

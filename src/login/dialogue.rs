@@ -147,7 +147,10 @@ impl<'a> Inputs<'a> {
             Exit::Refused("there is no terminal to ask at: give --folder".to_owned())
         })?;
         loop {
-            let found = dropbox.folders(access_token).await.map_err(failed)?;
+            let found = dropbox
+                .folders(access_token)
+                .await
+                .map_err(|error| failed(&error))?;
             show(&found);
             let question = if found.folders.is_empty() {
                 "Enter to look again, or the path of a folder"
@@ -170,7 +173,7 @@ impl<'a> Inputs<'a> {
                 Err(error @ (CallError::FolderNotFound | CallError::NotAFolder)) => {
                     report(Mark::Bad, &format!("{folder}: {error}"));
                 }
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(failed(&error)),
             }
         }
     }

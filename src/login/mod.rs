@@ -107,7 +107,7 @@ impl Options {
     /// Refuses values that are wrong by themselves or together.
     pub(crate) fn check(&self) -> Result<(), Exit> {
         self.www()?;
-        self.dropbox.client(&self.network)?;
+        self.dropbox.endpoint(&self.network)?;
         let refused = |line: &str| Err(Exit::Refused(line.to_owned()));
         if self.app_secret.is_some() && self.app_secret_file.is_some() {
             return refused(
@@ -164,7 +164,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
             &credentials.refresh_token,
         )
         .await
-        .map_err(failed)?;
+        .map_err(|error| failed(&error))?;
     report(Mark::Good, "Dropbox gave a refresh token, and accepts it");
     let folder = inputs.folder(&dropbox, &access_token).await?;
     drop(access_token);
@@ -229,13 +229,13 @@ async fn authorize(
             Err(error @ CallError::InvalidCode) => {
                 return Err(Exit::Failed(format!("{error}: {url}")));
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(&error)),
         }
     }
     unreachable!("the last attempt returns")
 }
 
-fn failed(error: CallError) -> Exit {
+fn failed(error: &CallError) -> Exit {
     Exit::Failed(error.to_string())
 }
 

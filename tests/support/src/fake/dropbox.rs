@@ -385,12 +385,12 @@ impl State {
         let number = cursor
             .as_str()
             .and_then(|cursor| cursor.strip_prefix("AAE")?.parse::<usize>().ok());
-        if let Some((path, shown)) = number.and_then(|number| self.cursors.get(number).cloned()) {
-            Ok(self.page(&path, shown))
-        } else {
+        let Some((path, shown)) = number.and_then(|number| self.cursors.get(number).cloned())
+        else {
             let what = "request body: cursor: did not match pattern";
-            Err(bad_call("files/list_folder/continue", what))
-        }
+            return Err(bad_call("files/list_folder/continue", what));
+        };
+        Ok(self.page(&path, shown))
     }
 
     /// Two entries of a folder, after those that were shown: a client that asks for more must cope with fewer.
