@@ -101,15 +101,14 @@ async fn of_a_resource_that_is_ready_everything_is_right_and_nothing_is_changed(
 #[tokio::test]
 async fn each_thing_that_is_wrong_is_named() -> Result<()> {
     let stage = crate::stage().await?;
-    let _operator = stage.operator().await?;
+    let operator = stage.operator().await?;
     stage.good_secret().await?;
-    let resource = stage.create("contracts", json!({})).await?;
-    drop(resource);
+    stage.create("contracts", json!({})).await?;
     let ready = stage.until_ready("contracts").await?;
     let id = support::stage::source_id(&ready)
         .context("an id")?
         .to_owned();
-    drop(_operator);
+    drop(operator);
 
     stage.dropbox.remove_folder("/data");
     let (code, found) = findings(&stage, "contracts").await?;
