@@ -62,7 +62,8 @@ pub fn status(
     if learnt_nothing(previous, s, outcome, on) {
         return previous.clone();
     }
-    let accepted = s.changes.iter().any(Change::is_accepted_configuration);
+    // Once it is on record, its time is too: a pass that ends a second later must not write the status again for that.
+    let accepted = s.unrecorded && s.changes.iter().any(Change::is_accepted_configuration);
     SourceStatus {
         observed_generation: on.generation,
         source_id: s.bound().map(|id| id.to_string()),
