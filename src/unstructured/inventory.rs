@@ -3,9 +3,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
+
+/// In a stream of callers, lists follow each other so slowly that they take at most one part in this many of the time…
+const LISTING_SHARE: u32 = 10;
+
+/// …but nobody waits longer than this for the next list to begin.
+const LONGEST_PACE: Duration = Duration::from_secs(1);
 
 use super::client::Client;
 use super::error::ApiError;
@@ -19,6 +26,8 @@ use super::types::{Source, SourceId};
 ///   was reported ([`Inventory::put`], [`Inventory::removed`]) after that list was sent.
 /// - Callers that wait at once share one request, its error included. A request already under way serves only those who asked
 ///   before it was sent.
+/// - Lists that follow each other closely are spread out: one that took long is not repeated at once for each of many callers that
+///   come one by one, and those that come meanwhile share the next. A caller that comes after a quiet second does not wait.
 /// - Any caller may be dropped at any time: the next in line takes over.
 ///
 /// # Caveats
@@ -46,6 +55,8 @@ struct State {
     /// Copied when written while a snapshot holds it; it is as small as what was written since the last list.
     writes: Arc<Writes>,
     failure: Option<Failure>,
+    /// When the next list may begin.
+    next: Option<Instant>,
     /// Lists that have ended.
     ended: u64,
     /// Counts lists sent and writes reported, and so puts them in order.
@@ -59,7 +70,12 @@ struct List {
     by_name: HashMap<String, Vec<SourceId>>,
 }
 
-type Writes = HashMap<SourceId, Write>;
+/// Our own writes since the list was sent, so that neither an id nor a name is ever searched for among them.
+#[derive(Clone, Debug, Default)]
+struct Writes {
+    by_id: HashMap<SourceId, Write>,
+    by_name: HashMap<String, Vec<SourceId>>,
+}
 
 #[derive(Clone, Debug)]
 struct Write {
@@ -101,8 +117,8 @@ impl Inventory {
         };
 
         let _listing = self.listing.lock().await;
-        let (sent, sent_at) = {
-            let mut state = self.state();
+        let next = {
+            let state = self.state();
             if let Some(snapshot) = state.at_least(asked_at) {
                 return Ok(snapshot);
             }
@@ -113,18 +129,25 @@ impl Inventory {
             {
                 return Err(failure.error.clone());
             }
-            (state.next_event(), Instant::now())
+            state.next
         };
+        if let Some(next) = next {
+            sleep_until(next).await;
+        }
+        let sent = self.state().next_event();
+        let sent_at = Instant::now();
 
         let result = self.client.list(self.source_type).await;
         let mut state = self.state();
         state.ended += 1;
+        let pace = (sent_at.elapsed() * LISTING_SHARE).min(LONGEST_PACE);
+        state.next = Some(sent_at + pace);
         match result {
             Ok(sources) => {
                 let list = Arc::new(List::new(sent_at, sources));
                 state.list = Some(Arc::clone(&list));
                 state.failure = None;
-                Arc::make_mut(&mut state.writes).retain(|_, write| write.event > sent);
+                Arc::make_mut(&mut state.writes).forget_until(sent);
                 Ok(Arc::new(Snapshot {
                     list,
                     writes: Arc::clone(&state.writes),
@@ -201,7 +224,7 @@ impl Snapshot {
 
     /// The connector with this id.
     pub fn by_id(&self, id: &SourceId) -> Option<&Source> {
-        match self.writes.get(id) {
+        match self.writes.by_id.get(id) {
             Some(write) => write.source.as_deref(),
             None => self.list.by_id.get(id),
         }
@@ -211,15 +234,11 @@ impl Snapshot {
     pub fn by_name(&self, name: &str) -> Vec<&Source> {
         let listed = self.list.by_name.get(name).into_iter().flatten();
         let listed = listed
-            .filter(|id| !self.writes.contains_key(*id))
+            .filter(|id| !self.writes.by_id.contains_key(*id))
             .map(|id| &self.list.by_id[id]);
-        let written = self
-            .writes
-            .values()
-            .filter_map(|write| write.source.as_deref());
-        let mut found: Vec<_> = listed
-            .chain(written.filter(|source| source.name == name))
-            .collect();
+        let written = self.writes.by_name.get(name).into_iter().flatten();
+        let written = written.filter_map(|id| self.writes.by_id[id].source.as_deref());
+        let mut found: Vec<_> = listed.chain(written).collect();
         found.sort_unstable_by_key(|source| {
             (source.created_at.unwrap_or(Timestamp::MAX), source.id)
         });
@@ -232,11 +251,12 @@ impl Snapshot {
             .list
             .by_id
             .keys()
-            .filter(|id| !self.writes.contains_key(*id))
+            .filter(|id| !self.writes.by_id.contains_key(*id))
             .count();
         listed
             + self
                 .writes
+                .by_id
                 .values()
                 .filter(|write| write.source.is_some())
                 .count()
@@ -245,6 +265,43 @@ impl Snapshot {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+// === impl Writes ===
+
+impl Writes {
+    fn insert(&mut self, id: SourceId, write: Write) {
+        let name = write.source.as_ref().map(|source| source.name.clone());
+        let former = self.by_id.insert(id, write);
+        if let Some(former) = former.and_then(|former| former.source) {
+            self.forget_name(&former.name, id);
+        }
+        if let Some(name) = name {
+            self.by_name.entry(name).or_default().push(id);
+        }
+    }
+
+    /// Forgets what a list shows that was sent at `event`.
+    fn forget_until(&mut self, event: u64) {
+        let mut former = std::mem::take(self);
+        for (id, write) in former
+            .by_id
+            .drain()
+            .filter(|(_, write)| write.event > event)
+        {
+            self.insert(id, write);
+        }
+    }
+
+    fn forget_name(&mut self, name: &str, id: SourceId) {
+        let Some(ids) = self.by_name.get_mut(name) else {
+            return;
+        };
+        ids.retain(|known| *known != id);
+        if ids.is_empty() {
+            self.by_name.remove(name);
+        }
     }
 }
 

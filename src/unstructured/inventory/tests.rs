@@ -210,6 +210,23 @@ async fn our_own_writes_show_at_once() {
 }
 
 #[tokio::test]
+async fn a_connector_that_we_wrote_under_another_name_is_found_under_that_only() {
+    let service = Service::start(|_| list(&[])).await;
+    let inventory = service.inventory();
+    service.release(1);
+    inventory.at_least(Instant::now()).await.unwrap();
+    inventory.put(source(1, "a"));
+    inventory.put(source(2, "a"));
+    inventory.put(source(1, "b"));
+    inventory.put(source(1, "b"));
+    let snapshot = inventory.latest().unwrap();
+    assert_eq!(names(&snapshot, "a"), [id(2)]);
+    assert_eq!(names(&snapshot, "b"), [id(1)]);
+    inventory.removed(&id(1));
+    assert_eq!(names(&inventory.latest().unwrap(), "b"), []);
+}
+
+#[tokio::test]
 async fn a_write_during_a_list_shows_on_top_of_it_and_an_earlier_one_does_not() {
     let service = Service::start(|_| list(&[(1, "listed"), (2, "listed")])).await;
     let inventory = service.inventory();
@@ -260,6 +277,53 @@ fn connectors_of_one_name_are_sorted_by_age() {
     };
     assert_eq!(names(&snapshot, "a"), [id(2), id(5), id(4), id(1)]);
     assert_eq!(snapshot.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_took_long_is_not_repeated_at_once() {
+    let service = Service::start(|_| list(&[])).await;
+    let inventory = service.inventory();
+    let begun = Instant::now();
+    let first = tokio::spawn({
+        let inventory = Arc::clone(&inventory);
+        async move { inventory.at_least(begun).await }
+    });
+    service.list_under_way().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    service.release(2);
+    first.await.unwrap().unwrap();
+
+    let callers = (0..10).map(|_| inventory.at_least(Instant::now()));
+    let snapshots = join_all(callers).await;
+    let pace = snapshots[0].as_ref().unwrap().asked_at() - begun;
+    assert!(pace >= Duration::from_millis(500), "{pace:?}");
+    assert!(pace <= LONGEST_PACE, "{pace:?}");
+    assert_eq!(service.lists(), 2, "those who waited share one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_long_for_a_list_to_begin_and_after_a_quiet_second_nobody_waits() {
+    let service = Service::start(|_| list(&[])).await;
+    let inventory = service.inventory();
+    let slow = async || {
+        let inventory = Arc::clone(&inventory);
+        let asked_at = Instant::now();
+        let list = tokio::spawn(async move { inventory.at_least(asked_at).await });
+        service.list_under_way().await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        service.release(1);
+        list.await.unwrap().unwrap().asked_at()
+    };
+    let first = slow().await;
+    let second = slow().await;
+    let pace = second - first;
+    assert!(pace >= LONGEST_PACE, "{pace:?}");
+    assert!(pace < LONGEST_PACE + Duration::from_millis(100), "{pace:?}");
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked_at = Instant::now();
+    let wait = slow().await - asked_at;
+    assert!(wait < Duration::from_millis(100), "{wait:?}");
 }
 
 #[tokio::test]
