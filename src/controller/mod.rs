@@ -137,19 +137,30 @@ where
         kind: K::SOURCE_TYPE,
     });
     let mut tasks = JoinSet::new();
+    let (listing, listed) = mpsc::channel(1);
     for namespace in namespaces {
         tasks.spawn(triggers::resources(
             context.clone(),
             namespace.clone(),
             filled.clone(),
+            listing.clone(),
         ));
-        tasks.spawn(triggers::secrets(context.clone(), namespace));
+        tasks.spawn(triggers::secrets(
+            context.clone(),
+            namespace,
+            listing.clone(),
+        ));
     }
+    drop(listing);
     if matches!(*context.own_key, OwnKey::File { .. }) {
         tasks.spawn(triggers::key_file(context.clone()));
     }
     tasks.spawn(sweeps(context.clone(), workspaces));
     tasks.spawn(measure(context.clone()));
+    tokio::select! {
+        () = all_listed(listed) => {}
+        () = shutdown.cancelled() => {}
+    }
     work(context, shutdown).await;
     tasks.shutdown().await;
 }
@@ -159,6 +170,22 @@ fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
         vec![None]
     } else {
         namespaces.iter().cloned().map(Some).collect()
+    }
+}
+
+/// How long the work waits at the start for the watches to show what there is. One that is not allowed, or fails, must not stop
+/// it for good.
+const LISTING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until every watch has listed what there is, and so dropped its end of the channel. A Secret that a pass reads after that
+/// cannot change unseen; if work began earlier, every Secret that is listed later would have to be taken for a changed one, and
+/// each resource looked at twice.
+async fn all_listed(mut listed: mpsc::Receiver<()>) {
+    if tokio::time::timeout(LISTING_PATIENCE, listed.recv())
+        .await
+        .is_err()
+    {
+        tracing::warn!("not every watch has listed its objects yet; beginning without");
     }
 }
 

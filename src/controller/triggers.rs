@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::index::{Key, version};
@@ -19,12 +20,14 @@ use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
 use crate::kinds::SourceKind;
 use crate::runtime::http::Gate;
 
-/// Follows the resources of one namespace, or of all.
+/// Follows the resources of one namespace, or of all. `listing` is dropped once they are listed.
 pub async fn resources<K: SourceKind>(
     context: Arc<Context<K>>,
     namespace: Option<String>,
     filled: Gate,
+    listing: mpsc::Sender<()>,
 ) {
+    let mut listing = Some(listing);
     let api: Api<DeserializeGuard<K>> = scoped(&context, namespace.as_deref());
     let mut config = watcher::Config::default();
     if let Some(selector) = &context.policy.label_selector {
@@ -48,6 +51,7 @@ pub async fn resources<K: SourceKind>(
                 }
                 listed.clear();
                 filled.open();
+                drop(listing.take());
                 tracing::info!(resources = context.index.len(), "the resources are listed");
             }
             watcher::Event::Apply(guarded) => {
@@ -68,20 +72,29 @@ pub async fn resources<K: SourceKind>(
 }
 
 /// Follows the Secrets of one namespace, or of all, by their metadata only: values are fetched when a pass needs them.
-pub async fn secrets<K: SourceKind>(context: Arc<Context<K>>, namespace: Option<String>) {
+/// `listing` is dropped once they are listed; it is closed once the work has begun.
+pub async fn secrets<K: SourceKind>(
+    context: Arc<Context<K>>,
+    namespace: Option<String>,
+    listing: mpsc::Sender<()>,
+) {
+    let mut listing = Some(listing);
     let api: Api<PartialObjectMeta<Secret>> = scoped(&context, namespace.as_deref());
     let mut events = std::pin::pin!(watch("secrets", &context, api, watcher::Config::default()));
-    let mut listing = Vec::new();
+    let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         let since = Instant::now();
         match event {
-            watcher::Event::Init => listing.clear(),
-            // While a list is read, resources that wait for these Secrets are queued anyway; what matters is the end of it.
-            watcher::Event::InitApply(secret) => listing.push(Key::of(&secret)),
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(secret) => listed.push(Key::of(&secret)),
             watcher::Event::InitDone => {
-                for secret in listing.drain(..) {
-                    queue_readers(&context, &secret, Priority::Drift, since);
+                // Passes may have read these Secrets before they changed for the last time, unless none has read any yet.
+                if listing.take().is_none_or(|listing| listing.is_closed()) {
+                    for secret in &listed {
+                        queue_readers(&context, secret, Priority::Drift, since);
+                    }
                 }
+                listed = Vec::new();
             }
             watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
                 queue_readers(&context, &Key::of(&secret), Priority::Changed, since);
