@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -192,4 +192,52 @@ impl Drop for Operator {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How the operator is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Quickly, as while developing.
+    Dev,
+    /// As it is shipped.
+    Release,
+}
+
+/// Builds the operator with the cargo that runs this, its progress on standard error, and returns the executable.
+pub async fn build(profile: Profile) -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = tokio::process::Command::new(cargo);
+    // What cargo told us about this package would make build scripts believe that theirs has changed.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    let output = command
+        .args(["build", "--bin", "unstructured-operator"])
+        .arg("--message-format=json-render-diagnostics")
+        .args((profile == Profile::Release).then_some("--release"))
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot run cargo: start this with cargo")?
+        .wait_with_output()
+        .await?;
+    ensure!(
+        output.status.success(),
+        "the operator cannot be built: cargo ended with {}",
+        output.status
+    );
+    let mut executables = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables
+        .next_back()
+        .context("cargo does not say where it put the operator")
 }

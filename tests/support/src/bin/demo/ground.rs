@@ -1,18 +1,16 @@
 //! What the demo stands on: a control plane, both fakes, and the operator's binary, fresh from the sources.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
 use kube::{Api, Client};
-use serde_json::Value;
 use support::controlplane::ControlPlane;
 use support::fake::unstructured::WorkspaceHandle;
 use support::fake::{FakeDropbox, FakeUnstructured, Recorded};
-use support::operator::{Operator, Settings};
+use support::operator::{self, Operator, Profile, Settings};
 use support::stage::dropbox_source;
 use tempfile::TempDir;
 
@@ -47,7 +45,7 @@ impl Ground {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../..")
             .canonicalize()?;
-        let binary = build_operator(&root).await?;
+        let binary = operator::build(Profile::Dev).await?;
         screen::say(
             "Starting etcd, kube-apiserver, kube-controller-manager and fakes of the Unstructured and Dropbox APIs …",
         );
@@ -191,41 +189,4 @@ fn echo(host: &'static str) -> impl Fn(&Recorded) + Send {
             *last = line;
         }
     }
-}
-
-/// Builds the operator with the cargo that runs this, its progress on standard error, and returns the executable.
-async fn build_operator(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = tokio::process::Command::new(cargo);
-    // What cargo told us about this package would make build scripts believe that theirs has changed.
-    for (name, _) in std::env::vars_os() {
-        let told = name.to_string_lossy();
-        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
-    let output = command
-        .args(["build", "--bin", "unstructured-operator"])
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot run cargo: start the demo with `cargo demo`")?
-        .wait_with_output()
-        .await?;
-    ensure!(
-        output.status.success(),
-        "the operator cannot be built: cargo ended with {}",
-        output.status
-    );
-    let mut executables = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executables
-        .next_back()
-        .context("cargo does not say where it put the operator")
 }
