@@ -73,7 +73,7 @@ fn a_create_that_is_killed_anywhere_ends_with_one_connector() {
 fn a_create_whose_answer_is_lost_and_that_is_killed_anywhere_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         fault: Some(|world| lose_create(world, &Fault::disconnect().committed())),
-        effects: 10,
+        effects: 9,
         ..CREATE
     });
 }
@@ -100,7 +100,7 @@ fn a_create_under_a_chosen_name_whose_answer_is_lost_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         provoke: create_chosen,
         fault: Some(|world| lose_create(world, &Fault::disconnect().committed())),
-        effects: 10,
+        effects: 9,
         ..CREATE
     });
 }

@@ -28,6 +28,7 @@ mod oracle;
 mod protocol_model;
 mod recovery;
 mod secrets;
+mod tenants;
 mod update_and_drift;
 mod virtual_time;
 
