@@ -404,9 +404,13 @@ fn follow_up<K>(
     requeue: Requeue,
     context: &Context<K>,
 ) -> Option<FollowUp> {
-    let confirm = memory.confirm.map(|at| FollowUp {
+    // One that is due and was not sent has met something that brings the resource back by itself, or that only a change ends.
+    let due = memory
+        .confirm
+        .and_then(|at| at.checked_duration_since(Instant::now()));
+    let confirm = due.filter(|due| !due.is_zero()).map(|due| FollowUp {
         priority: Priority::Retry,
-        delay: at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
+        delay: due + Duration::from_millis(1),
         told: false,
     });
     let next = requeued(memory, requeue, context);
