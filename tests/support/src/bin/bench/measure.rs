@@ -130,11 +130,13 @@ impl Reading {
             .iter()
             .map(|id| cpu_time(*id))
             .sum::<Result<Duration>>()?;
+        let at = Instant::now();
+        let requests = tally.lock().requests.clone();
         Ok(Self {
-            at: Instant::now(),
+            at,
             cpu,
             plane_cpu,
-            requests: tally.lock().requests.clone(),
+            requests,
             kubernetes: kubernetes_requests(client).await?,
             memory,
         })

@@ -209,8 +209,8 @@ impl<'a> Run<'a> {
             };
             self.ground.workspace.edit(&source.id, drift);
         }
-        let begun = || self.ground.tally.count("PUT") > updates;
-        wait("the first is put right", begun).await?;
+        let first = || self.ground.tally.count("PUT") > updates;
+        wait("the first is put right", first).await?;
         let mut times = Vec::new();
         let last = updates + self.resources as u64;
         while times.len() < SAMPLES && self.ground.tally.count("PUT") < last {
