@@ -13,6 +13,7 @@ mod crash_points;
 mod deletion;
 mod docs;
 mod doctor;
+mod economy;
 mod faults;
 mod gitops;
 mod import;

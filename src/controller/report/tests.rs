@@ -57,6 +57,16 @@ proptest! {
     }
 
     #[test]
+    fn the_time_of_a_sync_is_not_written_again_when_a_second_has_passed(s in situation()) {
+        let outcome = outcome(&s);
+        let unrecorded = Situation { unrecorded: true, ..s.clone() };
+        let recorded = Situation { unrecorded: false, ..s };
+        let once = status(&SourceStatus::default(), &unrecorded, &outcome, &on(1));
+        let twice = status(&once, &recorded, &outcome, &on(2));
+        prop_assert_eq!(once.last_sync_time, twice.last_sync_time);
+    }
+
+    #[test]
     fn a_transition_time_moves_exactly_when_its_status_does(s in situation(), before in situation()) {
         let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(1));
         let now = status(&previous, &s, &outcome(&s), &on(2));

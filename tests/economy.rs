@@ -1,0 +1,140 @@
+//! What the operator does not do: counts, which no machine's mood can change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use kube::ResourceExt;
+use serde_json::json;
+use support::stage::{API_KEY, PATIENCE, Stage};
+
+use crate::stage;
+
+/// Enough that a request too many for each, or for every second, cannot be overlooked.
+const MANY: usize = 30;
+
+async fn many_ready(stage: &Stage, verify: bool) -> Result<()> {
+    stage.good_secret().await?;
+    for number in 0..MANY {
+        stage
+            .create(&name(number), json!({ "verify": verify }))
+            .await?;
+    }
+    for number in 0..MANY {
+        stage.until_ready(&name(number)).await?;
+    }
+    Ok(())
+}
+
+fn name(number: usize) -> String {
+    format!("source-{number}")
+}
+
+/// How often each resource was written, its creation left out.
+async fn writes(stage: &Stage) -> Result<BTreeMap<String, usize>> {
+    let mut writes = BTreeMap::new();
+    let mut last = BTreeMap::new();
+    for version in stage.versions().await? {
+        let name = version.name_any();
+        if last.insert(name.clone(), version.resource_version()) != Some(version.resource_version())
+        {
+            *writes.entry(name).or_insert(0) += 1;
+        }
+    }
+    Ok(writes
+        .into_iter()
+        .map(|(name, seen)| (name, seen - 1))
+        .collect())
+}
+
+#[tokio::test]
+async fn from_apply_to_ready_a_resource_costs_one_post_and_three_writes() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "10m");
+    let _operator = stage.operator().await?;
+    many_ready(&stage, false).await?;
+
+    let creates = stage.creates();
+    assert_eq!(creates.len(), MANY, "one POST each: {creates:?}");
+    assert_eq!(stage.writes(), MANY, "and nothing else is written");
+    // The finalizer, the intent, the result.
+    let expected: BTreeMap<_, _> = (0..MANY).map(|number| (name(number), 3)).collect();
+    assert_eq!(writes(&stage).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn verification_costs_a_post_and_two_writes_more() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "10m");
+    let _operator = stage.operator().await?;
+    many_ready(&stage, true).await?;
+
+    assert_eq!(stage.creates().len(), MANY);
+    assert_eq!(stage.checks().len(), MANY);
+    assert_eq!(stage.writes(), 2 * MANY);
+    // The check's id, and its result.
+    let expected: BTreeMap<_, _> = (0..MANY).map(|number| (name(number), 5)).collect();
+    assert_eq!(writes(&stage).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_rest_many_resources_cost_one_list_an_interval_and_no_write() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "300ms");
+    let _operator = stage.operator().await?;
+    many_ready(&stage, false).await?;
+    stage.after_sweeps(2).await?;
+    let (requests, written) = (stage.api.requests().len(), writes(&stage).await?);
+    let asked = stage.dropbox.requests().len();
+
+    stage.after_sweeps(10).await?;
+
+    let since = stage.api.requests().split_off(requests);
+    let others: Vec<_> = since
+        .iter()
+        .filter(|request| request.method != "GET" || request.path != "/api/v1/sources/")
+        .collect();
+    assert!(others.is_empty(), "nothing but lists: {others:?}");
+    assert!(
+        (10..=12).contains(&since.len()),
+        "one list for all: {since:?}"
+    );
+    assert!(since.iter().all(|list| list.api_key() == Some(API_KEY)));
+    assert_eq!(stage.dropbox.requests().len(), asked);
+    assert_eq!(writes(&stage).await?, written);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restart_costs_one_list_and_no_write() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "10m");
+    let operator = stage.operator().await?;
+    many_ready(&stage, true).await?;
+    operator.stop().await?;
+    let (requests, written) = (stage.api.requests().len(), writes(&stage).await?);
+    let asked = stage.dropbox.requests().len();
+
+    let operator = stage.operator().await?;
+    let passes = async || {
+        let passes = operator
+            .metric("unstructured_operator_reconciles_total")
+            .await?;
+        anyhow::Ok(passes.to_string().parse::<usize>()?)
+    };
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while passes().await? < MANY {
+        ensure!(tokio::time::Instant::now() < end, "not all were looked at");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let since = stage.api.requests().split_off(requests);
+    assert_eq!(since.len(), 1, "one list: {since:?}");
+    assert_eq!(since[0].method, "GET");
+    assert_eq!(stage.dropbox.requests().len(), asked);
+    assert_eq!(writes(&stage).await?, written);
+    assert!(passes().await? <= MANY, "each was looked at once");
+    Ok(())
+}
