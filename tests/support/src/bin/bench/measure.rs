@@ -169,9 +169,10 @@ fn difference(now: &Counts, earlier: &Counts) -> Counts {
 /// It does not say who asked. But of what is kept here, only the operator sends any: this program creates, deletes and watches
 /// resources, and applies and creates Secrets; the controller manager does none of these.
 async fn kubernetes_requests(client: &Client) -> Result<Counts> {
-    const OPERATORS: [(&str, &[&str]); 4] = [
+    const OPERATORS: [(&str, &[&str]); 5] = [
         ("dropboxsources", &["GET", "PATCH", "APPLY", "PUT"]),
         ("secrets", &["GET"]),
+        ("customresourcedefinitions", &["GET"]),
         ("events", &["POST", "PATCH"]),
         ("leases", &["POST", "PUT", "PATCH"]),
     ];

@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         };
         let manifests = (0..self.resources).map(|number| (name(number), spec(number)));
         self.ground.create(manifests).await?;
-        let applied = before_now(&before);
+        let applied = before.at.elapsed();
         self.tracker.until_ready(self.resources).await?;
         let cost = self.settled(&before).await?;
         // One POST; verified, also the start of a check and two looks at its result, a second apart.
@@ -121,8 +121,8 @@ impl<'a> Run<'a> {
         };
         let limit = self.limit(self.resources * requests) + wait;
         self.note(phase, cost, |row| {
-            row.limit = Some(limit);
-            row.applied = Some(applied);
+            row.limited(limit);
+            row.applied(applied);
         });
         Ok(())
     }
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         let cost = self.settled(&before).await?;
         let limit = self.limit(readers);
         self.note("rotate a Secret, all others read it", cost, |row| {
-            row.limit = Some(limit);
+            row.limited(limit);
             row.times(times);
         });
         Ok(())
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
             "all connectors drift; new resources meanwhile",
             cost,
             |row| {
-                row.limit = Some(limit);
+                row.limited(limit);
                 row.times(times);
             },
         );
@@ -254,13 +254,13 @@ impl<'a> Run<'a> {
         self.tracker.until_empty().await?;
         let cost = self.ground.read().await?.since(&before);
         let limit = self.limit(count);
-        self.note(phase, cost, |row| row.limit = Some(limit));
+        self.note(phase, cost, |row| row.limited(limit));
         Ok(())
     }
 
     /// What it has cost until the last thing that was waited for, and what still came of it afterwards.
     async fn settled(&self, before: &Reading) -> Result<Cost> {
-        let wall = before_now(before);
+        let wall = before.at.elapsed();
         self.ground.settle().await?;
         let cost = self.ground.read().await?.since(before);
         Ok(Cost { wall, ..cost })
@@ -279,10 +279,6 @@ impl<'a> Run<'a> {
         eprintln!("{}", row.summary());
         self.rows.push(row);
     }
-}
-
-fn before_now(reading: &Reading) -> Duration {
-    reading.at.elapsed()
 }
 
 fn name(number: usize) -> String {

@@ -14,9 +14,9 @@ pub struct Row {
     latency_ms: u128,
     wall: f64,
     /// No operator could be faster.
-    pub limit: Option<Duration>,
+    limit: Option<f64>,
     /// How long it took to make the resources themselves.
-    pub applied: Option<Duration>,
+    applied: Option<f64>,
     cpu: f64,
     control_plane_cpu: f64,
     /// The machine's load average over the last minute, at the end.
@@ -53,6 +53,16 @@ impl Row {
         }
     }
 
+    /// Takes in how long it must take whoever does it.
+    pub fn limited(&mut self, limit: Duration) {
+        self.limit = Some(limit.as_secs_f64());
+    }
+
+    /// Takes in how long it took to make the resources.
+    pub fn applied(&mut self, applied: Duration) {
+        self.applied = Some(applied.as_secs_f64());
+    }
+
     /// Takes in how long each of several things took.
     pub fn times(&mut self, mut times: Vec<Duration>) {
         times.sort_unstable();
@@ -65,9 +75,8 @@ impl Row {
 
     /// One line of the table.
     pub fn summary(&self) -> String {
-        let seconds = |time: Option<Duration>| {
-            time.map_or_else(String::new, |time| format!("{:.2}", time.as_secs_f64()))
-        };
+        let seconds =
+            |time: Option<f64>| time.map_or_else(String::new, |time| format!("{time:.2}"));
         let milliseconds =
             |time: Option<f64>| time.map_or_else(String::new, |time| format!("{time:.0}"));
         [
