@@ -18,8 +18,8 @@ use crate::unstructured::{
     SourceId,
 };
 
-/// For a connector and a setting: what we sent, and how the API writes that.
-type NormalForms = HashMap<(SourceId, String), (Value, Value)>;
+/// For each setting of a connector: what we sent, and how the API writes that.
+type NormalForms = HashMap<SourceId, HashMap<String, (Value, Value)>>;
 
 /// One workspace, as one API key sees it.
 pub struct Workspace {
@@ -54,7 +54,9 @@ impl Workspace {
                 .plain()
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| value);
-            let form = normal_forms.get(&(source.id, name.clone()));
+            let form = normal_forms
+                .get(&source.id)
+                .and_then(|forms| forms.get(name));
             form.is_some_and(|(sent, shown)| {
                 Some(sent) == ours && Some(shown) == source.config.get(name)
             })
@@ -80,7 +82,9 @@ impl Workspace {
             {
                 if let Some(shown) = source.config.get(name) {
                     normal_forms
-                        .insert((source.id, name.to_owned()), (sent.clone(), shown.clone()));
+                        .entry(source.id)
+                        .or_default()
+                        .insert(name.to_owned(), (sent.clone(), shown.clone()));
                 }
             }
         }
@@ -94,7 +98,7 @@ impl Workspace {
             .normal_forms
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        normal_forms.retain(|(known, _), _| known != id);
+        normal_forms.remove(id);
     }
 
     /// The resources whose connector lives here.
