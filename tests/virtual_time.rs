@@ -200,7 +200,14 @@ fn begin_a_create_that_is_swallowed(world: &World) -> Incarnation<'_> {
     });
     world.put_secret("1");
     world.create("contracts");
-    Incarnation::begin(world)
+    let life = Incarnation::begin(world);
+    assert!(life.until(HOUR, || received(world, "POST") > 0));
+    life
+}
+
+/// How many requests with this method have reached the API.
+fn received(world: &World, method: &str) -> usize {
+    world.api.requests_matching(method, "/").len()
 }
 
 /// The swallowed create is carried out after all.
@@ -222,7 +229,7 @@ fn an_update_that_arrives_late_does_not_bring_back_the_secret_before_the_rotatio
         swallowed.then(Fault::hang)
     });
     world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
-    life.pass(Duration::from_secs(5));
+    assert!(life.until(HOUR, || received(&world, "PUT") > 0));
     world.put_secret("2");
     assert!(life.until(HOUR, || world.wrong("contracts", "2").is_none()));
     let updates = world.api.requests_matching("PUT", "/");
@@ -263,14 +270,13 @@ fn a_resource_suspended_after_a_lost_update_rests_until_it_is_resumed() {
         swallowed.then(Fault::hang)
     });
     world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
-    life.pass(Duration::from_secs(5));
+    assert!(life.until(HOUR, || received(&world, "PUT") > 0));
     world.edit("contracts", &json!({ "suspend": true }));
-    let updates = || world.api.requests_matching("PUT", "/").len();
     assert!(life.until(HOUR, || reason(&world, "contracts") == "Suspended"));
-    let sent = updates();
+    let sent = received(&world, "PUT");
 
     life.pass(HOUR);
-    assert_eq!(updates(), sent, "nothing is sent while it is suspended");
+    assert_eq!(received(&world, "PUT"), sent, "nothing is sent while it is suspended");
 
     world.edit("contracts", &json!({ "suspend": false }));
     assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
