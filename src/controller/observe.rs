@@ -330,10 +330,10 @@ async fn workspace<K: SourceKind>(
         }
     };
     let wanted = &reference.api_key_secret_ref;
-    let Some(mut secret) = read_secret(context, &key.namespace, &wanted.name).await? else {
+    let Some(secret) = read_secret(context, &key.namespace, &wanted.name).await? else {
         return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone())));
     };
-    let value = secret.take(&wanted.key);
+    let value = secret.value(&wanted.key);
     drop(secret);
     Ok(match value {
         None => Err(Problem::KeyMissing(wanted.name.clone(), wanted.key.clone())),
@@ -372,7 +372,7 @@ async fn read_configuration<K: SourceKind>(
     let resource = hand.resource.clone();
     let name = resource.credentials_secret();
     let namespace = resource.namespace().unwrap_or_default();
-    let Some(mut secret) = read_secret(context, &namespace, name).await? else {
+    let Some(secret) = read_secret(context, &namespace, name).await? else {
         return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
     };
     let mut credentials = Credentials::default();
@@ -384,7 +384,7 @@ async fn read_configuration<K: SourceKind>(
                 why,
             )))
         };
-        let value = match secret.take(wanted.key) {
+        let value = match secret.value(wanted.key) {
             None => {
                 return Ok(Desired::Blocked(Problem::SecretKeyMissing(
                     name.to_owned(),
@@ -434,10 +434,10 @@ impl SecretData {
         Self(secret.data.take().unwrap_or_default())
     }
 
-    /// Takes the value of a key out, without the line breaks that editors and `echo` leave at its end.
-    pub fn take(&mut self, key: &str) -> Option<Result<Value, &'static str>> {
-        let mut bytes = self.0.remove(key)?.0;
-        let value = match std::str::from_utf8(&bytes) {
+    /// The value of a key, without the line breaks that editors and `echo` leave at its end. Two fields may name the same key.
+    pub fn value(&self, key: &str) -> Option<Result<Value, &'static str>> {
+        let bytes = &self.0.get(key)?.0;
+        Some(match std::str::from_utf8(bytes) {
             Err(_) => Err("is not text"),
             Ok(text) => {
                 let trimmed = text.trim_end_matches(['\n', '\r']);
@@ -454,9 +454,7 @@ impl SecretData {
                     })
                 }
             }
-        };
-        bytes.zeroize();
-        Some(value)
+        })
     }
 }
 

@@ -119,11 +119,11 @@ impl Patient<'_> {
             self.namespace,
             self.resource.name_any()
         );
-        let mut secret = self.secret(name, CHECK, &login, findings).await?;
+        let secret = self.secret(name, CHECK, &login, findings).await?;
         let mut credentials = Credentials::default();
         let mut complete = true;
         for wanted in self.resource.credentials() {
-            let problem = match secret.take(wanted.key) {
+            let problem = match secret.value(wanted.key) {
                 None => "is missing",
                 Some(Err(why)) => why,
                 Some(Ok(value)) if wanted.refuses_access_token && value.is_access_token => {
@@ -272,10 +272,10 @@ impl Patient<'_> {
             "kubectl -n {} create secret generic {} --from-file={}=<file with the key>",
             self.namespace, wanted.name, wanted.key
         );
-        let Some(mut secret) = self.secret(&wanted.name, CHECK, &next, findings).await else {
+        let Some(secret) = self.secret(&wanted.name, CHECK, &next, findings).await else {
             return;
         };
-        let key = match secret.take(&wanted.key) {
+        let key = match secret.value(&wanted.key) {
             None => Err("is missing".to_owned()),
             Some(Err(why)) => Err(why.to_owned()),
             Some(Ok(value)) => {
