@@ -14,6 +14,7 @@ mod deletion;
 mod docs;
 mod doctor;
 mod economy;
+mod exploration;
 mod faults;
 mod gitops;
 mod import;
