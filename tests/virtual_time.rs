@@ -276,7 +276,11 @@ fn a_resource_suspended_after_a_lost_update_rests_until_it_is_resumed() {
     let sent = received(&world, "PUT");
 
     life.pass(HOUR);
-    assert_eq!(received(&world, "PUT"), sent, "nothing is sent while it is suspended");
+    assert_eq!(
+        received(&world, "PUT"),
+        sent,
+        "nothing is sent while it is suspended"
+    );
 
     world.edit("contracts", &json!({ "suspend": false }));
     assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
