@@ -33,12 +33,6 @@ const CONTROLLER: &str = "connectors.unstructured.io/unstructured-operator";
 /// `User-Agent` of every request that leaves the cluster.
 const USER_AGENT: &str = concat!("unstructured-operator/", env!("CARGO_PKG_VERSION"));
 
-/// Answers longer than this are not read to their end: a list of 100,000 connectors fits.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
-
-/// However long a `Retry-After` asks for, the workspace is tried again after this time.
-const LONGEST_PAUSE: Duration = Duration::from_mins(15);
-
 /// Why the operator did not start, or did not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -177,11 +171,8 @@ fn limits(options: &Options, metrics: &Metrics) -> crate::unstructured::Options 
     let metrics = metrics.clone();
     crate::unstructured::Options {
         request_timeout: options.request_timeout,
-        connect_timeout: options.request_timeout.min(Duration::from_secs(5)),
         max_requests_per_second: options.max_requests_per_second,
         max_concurrent_requests: options.max_concurrent_requests.get() as usize,
-        max_response_bytes: MAX_RESPONSE_BYTES,
-        longest_pause: LONGEST_PAUSE,
         user_agent: USER_AGENT.to_owned(),
         observer: Some(Arc::new(move |exchange| {
             metrics.api_request(exchange.operation, exchange.outcome, exchange.duration);

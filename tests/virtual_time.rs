@@ -193,16 +193,30 @@ fn a_watch_that_fell_too_far_behind_begins_anew_and_misses_nothing() {
 
 /// The first create is never answered, and nothing came of it so far.
 fn begin_a_create_that_is_swallowed(world: &World) -> Incarnation<'_> {
-    let mut first = true;
-    world.fail_by(move |route, _| {
-        let swallowed = route == Some(Route::Create) && std::mem::take(&mut first);
-        swallowed.then(Fault::hang)
-    });
+    swallow_the_first(world, Route::Create);
     world.put_secret("1");
     world.create("contracts");
     let life = Incarnation::begin(world);
     assert!(life.until(HOUR, || received(world, "POST") > 0));
     life
+}
+
+/// A fleet that was ready, and an update that is never answered.
+fn begin_an_update_that_is_swallowed(world: &World) -> Incarnation<'_> {
+    let life = ready_fleet(world);
+    swallow_the_first(world, Route::Update);
+    world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
+    assert!(life.until(HOUR, || received(world, "PUT") > 0));
+    life
+}
+
+/// The first request of this kind is never answered, and nothing comes of it.
+fn swallow_the_first(world: &World, kind: Route) {
+    let mut first = true;
+    world.fail_by(move |route, _| {
+        let swallowed = route == Some(kind) && std::mem::take(&mut first);
+        swallowed.then(Fault::hang)
+    });
 }
 
 /// How many requests with this method have reached the API.
@@ -222,14 +236,7 @@ fn arrive(world: &World) {
 #[test]
 fn an_update_that_arrives_late_does_not_bring_back_the_secret_before_the_rotation() {
     let world = World::new();
-    let life = ready_fleet(&world);
-    let mut first = true;
-    world.fail_by(move |route, _| {
-        let swallowed = route == Some(Route::Update) && std::mem::take(&mut first);
-        swallowed.then(Fault::hang)
-    });
-    world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
-    assert!(life.until(HOUR, || received(&world, "PUT") > 0));
+    let life = begin_an_update_that_is_swallowed(&world);
     world.put_secret("2");
     assert!(life.until(HOUR, || world.wrong("contracts", "2").is_none()));
     let updates = world.api.requests_matching("PUT", "/");
@@ -263,14 +270,7 @@ fn a_create_that_arrives_after_we_gave_it_up_is_not_left_when_the_resource_goes_
 #[test]
 fn a_resource_suspended_after_a_lost_update_rests_until_it_is_resumed() {
     let world = World::new();
-    let life = ready_fleet(&world);
-    let mut first = true;
-    world.fail_by(move |route, _| {
-        let swallowed = route == Some(Route::Update) && std::mem::take(&mut first);
-        swallowed.then(Fault::hang)
-    });
-    world.edit("contracts", &json!({ "remoteUrl": "dropbox://other" }));
-    assert!(life.until(HOUR, || received(&world, "PUT") > 0));
+    let life = begin_an_update_that_is_swallowed(&world);
     world.edit("contracts", &json!({ "suspend": true }));
     assert!(life.until(HOUR, || reason(&world, "contracts") == "Suspended"));
     let sent = received(&world, "PUT");
