@@ -7,8 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
+use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
 use crate::kinds::SourceKind;
 use crate::unstructured::SourceId;
 
@@ -48,6 +50,17 @@ pub fn version<K: kube::Resource>(resource: &K) -> u64 {
         .as_deref()
         .and_then(|version| version.parse().ok())
         .unwrap_or_default()
+}
+
+/// Drops what nobody here reads: the record of managed fields and the annotations of other tools, often a copy of the whole manifest
+/// each, are several times as large as the rest of a resource.
+pub fn strip(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+    meta.labels = None;
+    meta.owner_references = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.retain(|name, _| name == RECONCILE_AT || name == ACCEPT_WORKSPACE);
+    }
 }
 
 impl fmt::Display for Key {

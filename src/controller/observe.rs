@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use zeroize::Zeroize;
 
 use super::Context;
-use super::index::Key;
+use super::index::{Key, strip};
 use super::memory::{CHECK_TIME, Memory};
 use super::outcome::{Failure, Problem};
 use super::queue::{Job, Priority};
@@ -68,6 +68,12 @@ impl<K: SourceKind> Hand<K> {
             forced: forced.cloned(),
             trimmed: Vec::new(),
         }
+    }
+
+    /// Takes in the resource as the API server showed it last.
+    pub fn take_in(&mut self, mut resource: K) {
+        strip(resource.meta_mut());
+        self.resource = Arc::new(resource);
     }
 
     /// The status that is on record.

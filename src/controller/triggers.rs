@@ -12,7 +12,7 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::index::{Key, version};
+use super::index::{Key, strip, version};
 use super::pass::forget;
 use super::queue::Priority;
 use super::{Context, lane_of};
@@ -182,7 +182,7 @@ fn describe(error: &watcher::Error) -> String {
 fn readable<K: SourceKind>(guarded: DeserializeGuard<K>) -> Option<K> {
     match guarded.0 {
         Ok(mut resource) => {
-            resource.meta_mut().managed_fields = None;
+            strip(resource.meta_mut());
             Some(resource)
         }
         Err(invalid) => {
