@@ -95,12 +95,12 @@ fn document(
     options: &Options,
     taken: &mut HashSet<String>,
 ) -> Result<String, String> {
-    let remote_url = connector.config.get("remote_url").and_then(Value::as_str);
+    let remote_url = connector.settings.get("remote_url").and_then(Value::as_str);
     let folder: Subfolder = remote_url
         .ok_or("the API shows no remote_url for it")?
         .parse()
         .map_err(|reason| format!("its remote_url cannot be used by a DropboxSource: {reason}"))?;
-    let recursive = connector.config.get("recursive").and_then(Value::as_bool);
+    let recursive = connector.settings.get("recursive").and_then(Value::as_bool);
     let name = unique_name(dns_name(&connector.name), taken);
     let mut document = format!("# Connector {:?}\n", one_line(&connector.name));
     if recursive.is_none() {

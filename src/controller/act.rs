@@ -1,7 +1,6 @@
 //! Performs one effect and says what it was answered. Nothing is decided here.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -97,7 +96,7 @@ impl<K: SourceKind> Actor<'_, K> {
             .await
         {
             Ok(written) => {
-                self.hand.resource = Arc::new(written);
+                self.hand.take_in(written);
                 Answer::Done
             }
             // Whoever took the last finalizer off, the resource is gone as intended.
@@ -154,7 +153,7 @@ impl<K: SourceKind> Actor<'_, K> {
                 Err(Failure::Conflict) if adopted => return Answer::Failed(Failure::Conflict),
                 Err(Failure::Conflict) => match self.api().get(&self.key.name).await {
                     Ok(fresh) if fresh.uid() == self.hand.resource.uid() => {
-                        self.hand.resource = Arc::new(fresh);
+                        self.hand.take_in(fresh);
                         continue;
                     }
                     Ok(_) => return Answer::Failed(Failure::Conflict),
@@ -219,8 +218,8 @@ impl<K: SourceKind> Actor<'_, K> {
     fn sighting(&self, source: &Source) -> Sighting {
         Sighting::Present {
             drift: self.drift(source),
-            name: source.name.clone(),
-            same_kind: source.source_type == K::SOURCE_TYPE,
+            name: source.name.to_string(),
+            same_kind: *source.source_type == *K::SOURCE_TYPE,
         }
     }
 
@@ -384,7 +383,7 @@ pub async fn write_status<K: SourceKind>(
         .patch_status(&key.name, &params, &Patch::Apply(patch))
         .await
         .map_err(|error| kubernetes(&error))?;
-    hand.resource = Arc::new(written);
+    hand.take_in(written);
     Ok(())
 }
 

@@ -58,11 +58,11 @@ impl Workspace {
                 .get(&source.id)
                 .and_then(|forms| forms.get(name));
             form.is_some_and(|(sent, shown)| {
-                Some(sent) == ours && Some(shown) == source.config.get(name)
+                Some(sent) == ours && Some(shown) == source.settings.get(name)
             })
         };
         config
-            .drift(&source.config)
+            .drift(&source.settings)
             .into_iter()
             .filter(|name| !is_normal(name))
             .collect()
@@ -70,7 +70,7 @@ impl Workspace {
 
     /// Takes note of how the API answered a write of ours.
     pub fn wrote(&self, config: &Config, source: Source) {
-        let differing = config.drift(&source.config);
+        let differing = config.drift(&source.settings);
         if !differing.is_empty() {
             let mut normal_forms = self
                 .normal_forms
@@ -80,7 +80,7 @@ impl Workspace {
                 .plain()
                 .filter(|(name, _)| differing.iter().any(|known| known == name))
             {
-                if let Some(shown) = source.config.get(name) {
+                if let Some(shown) = source.settings.get(name) {
                     normal_forms
                         .entry(source.id)
                         .or_default()

@@ -102,7 +102,7 @@ async fn connector(
         };
         return findings.wrong(&subject, CHECK, message, next);
     };
-    let differing = config.drift(&source.config);
+    let differing = config.drift(&source.settings);
     if differing.is_empty() {
         findings.right(
             &subject,

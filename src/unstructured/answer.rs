@@ -9,10 +9,11 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Commit, ErrorKind};
-use super::types::{Check, CheckStatus, Source, SourceId, timestamp};
+use super::types::{Check, CheckStatus, Settings, Source, SourceId, timestamp};
 use crate::scrub::Scrubber;
 
 /// Fields and complaints of a refusal that are read.
@@ -238,8 +239,6 @@ struct WireSource {
     config: Value,
     #[serde(default)]
     created_at: Value,
-    #[serde(default)]
-    updated_at: Value,
 }
 
 #[derive(Deserialize)]
@@ -265,15 +264,13 @@ impl WireSource {
         };
         Ok(Source {
             id,
-            name,
-            source_type,
-            config: if let Value::Object(config) = self.config {
-                config
-            } else {
-                Map::new()
+            name: name.into(),
+            source_type: source_type.into(),
+            settings: match self.config {
+                Value::Object(config) => config.into(),
+                _ => Settings::default(),
             },
             created_at: timestamp(&self.created_at),
-            updated_at: timestamp(&self.updated_at),
         })
     }
 }
@@ -281,16 +278,16 @@ impl WireSource {
 /// The connectors of one type. Entries of other types are passed over unread; one of this type that cannot be read makes the whole
 /// list unreadable, because what is not in a list may be created again.
 pub(super) fn sources(body: &[u8], source_type: &str) -> Result<Vec<Source>, Unreadable> {
-    json::<Vec<WireSource>>(body)?
-        .into_iter()
-        .filter(|source| {
-            source
-                .source_type
-                .as_str()
-                .is_none_or(|other| other == source_type)
-        })
-        .map(WireSource::read)
-        .collect()
+    let mut sources = Vec::new();
+    // One at a time: as it is written, a connector takes several times the room of what is kept of it.
+    for raw in json::<Vec<&RawValue>>(body)? {
+        let source: WireSource = json(raw.get().as_bytes())?;
+        let other = source.source_type.as_str();
+        if other.is_none_or(|other| other == source_type) {
+            sources.push(source.read()?);
+        }
+    }
+    Ok(sources)
 }
 
 /// One connector.

@@ -9,11 +9,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::types::Settings;
 use crate::scrub::Scrubber;
 
 /// What the service shows in place of a secret, whatever its length.
@@ -130,18 +131,12 @@ impl Config {
         Digest(mac.finalize().into_bytes().into())
     }
 
-    /// The names of our fields of which the service readably shows another value.
-    ///
-    /// A value that is masked, absent, null or an object (a reference to a secret) is unknown, which is no difference; fields that
-    /// the service added are its own business.
-    pub fn drift(&self, observed: &Map<String, Value>) -> Vec<String> {
+    /// The names of our fields of which the service readably shows another value. One that it does not show is no difference;
+    /// fields that the service added are its own business.
+    pub fn drift(&self, observed: &Settings) -> Vec<String> {
         self.fields
             .iter()
-            .filter(|(name, field)| match observed.get(name) {
-                None | Some(Value::Null | Value::Object(_)) => false,
-                Some(Value::String(text)) if text == MASK => false,
-                Some(value) => field.differs(value),
-            })
+            .filter(|(name, field)| observed.get(name).is_some_and(|value| field.differs(value)))
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -317,9 +312,9 @@ mod tests {
 
     use super::*;
 
-    fn observed(value: Value) -> Map<String, Value> {
+    fn observed(value: Value) -> Settings {
         match value {
-            Value::Object(members) => members,
+            Value::Object(members) => members.into(),
             _ => panic!("a configuration is an object"),
         }
     }

@@ -63,18 +63,20 @@ struct State {
     events: u64,
 }
 
+/// Sorted rather than hashed: that takes no room beside the connectors themselves.
 #[derive(Debug)]
 struct List {
     asked_at: Instant,
-    by_id: HashMap<SourceId, Source>,
-    by_name: HashMap<String, Vec<SourceId>>,
+    by_id: Box<[Source]>,
+    /// Places in `by_id`, in the order of the names.
+    by_name: Box<[u32]>,
 }
 
 /// Our own writes since the list was sent, so that neither an id nor a name is ever searched for among them.
 #[derive(Clone, Debug, Default)]
 struct Writes {
     by_id: HashMap<SourceId, Write>,
-    by_name: HashMap<String, Vec<SourceId>>,
+    by_name: HashMap<Box<str>, Vec<SourceId>>,
 }
 
 #[derive(Clone, Debug)]
@@ -227,16 +229,16 @@ impl Snapshot {
     pub fn by_id(&self, id: &SourceId) -> Option<&Source> {
         match self.writes.by_id.get(id) {
             Some(write) => write.source.as_deref(),
-            None => self.list.by_id.get(id),
+            None => self.list.by_id(id),
         }
     }
 
     /// All connectors of this name, the oldest first; those of unknown age last.
     pub fn by_name(&self, name: &str) -> Vec<&Source> {
-        let listed = self.list.by_name.get(name).into_iter().flatten();
-        let listed = listed
-            .filter(|id| !self.writes.by_id.contains_key(*id))
-            .map(|id| &self.list.by_id[id]);
+        let listed = self
+            .list
+            .by_name(name)
+            .filter(|source| !self.writes.by_id.contains_key(&source.id));
         let written = self.writes.by_name.get(name).into_iter().flatten();
         let written = written.filter_map(|id| self.writes.by_id[id].source.as_deref());
         let mut found: Vec<_> = listed.chain(written).collect();
@@ -251,8 +253,8 @@ impl Snapshot {
         let listed = self
             .list
             .by_id
-            .keys()
-            .filter(|id| !self.writes.by_id.contains_key(*id))
+            .iter()
+            .filter(|source| !self.writes.by_id.contains_key(&source.id))
             .count();
         listed
             + self
@@ -309,23 +311,37 @@ impl Writes {
 // === impl List ===
 
 impl List {
-    fn new(asked_at: Instant, sources: Vec<Source>) -> Self {
-        let by_id: HashMap<_, _> = sources
-            .into_iter()
-            .map(|source| (source.id, source))
-            .collect();
-        let mut by_name: HashMap<String, Vec<SourceId>> = HashMap::new();
-        for source in by_id.values() {
-            by_name
-                .entry(source.name.clone())
-                .or_default()
-                .push(source.id);
-        }
+    fn new(asked_at: Instant, mut sources: Vec<Source>) -> Self {
+        sources.sort_by_key(|source| source.id);
+        // An answer that shows one connector twice has not shown two.
+        sources.dedup_by_key(|source| source.id);
+        let by_id = sources.into_boxed_slice();
+        let mut by_name: Box<[u32]> = (0..).take(by_id.len()).collect();
+        by_name.sort_unstable_by_key(|place| &by_id[*place as usize].name);
         Self {
             asked_at,
             by_id,
             by_name,
         }
+    }
+
+    fn by_id(&self, id: &SourceId) -> Option<&Source> {
+        let place = self.by_id.binary_search_by_key(id, |source| source.id);
+        place.ok().map(|place| &self.by_id[place])
+    }
+
+    fn by_name(&self, name: &str) -> impl Iterator<Item = &Source> {
+        let first = self
+            .by_name
+            .partition_point(|place| *self.at(*place).name < *name);
+        self.by_name[first..]
+            .iter()
+            .map(|place| self.at(*place))
+            .take_while(move |source| *source.name == *name)
+    }
+
+    fn at(&self, place: u32) -> &Source {
+        &self.by_id[place as usize]
     }
 }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::config::MASK;
+
 /// A connector's identity, given by the service: a UUID, written in lower case with hyphens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -23,22 +25,26 @@ pub struct SourceId(Uuid);
 )]
 pub struct SourceIdError;
 
-/// A source connector as the service shows it.
+/// A source connector as the service shows it. Thousands are held at a time, so none has room to spare.
 #[derive(Clone, PartialEq)]
 pub struct Source {
     /// Its identity, for life.
     pub id: SourceId,
     /// Its name, for life. Nothing says that names are unique.
-    pub name: String,
+    pub name: Box<str>,
     /// Which kind of source, for example `dropbox`.
-    pub source_type: String,
-    /// Its configuration: secrets masked, defaults filled in by the service. Empty when the answer held no object.
-    pub config: Map<String, Value>,
+    pub source_type: Box<str>,
+    /// What can be read of its configuration.
+    pub settings: Settings,
     /// When it was created, where the answer says so readably.
     pub created_at: Option<Timestamp>,
-    /// When it was last changed, where the answer says so readably. The service sets it on creation too.
-    pub updated_at: Option<Timestamp>,
 }
+
+/// The fields of a connector's configuration whose value the service shows, those included that it filled in itself.
+///
+/// A value that is masked, null or an object (a reference to a secret) is unknown, and is as if it were absent.
+#[derive(Clone, Default, PartialEq)]
+pub struct Settings(Box<[(Box<str>, Value)]>);
 
 /// Where a connection check stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,24 +107,51 @@ impl fmt::Display for SourceId {
 
 // === impl Source ===
 
-/// Names of the configuration's fields, never their values: the service is expected to mask secrets, but that is its promise.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             id,
             name,
             source_type,
-            config,
+            settings,
             created_at,
-            updated_at,
         } = self;
         f.debug_struct("Source")
             .field("id", &id.0)
             .field("name", name)
             .field("source_type", source_type)
-            .field("config", &config.keys().collect::<Vec<_>>())
+            .field("settings", settings)
             .field("created_at", created_at)
-            .field("updated_at", updated_at)
+            .finish()
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The value of a field, if it is known.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let (_, value) = self.0.iter().find(|(known, _)| **known == *name)?;
+        Some(value)
+    }
+}
+
+impl From<Map<String, Value>> for Settings {
+    fn from(config: Map<String, Value>) -> Self {
+        let known = config.into_iter().filter(|(_, value)| match value {
+            Value::Null | Value::Object(_) => false,
+            Value::String(text) => text != MASK,
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) => true,
+        });
+        Self(known.map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+/// The names of the fields, never their values: the service is expected to mask secrets, but that is its promise.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
             .finish()
     }
 }
@@ -191,9 +224,8 @@ mod tests {
             id: SourceId(Uuid::nil()),
             name: "contracts".into(),
             source_type: "dropbox".into(),
-            config: Map::from_iter([("app_key".into(), json!("in clear"))]),
+            settings: Map::from_iter([("app_key".into(), json!("in clear"))]).into(),
             created_at: None,
-            updated_at: None,
         };
         let shown = format!("{source:?}");
         assert!(

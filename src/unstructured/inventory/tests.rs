@@ -3,10 +3,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
 use secrecy::SecretString;
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::super::types::Settings;
 use super::super::{ApiKey, Endpoint, ErrorKind, Options};
 use super::*;
 use crate::loopback::Server;
@@ -78,11 +79,10 @@ fn id(number: u128) -> SourceId {
 fn source(number: u128, name: &str) -> Source {
     Source {
         id: id(number),
-        name: name.to_owned(),
-        source_type: "dropbox".to_owned(),
-        config: Map::new(),
+        name: name.into(),
+        source_type: "dropbox".into(),
+        settings: Settings::default(),
         created_at: None,
-        updated_at: None,
     }
 }
 
@@ -198,7 +198,7 @@ async fn our_own_writes_show_at_once() {
     let after = inventory.latest().unwrap();
     assert_eq!(names(&after, "a"), [id(3)]);
     assert_eq!(names(&after, "b"), []);
-    assert_eq!(after.by_id(&id(2)).unwrap().name, "c");
+    assert_eq!(&*after.by_id(&id(2)).unwrap().name, "c");
     assert_eq!(after.by_id(&id(1)), None);
     assert_eq!(after.len(), 2);
     assert_eq!(after.asked_at(), before.asked_at());
