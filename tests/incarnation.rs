@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use support::fake::unstructured::{CheckScript, Route, StoredSource, WorkspaceHandle};
-use support::fake::{FakeUnstructured, Fault, Recorded};
+use support::fake::{FakeDropbox, FakeUnstructured, Fault, Recorded};
 use support::memory_api::{Fate, MemoryApi};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, advance};
@@ -18,6 +18,7 @@ use unstructured_operator::controller::naming::ClusterName;
 use unstructured_operator::controller::workspaces::OwnKey;
 use unstructured_operator::controller::{self, Parts, Policy};
 use unstructured_operator::crd::DropboxSource;
+use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;
 use unstructured_operator::kinds::Providers;
 use unstructured_operator::runtime::events::Recorder;
@@ -51,8 +52,9 @@ pub struct World {
     pub api: FakeUnstructured,
     pub workspace: WorkspaceHandle,
     pub fuse: Fuse,
+    dropbox: Option<FakeDropbox>,
     faults: Arc<Mutex<Option<Faults>>>,
-    /// Requests to Unstructured that came, and that ended.
+    /// Requests to either API that came, and that ended.
     came: Arc<AtomicU64>,
     ended: Arc<AtomicU64>,
 }
@@ -66,6 +68,7 @@ impl World {
             kubernetes: MemoryApi::default(),
             workspace,
             api,
+            dropbox: None,
             fuse: Fuse::default(),
             faults: Arc::default(),
             came: Arc::default(),
@@ -115,6 +118,29 @@ impl World {
             }
         });
         world
+    }
+
+    /// One whose operator asks Dropbox, which accepts any credentials.
+    pub fn with_dropbox() -> Self {
+        let mut world = Self::new();
+        let dropbox = FakeDropbox::start();
+        dropbox.accept_anything();
+        let came = Arc::clone(&world.came);
+        dropbox.inject_by(move |_, _| {
+            came.fetch_add(1, Ordering::SeqCst);
+            None
+        });
+        let ended = Arc::clone(&world.ended);
+        dropbox.on_answer(move |_| {
+            ended.fetch_add(1, Ordering::SeqCst);
+        });
+        world.dropbox = Some(dropbox);
+        world
+    }
+
+    /// The Dropbox of [`World::with_dropbox`].
+    pub fn dropbox(&self) -> &FakeDropbox {
+        self.dropbox.as_ref().expect("a world with Dropbox")
     }
 
     /// Lets `choose` decide what goes wrong with each request to Unstructured.
@@ -347,7 +373,8 @@ impl<'a> Incarnation<'a> {
             .start_paused(true)
             .build()
             .expect("a runtime");
-        runtime.spawn(live(world.kubernetes.clone(), world.api.url()));
+        let dropbox = world.dropbox.as_ref().map(FakeDropbox::url);
+        runtime.spawn(live(world.kubernetes.clone(), world.api.url(), dropbox));
         Self {
             world,
             runtime,
@@ -407,7 +434,7 @@ impl<'a> Incarnation<'a> {
     }
 }
 
-async fn live(kubernetes: MemoryApi, url: String) {
+async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
     let client = kubernetes.client();
     let metrics = Metrics::new();
     let endpoint = Endpoint::parse(&url, true).expect("a URL");
@@ -422,7 +449,12 @@ async fn live(kubernetes: MemoryApi, url: String) {
             user_agent: "tests".to_owned(),
             ..Options::default()
         },
-        providers: Providers::default(),
+        providers: Providers {
+            dropbox: dropbox.map(|url| {
+                let base = BaseUrl::parse(&url, true).expect("a URL");
+                DropboxClient::new(base, REQUEST_TIMEOUT, "tests").expect("a client")
+            }),
+        },
         cluster: ClusterName::chosen("test"),
         policy: Policy {
             hosts: HostPolicy::new(&url, Vec::new(), true),

@@ -16,6 +16,7 @@ mod doctor;
 mod economy;
 mod exploration;
 mod faults;
+mod folder;
 mod gitops;
 mod import;
 mod incarnation;

@@ -252,10 +252,16 @@ impl<K: SourceKind> Actor<'_, K> {
         let Some(credentials) = &self.hand.credentials else {
             return Answer::Grant(Grant::Inconclusive);
         };
-        let verdict = K::ask(&self.context.providers, credentials).await;
+        let verdict = self
+            .hand
+            .resource
+            .ask(&self.context.providers, credentials)
+            .await;
         match &verdict {
             Verdict::NotAsked => {}
-            Verdict::Accepted => self.context.metrics.dropbox_grant(GrantResult::Accepted),
+            Verdict::Accepted | Verdict::Insufficient(_) => {
+                self.context.metrics.dropbox_grant(GrantResult::Accepted);
+            }
             Verdict::Refused(_) => self.context.metrics.dropbox_grant(GrantResult::Rejected),
             Verdict::Inconclusive(_) => self
                 .context
@@ -264,6 +270,7 @@ impl<K: SourceKind> Actor<'_, K> {
         }
         Answer::Grant(match verdict {
             Verdict::NotAsked | Verdict::Accepted => Grant::Accepted,
+            Verdict::Insufficient(shortfall) => Grant::Insufficient(shortfall),
             Verdict::Refused(why) => Grant::Refused(why),
             Verdict::Inconclusive(why) => {
                 tracing::debug!(resource = %self.key, why, "the provider could not say whether the credentials are good");

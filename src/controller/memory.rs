@@ -16,6 +16,9 @@ use crate::unstructured::Digest;
 /// How long Unstructured may take for a connection check.
 pub const CHECK_TIME: Duration = Duration::from_mins(5);
 
+/// How long a provider that denied the folder is not asked again: shorter than the time until the second look.
+pub const SHORTFALL_TIME: Duration = Duration::from_mins(1);
+
 /// The memory of one resource.
 pub struct Memory<K> {
     /// The resource as our own last write returned it, until the watch has caught up.
@@ -26,8 +29,8 @@ pub struct Memory<K> {
     pub failures: u32,
     /// A configuration that the API refused, and how that was reported.
     pub refused: Option<(Digest, Outcome)>,
-    /// What the provider said of the credentials in the configuration with this digest.
-    pub grant: Option<(Digest, Grant)>,
+    /// What the provider said of the credentials in the configuration with this digest, and when.
+    pub grant: Option<(Digest, Grant, Instant)>,
     /// When the create of this name has settled, as far as this process knows.
     pub settles: Option<(String, Instant)>,
     /// When the last accepted update has to be sent again: one whose answer was lost before it may have been carried out after it.

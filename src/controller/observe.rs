@@ -13,10 +13,10 @@ use zeroize::Zeroize;
 
 use super::Context;
 use super::index::{Key, strip};
-use super::memory::{CHECK_TIME, Memory};
+use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME};
 use super::outcome::{Failure, Problem};
 use super::queue::{Job, Priority};
-use super::report::recorded_check;
+use super::report::{recorded_check, recorded_doubt};
 use super::situation::{
     Binding, Check, ConnectorName, Creating, Deletion, Desired, Grant, Sighting, Situation, Wanted,
     WorkspaceFacts,
@@ -194,8 +194,9 @@ fn situation<K: SourceKind>(
         grant: memory
             .grant
             .as_ref()
-            .filter(|(asked, _)| known(asked))
-            .map_or(Grant::Unasked, |(_, grant)| grant.clone()),
+            .filter(|(asked, grant, at)| known(asked) && holds(grant, *at))
+            .map_or(Grant::Unasked, |(_, grant, _)| grant.clone()),
+        doubted: recorded_doubt(&status),
         connector: Sighting::Unseen,
         namesakes: None,
         check: match hand.forced {
@@ -212,6 +213,11 @@ fn situation<K: SourceKind>(
         unrecorded: false,
         changes: Vec::new(),
     }
+}
+
+/// Whether an answer of the provider is still worth something. What it refuses stays refused, but a folder can be made at any time.
+fn holds(grant: &Grant, since: Instant) -> bool {
+    !matches!(grant, Grant::Insufficient(_)) || since.elapsed() < SHORTFALL_TIME
 }
 
 /// What the resource asks for, and what speaks against it that the API server could not refuse.

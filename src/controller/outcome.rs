@@ -180,6 +180,8 @@ pub enum Requeue {
     AtOnce,
     /// After some minutes: a key may be mended where the operator cannot see it.
     Slowly,
+    /// The same, where nothing has failed: a folder may be made where the operator cannot see it.
+    SecondLook,
     /// When the workspace accepts requests again.
     Resumed(tokio::time::Instant),
 }

@@ -231,9 +231,9 @@ fn note_effect<K: SourceKind>(
     match (effect, answer) {
         (
             Effect::CheckCredentials,
-            Answer::Grant(grant @ (Grant::Accepted | Grant::Refused(_))),
+            Answer::Grant(grant @ (Grant::Accepted | Grant::Insufficient(_) | Grant::Refused(_))),
         ) => {
-            memory.grant = digest.map(|digest| (digest, grant.clone()));
+            memory.grant = digest.map(|digest| (digest, grant.clone(), Instant::now()));
         }
         (Effect::RecordIntent { .. }, Answer::Done) => {
             let given_up = matches!(
@@ -461,6 +461,7 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
         }
         Requeue::Backoff => retry(backoff(memory.failures), true),
         Requeue::Slowly => retry(jittered(SLOWLY), true),
+        Requeue::SecondLook => retry(jittered(SLOWLY), false),
         Requeue::Resumed(at) => {
             let wait = at.saturating_duration_since(Instant::now());
             retry(wait + jittered(Duration::from_millis(500)), true)

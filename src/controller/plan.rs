@@ -89,7 +89,9 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
             if s.applied != Some(digest) || !drift.is_empty() || s.confirm {
                 return vetted(s).unwrap_or_else(|| update(s, id, digest));
             }
-            verify(s, id)
+            // What was missing at the provider may be there by now.
+            let doubt = if s.doubted { asked(s) } else { None };
+            doubt.unwrap_or_else(|| verify(s, id))
         }
     }
 }
@@ -219,9 +221,14 @@ fn vetted(s: &Situation) -> Option<Step> {
     if let Some(outcome) = &s.refused {
         return Some(Step::Rest(outcome.clone()));
     }
+    asked(s)
+}
+
+/// Asks the provider, unless that was done. Only a definite refusal stands in the way.
+fn asked(s: &Situation) -> Option<Step> {
     match &s.grant {
         Grant::Unasked => Some(Step::Act(Effect::CheckCredentials)),
-        Grant::Accepted | Grant::Inconclusive => None,
+        Grant::Accepted | Grant::Insufficient(_) | Grant::Inconclusive => None,
         Grant::Refused(why) => Some(Step::Rest(Outcome::CredentialsRejected(why.clone()))),
     }
 }
@@ -240,6 +247,10 @@ fn verify(s: &Situation, id: SourceId) -> Step {
         Check::Scheduled(_) if s.check_overdue => Step::Rest(Outcome::CheckTimedOut),
         Check::Scheduled(_) => Step::Rest(Outcome::Checking),
         Check::Passed(_) => Step::Rest(Outcome::Ready),
+        // It failed while the provider denied something, and that has been mended.
+        Check::Failed(..) if s.doubted && s.grant == Grant::Accepted => {
+            Step::Act(Effect::StartCheck(id))
+        }
         Check::Failed(_, reason) => Step::Rest(Outcome::VerificationFailed(reason.clone())),
         Check::TimedOut(_) => Step::Rest(Outcome::CheckTimedOut),
         Check::Unavailable => Step::Rest(Outcome::CheckUnavailable),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::index::Index;
-use super::outcome::{Class, Outcome, Row, WAY_OUT};
+use super::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
 use super::situation::{
     Bind, Binding, Change, Check, Creating, Desired, Grant, Release, Sighting, Situation,
 };
@@ -48,6 +48,14 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
             message: format!("The connector is being deleted. {}", row.message),
             ..row
         },
+        (None, _, Class::Current | Class::Stalled)
+            if s.doubted && s.grant != Grant::Accepted && is_synced(s) =>
+        {
+            Row {
+                requeue: Requeue::SecondLook,
+                ..row
+            }
+        }
         _ => row,
     }
 }
@@ -162,6 +170,16 @@ pub fn recorded_check(check: Option<&ConnectionCheck>) -> Check {
     }
 }
 
+/// Whether the status says that the provider refuses the credentials, or denies them something.
+pub fn recorded_doubt(status: &SourceStatus) -> bool {
+    status.conditions.iter().any(|c| {
+        c.type_ == ConditionType::CredentialsValid.as_str()
+            && Reason::DOUBTS
+                .iter()
+                .any(|doubt| doubt.as_str() == c.reason)
+    })
+}
+
 struct Verdict {
     kind: ConditionType,
     status: &'static str,
@@ -201,6 +219,14 @@ fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
             row.reason,
             &row.message,
         ),
+        (false, Desired::Digest(_), Grant::Insufficient(shortfall)) => say(
+            ConditionType::CredentialsValid,
+            "False",
+            shortfall.reason(),
+            shortfall.advice(),
+        ),
+        // Nobody said anything better since.
+        (false, _, Grant::Unasked | Grant::Inconclusive) if s.doubted => {}
         (false, Desired::Digest(_), Grant::Unasked | Grant::Accepted | Grant::Inconclusive) => {
             say(
                 ConditionType::CredentialsValid,
@@ -386,6 +412,7 @@ pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<N
         lasting: false,
         text,
     };
+    notes.extend(shortfall(previous, s));
     match row.class {
         Class::Current if news && s.deletion.is_none() => notes.push(note(false, row.message)),
         Class::Stalled if news => notes.push(note(true, row.message)),
@@ -398,6 +425,24 @@ pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<N
         _ => {}
     }
     notes
+}
+
+/// What the provider denies the credentials, where that is news: the outcome does not speak of it.
+fn shortfall(previous: &SourceStatus, s: &Situation) -> Option<Note> {
+    let Grant::Insufficient(shortfall) = &s.grant else {
+        return None;
+    };
+    let reason = shortfall.reason().as_str();
+    let kind = ConditionType::CredentialsValid.as_str();
+    let mut before = previous.conditions.iter().filter(|c| c.type_ == kind);
+    let is_news = before.all(|c| c.reason != reason || c.message != shortfall.advice());
+    is_news.then(|| Note {
+        warning: true,
+        reason,
+        action: "CheckCredentials",
+        lasting: false,
+        text: shortfall.advice().to_owned(),
+    })
 }
 
 impl Change {

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::effect::{Answer, Effect};
 use super::outcome::{Failure, Outcome, Problem};
 use super::report::is_synced;
+use crate::kinds::Shortfall;
 use crate::unstructured::{CheckStatus, Commit, Digest, ErrorKind, SourceId};
 
 /// Name of a connector.
@@ -116,6 +117,8 @@ pub enum Grant {
     Unasked,
     /// It accepts them, or is not to be asked.
     Accepted,
+    /// It accepts them, and they cannot read what is to be read. That is said, and blocks nothing.
+    Insufficient(Shortfall),
     /// It could not say: only a definite refusal blocks.
     Inconclusive,
     /// It refuses them, for this reason.
@@ -201,6 +204,8 @@ pub struct Situation {
     pub refused: Option<Outcome>,
     /// What the provider says of the credentials.
     pub grant: Grant,
+    /// What it said last was not good, as far as is on record: it is worth asking again.
+    pub doubted: bool,
     /// What is known of the connector that `binding`, or `existing`, names.
     pub connector: Sighting,
     /// Connectors that carry the name in question, oldest first; `None` until somebody looked.
@@ -358,7 +363,10 @@ impl Situation {
                 }
                 self.settle_in();
             }
-            (Effect::CheckCredentials, Answer::Grant(grant)) => self.grant = grant,
+            (Effect::CheckCredentials, Answer::Grant(grant)) => {
+                self.doubted |= matches!(grant, Grant::Insufficient(_) | Grant::Refused(_));
+                self.grant = grant;
+            }
             (Effect::Bind(id, how), Answer::Claimed) => {
                 let ours = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
                 if let Some(namesake) = ours {
@@ -455,6 +463,7 @@ impl Situation {
                 self.check = Check::Unavailable;
             }
             (Effect::StartCheck(_), Answer::Check(check)) => {
+                self.doubted &= self.grant != Grant::Accepted;
                 self.check = check;
                 self.unrecorded = true;
             }

@@ -11,7 +11,7 @@ pub enum ConditionType {
     Reconciling,
     /// Present, and True, only when retrying cannot help: someone has to change something.
     Stalled,
-    /// The Secret is complete and Dropbox does not refuse its values.
+    /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder.
     CredentialsValid,
     /// The connector has exactly the desired configuration.
     Synced,
@@ -62,6 +62,10 @@ macro_rules! reasons {
             /// Every reason, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
+            /// What the provider has against credentials: it may say otherwise when it is asked again.
+            pub const DOUBTS: &'static [Self] =
+                &[Self::CredentialsRejected, Self::PermissionMissing, Self::FolderNotFound];
+
             /// The word as it stands in a condition.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)+ }
@@ -82,7 +86,7 @@ reasons! {
     Suspended,
     /// Work is under way.
     Progressing,
-    /// The Secret is complete, and Dropbox does not refuse its values.
+    /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder.
     CredentialsAccepted,
     /// The Secret does not exist. Create it; the operator notices by itself.
     SecretNotFound,
@@ -94,6 +98,10 @@ reasons! {
     AccessTokenInsteadOfRefreshToken,
     /// Dropbox refuses the credentials. Make a new refresh token for this app, or correct the app key and secret.
     CredentialsRejected,
+    /// The Dropbox app lacks the permission to read files. Tick it in the App Console, then put a new refresh token into the Secret.
+    PermissionMissing,
+    /// Dropbox shows the app no such folder. Create it, or correct `remoteUrl`; the operator notices either within minutes.
+    FolderNotFound,
     /// The API key of the workspace is missing. Create its Secret, or give the operator a key.
     WorkspaceKeyMissing,
     /// Unstructured refuses the API key. Put a valid one in its Secret.

@@ -4,17 +4,15 @@
 //! The routes and their answers are those of Dropbox's published API specification (`oauth2/token`, `files/list_folder`).
 
 use bytes::Bytes;
+use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use url::Url;
-use zeroize::Zeroizing;
 
 use super::folder::Subfolder;
-use super::oauth::{Answer, DropboxClient, MAX_BYTES, exchange, form};
+use super::oauth::{DropboxClient, MAX_BYTES, form, token_answer, unclear};
 use crate::http::BaseUrl;
 use crate::scrub::{Scrubber, one_line};
 
@@ -55,7 +53,8 @@ pub enum CallError {
     /// The token may not do this. Holds the scope's name.
     #[error(
         "the app lacks the permission {0}: tick files.content.read (it brings files.metadata.read) on the Permissions tab of the \
-         app in the Dropbox App Console, press Submit, then log in again, because a token keeps the permissions it was made with"
+         app in the Dropbox App Console, press Submit, then get a new refresh token with unstructured-operator login \
+         dropbox, because a token keeps the permissions it was made with"
     )]
     MissingScope(String),
     /// There is no such folder.
@@ -120,20 +119,6 @@ impl DropboxClient {
         token
             .map(SecretString::from)
             .ok_or(CallError::NoRefreshToken)
-    }
-
-    /// An access token of four hours. It is to be dropped, never revoked: that would disable the refresh token too.
-    pub async fn access_token(
-        &self,
-        app_key: &SecretString,
-        app_secret: &SecretString,
-        refresh_token: &SecretString,
-    ) -> Result<SecretString, CallError> {
-        let request = self.refresh(app_key, app_secret, refresh_token);
-        let secrets = Scrubber::new([app_key, app_secret, refresh_token]);
-        let (status, body) = self.call(request, MAX_BYTES, &secrets).await?;
-        let answer = token_answer(status, &body, CallError::InvalidGrant)?;
-        Ok(SecretString::from(answer.access_token.unwrap_or_default()))
     }
 
     /// The folders at the root of what the app can see.
@@ -207,47 +192,6 @@ impl DropboxClient {
             self.base.clone()
         }
     }
-
-    async fn call(
-        &self,
-        request: RequestBuilder,
-        limit: usize,
-        secrets: &Scrubber,
-    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), CallError> {
-        match timeout(self.timeout, exchange(request, limit)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failure)) => Err(CallError::Unclear(secrets.scrub(&failure.to_string()))),
-            Err(_) => Err(CallError::Unclear(format!(
-                "Dropbox did not answer within {:?}",
-                self.timeout
-            ))),
-        }
-    }
-}
-
-/// The token endpoint's answer, if it is a grant.
-fn token_answer(
-    status: StatusCode,
-    body: &[u8],
-    invalid_grant: CallError,
-) -> Result<Answer<'_>, CallError> {
-    let answer: Answer<'_> = serde_json::from_slice(body).unwrap_or_default();
-    let error = answer.error.as_deref().unwrap_or_default();
-    match status {
-        StatusCode::OK if answer.access_token.is_some_and(|token| !token.is_empty()) => Ok(answer),
-        StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited),
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
-            if error.starts_with("invalid_grant") =>
-        {
-            Err(invalid_grant)
-        }
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
-            if error.starts_with("invalid_client") =>
-        {
-            Err(CallError::InvalidClient)
-        }
-        _ => Err(unclear(status)),
-    }
 }
 
 /// What a refused listing means.
@@ -279,13 +223,6 @@ fn refusal(status: StatusCode, body: &[u8], secrets: &Scrubber) -> CallError {
         StatusCode::TOO_MANY_REQUESTS => CallError::RateLimited,
         _ => unclear(status),
     }
-}
-
-fn unclear(status: StatusCode) -> CallError {
-    CallError::Unclear(format!(
-        "Dropbox answered {}, which was not expected",
-        status.as_u16()
-    ))
 }
 
 #[derive(Deserialize)]

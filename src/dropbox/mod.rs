@@ -8,4 +8,4 @@ mod oauth;
 pub use crate::http::{BaseUrl, UrlError};
 pub use folder::{Subfolder, SubfolderError};
 pub use login::{CallError, Folders, authorize_url};
-pub use oauth::{DropboxClient, DropboxClientError, Grant, Rejection};
+pub use oauth::{DropboxClient, DropboxClientError};

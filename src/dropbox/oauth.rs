@@ -1,4 +1,4 @@
-//! Asks Dropbox whether an app and its refresh token are good, by the one call that uses all three: a refresh-token grant.
+//! A client of Dropbox, and its token endpoint.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
+use super::login::CallError;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, BodyError};
 use crate::scrub::Scrubber;
@@ -19,7 +20,7 @@ use crate::scrub::Scrubber;
 /// Bytes of an answer that are read; a grant takes a few hundred.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// A client of Dropbox's token endpoint.
+/// A client of Dropbox's token endpoint and file listing.
 #[derive(Clone)]
 pub struct DropboxClient {
     pub(super) http: reqwest::Client,
@@ -34,26 +35,6 @@ pub struct DropboxClient {
 )]
 pub struct DropboxClientError(String);
 
-/// What Dropbox says of credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// They are good.
-    Accepted,
-    /// They are not, and will not become so.
-    Rejected(Rejection),
-    /// It could not be told. Why, in a sentence without any value.
-    Inconclusive(String),
-}
-
-/// Which of the credentials is not good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// The refresh token: revoked, malformed, or another app's.
-    InvalidGrant,
-    /// The app key or the app secret.
-    InvalidClient,
-}
-
 /// The token endpoint's answer. The tokens are only looked at where they stand, and wiped with the buffer they came in.
 #[derive(Default, Deserialize)]
 pub(super) struct Answer<'a> {
@@ -66,7 +47,7 @@ pub(super) struct Answer<'a> {
 
 /// An exchange without an answer. Its text may hold foreign words.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+enum Failure {
     #[error("no answer from Dropbox: {}", http::root_cause(.0))]
     Transport(reqwest::Error),
     #[error("Dropbox's answer broke off: {}", http::root_cause(.0))]
@@ -102,29 +83,26 @@ impl DropboxClient {
         })
     }
 
-    /// Asks for an access token and throws it away. It must not be revoked instead: that would disable the refresh token with it
-    /// (`auth/token/revoke` in Dropbox's API specification).
-    pub async fn check(
+    /// Asks for an access token, which lives four hours: by the one call that needs the app key, the app secret and the refresh
+    /// token to be good. It is to be dropped, never revoked: that would disable the refresh token with it (`auth/token/revoke` in
+    /// Dropbox's API specification).
+    ///
+    /// Only [`CallError::InvalidGrant`] and [`CallError::InvalidClient`] say that the credentials are not good.
+    pub async fn access_token(
         &self,
         app_key: &SecretString,
         app_secret: &SecretString,
         refresh_token: &SecretString,
-    ) -> Grant {
+    ) -> Result<SecretString, CallError> {
         let request = self.refresh(app_key, app_secret, refresh_token);
-        match timeout(self.timeout, exchange(request, MAX_BYTES)).await {
-            Ok(Ok((status, body))) => judge(status, &body),
-            Ok(Err(failure)) => {
-                let scrubber = Scrubber::new([app_key, app_secret, refresh_token]);
-                Grant::Inconclusive(scrubber.scrub(&failure.to_string()))
-            }
-            Err(_) => {
-                Grant::Inconclusive(format!("Dropbox did not answer within {:?}", self.timeout))
-            }
-        }
+        let secrets = Scrubber::new([app_key, app_secret, refresh_token]);
+        let (status, body) = self.call(request, MAX_BYTES, &secrets).await?;
+        let answer = token_answer(status, &body, CallError::InvalidGrant)?;
+        Ok(SecretString::from(answer.access_token.unwrap_or_default()))
     }
 
     /// The request for an access token.
-    pub(super) fn refresh(
+    fn refresh(
         &self,
         app_key: &SecretString,
         app_secret: &SecretString,
@@ -146,10 +124,27 @@ impl DropboxClient {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::from_owner(form))
     }
+
+    /// Sends a request and reads at most `limit` bytes of its answer, in the client's time.
+    pub(super) async fn call(
+        &self,
+        request: RequestBuilder,
+        limit: usize,
+        secrets: &Scrubber,
+    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), CallError> {
+        match timeout(self.timeout, exchange(request, limit)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => Err(CallError::Unclear(secrets.scrub(&failure.to_string()))),
+            Err(_) => Err(CallError::Unclear(format!(
+                "Dropbox did not answer within {:?}",
+                self.timeout
+            ))),
+        }
+    }
 }
 
 /// Sends a request and reads at most `limit` bytes of its answer.
-pub(super) async fn exchange(
+async fn exchange(
     request: RequestBuilder,
     limit: usize,
 ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
@@ -162,30 +157,37 @@ pub(super) async fn exchange(
     }
 }
 
-/// Believes only what cannot be misunderstood: a token, or one of the two errors that name the credentials at fault.
-fn judge(status: StatusCode, body: &[u8]) -> Grant {
+/// The token endpoint's answer, if it is a grant. Nothing else is believed but the two errors that name what is at fault.
+pub(super) fn token_answer(
+    status: StatusCode,
+    body: &[u8],
+    invalid_grant: CallError,
+) -> Result<Answer<'_>, CallError> {
     let answer: Answer<'_> = serde_json::from_slice(body).unwrap_or_default();
     let error = answer.error.as_deref().unwrap_or_default();
     match status {
-        StatusCode::OK if answer.access_token.is_some_and(|token| !token.is_empty()) => {
-            Grant::Accepted
-        }
-        // Dropbox writes explanations behind the second: `invalid_client: Invalid client_id or client_secret`.
+        StatusCode::OK if answer.access_token.is_some_and(|token| !token.is_empty()) => Ok(answer),
+        StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
             if error.starts_with("invalid_grant") =>
         {
-            Grant::Rejected(Rejection::InvalidGrant)
+            Err(invalid_grant)
         }
+        // Dropbox writes explanations behind it: `invalid_client: Invalid client_id or client_secret`.
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
             if error.starts_with("invalid_client") =>
         {
-            Grant::Rejected(Rejection::InvalidClient)
+            Err(CallError::InvalidClient)
         }
-        _ => Grant::Inconclusive(format!(
-            "Dropbox answered {}, which says nothing of the credentials",
-            status.as_u16()
-        )),
+        _ => Err(unclear(status)),
     }
+}
+
+pub(super) fn unclear(status: StatusCode) -> CallError {
+    CallError::Unclear(format!(
+        "Dropbox answered {}, which was not expected",
+        status.as_u16()
+    ))
 }
 
 /// A request's body, in one buffer that is large enough from the start, so that no copy is left behind in one that was outgrown.
@@ -207,21 +209,20 @@ mod tests {
 
     const SECRETS: [&str; 3] = ["app-key", "app secret&=", "refresh/token+1"];
 
-    async fn check(url: &str) -> Grant {
+    async fn ask(url: &str) -> Result<SecretString, CallError> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = BaseUrl::parse(url, true).unwrap();
         let client = DropboxClient::new(base, Duration::from_millis(500), "test").unwrap();
         let [app_key, app_secret, refresh_token] = SECRETS.map(SecretString::from);
-        client.check(&app_key, &app_secret, &refresh_token).await
+        client
+            .access_token(&app_key, &app_secret, &refresh_token)
+            .await
     }
 
-    async fn check_answer(status: &str, body: &str) -> Grant {
-        check(
-            &Server::answering(status, "location: https://evil.example/\r\n", body)
-                .await
-                .url(),
-        )
-        .await
+    /// Why an answer is no grant.
+    async fn refusal(status: &str, body: &str) -> CallError {
+        let server = Server::answering(status, "location: https://evil.example/\r\n", body).await;
+        ask(&server.url()).await.unwrap_err()
     }
 
     #[tokio::test]
@@ -232,7 +233,8 @@ mod tests {
             r#"{"access_token": "sl.abc", "expires_in": 14400}"#,
         )
         .await;
-        assert_eq!(check(&server.url()).await, Grant::Accepted);
+        let token = ask(&server.url()).await.unwrap();
+        assert_eq!(token.expose_secret(), "sl.abc");
         let requests = server.requests();
         let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /oauth2/token HTTP/1.1"), "{head}");
@@ -244,36 +246,27 @@ mod tests {
             body,
             "grant_type=refresh_token&refresh_token=refresh%2Ftoken%2B1&client_id=app-key&client_secret=app+secret%26%3D"
         );
-        assert_eq!(
-            requests.len(),
-            1,
-            "the access token is dropped, never revoked"
-        );
+        assert_eq!(requests.len(), 1, "the access token is never revoked");
     }
 
     #[tokio::test]
     async fn only_a_definite_answer_rejects_credentials() {
         let grant = r#"{"error": "invalid_grant", "error_description": "refresh token is invalid or revoked"}"#;
         let client = r#"{"error": "invalid_client: Invalid client_id or client_secret"}"#;
-        assert_eq!(
-            check_answer("400 Bad Request", grant).await,
-            Grant::Rejected(Rejection::InvalidGrant)
-        );
-        assert_eq!(
-            check_answer("400 Bad Request", client).await,
-            Grant::Rejected(Rejection::InvalidClient)
-        );
-        assert_eq!(
-            check_answer("401 Unauthorized", client).await,
-            Grant::Rejected(Rejection::InvalidClient)
-        );
+        for (status, body, expected) in [
+            ("400 Bad Request", grant, CallError::InvalidGrant),
+            ("400 Bad Request", client, CallError::InvalidClient),
+            ("401 Unauthorized", client, CallError::InvalidClient),
+            ("429 Too Many Requests", "", CallError::RateLimited),
+        ] {
+            assert_eq!(refusal(status, body).await, expected, "{status} {body}");
+        }
         let long = " ".repeat(MAX_BYTES + 1);
         for (status, body) in [
             ("400 Bad Request", "invalid_grant"),
             ("400 Bad Request", r#"{"error": {"tag": "invalid_grant"}}"#),
             ("400 Bad Request", r#"{"error": "unsupported_grant_type"}"#),
             ("403 Forbidden", grant),
-            ("429 Too Many Requests", ""),
             ("500 Internal Server Error", grant),
             ("307 Temporary Redirect", ""),
             ("200 OK", "<html>Sign in</html>"),
@@ -282,7 +275,7 @@ mod tests {
             ("200 OK", &long),
         ] {
             assert!(
-                matches!(check_answer(status, body).await, Grant::Inconclusive(_)),
+                matches!(refusal(status, body).await, CallError::Unclear(_)),
                 "{status} {body:.40}"
             );
         }
@@ -293,7 +286,7 @@ mod tests {
         let silent = Server::start(crate::loopback::Exchange::hang).await;
         let broken = Server::start(|exchange| async move { drop(exchange) }).await;
         for url in [silent.url(), broken.url(), "http://127.0.0.1:1".to_owned()] {
-            let Grant::Inconclusive(why) = check(&url).await else {
+            let Err(CallError::Unclear(why)) = ask(&url).await else {
                 panic!("{url} answered")
             };
             assert!(why.contains("Dropbox"), "{why}");

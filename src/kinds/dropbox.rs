@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Credential, Credentials, Options, Providers, SourceKind, Verdict};
+use super::{Credential, Credentials, Options, Providers, Shortfall, SourceKind, Verdict};
 use crate::crd::{DropboxSource, SourceStatus};
-use crate::dropbox::{Grant, Rejection};
+use crate::dropbox::{CallError, Subfolder};
 
 const APP_KEY: &str = "app_key";
 const APP_SECRET: &str = "app_secret";
@@ -65,7 +65,7 @@ impl SourceKind for DropboxSource {
         ]
     }
 
-    async fn ask(providers: &Providers, credentials: &Credentials) -> Verdict {
+    async fn ask(&self, providers: &Providers, credentials: &Credentials) -> Verdict {
         let Some(dropbox) = &providers.dropbox else {
             return Verdict::NotAsked;
         };
@@ -76,19 +76,37 @@ impl SourceKind for DropboxSource {
         ) else {
             return Verdict::Inconclusive("the credentials are incomplete".to_owned());
         };
-        match dropbox.check(key, secret, token).await {
-            Grant::Accepted => Verdict::Accepted,
-            Grant::Inconclusive(why) => Verdict::Inconclusive(why),
-            Grant::Rejected(Rejection::InvalidGrant) => Verdict::Refused(
-                "Dropbox refuses the refresh token (invalid_grant): it is revoked, malformed or of another app. Authorize the \
-                 app again with token_access_type=offline and put the new refresh token into the Secret."
-                    .to_owned(),
-            ),
-            Grant::Rejected(Rejection::InvalidClient) => Verdict::Refused(
-                "Dropbox refuses the app key and secret (invalid_client). Copy both again from the Settings tab of the app in \
-                 the Dropbox App Console into the Secret."
-                    .to_owned(),
-            ),
+        let access_token = match dropbox.access_token(key, secret, token).await {
+            Ok(access_token) => access_token,
+            Err(refusal @ CallError::InvalidGrant) => {
+                return Verdict::Refused(format!("{refusal}, and put it into the Secret."));
+            }
+            Err(CallError::InvalidClient) => {
+                return Verdict::Refused(
+                    "Dropbox refuses the app key and secret (invalid_client). Copy both again from the Settings tab of the app \
+                     in the Dropbox App Console into the Secret."
+                        .to_owned(),
+                );
+            }
+            Err(error) => return Verdict::Inconclusive(error.to_string()),
+        };
+        let remote_url = &self.spec.remote_url;
+        let Ok(folder) = remote_url.parse::<Subfolder>() else {
+            return Verdict::Accepted;
+        };
+        match dropbox.look_into(&access_token, &folder).await {
+            Ok(()) => Verdict::Accepted,
+            Err(lack @ CallError::MissingScope(_)) => Verdict::Insufficient(Shortfall::Permission(
+                format!("Dropbox accepts the credentials, but {lack}."),
+            )),
+            Err(CallError::FolderNotFound) => Verdict::Insufficient(Shortfall::Folder(format!(
+                "Dropbox accepts the credentials, but shows the app no folder {remote_url}: create it in Dropbox, inside of the \
+                 app's own folder, or correct spec.remoteUrl. It is looked for again every few minutes."
+            ))),
+            Err(CallError::NotAFolder) => Verdict::Insufficient(Shortfall::Folder(format!(
+                "Dropbox accepts the credentials, but {remote_url} is a file: name its folder in spec.remoteUrl."
+            ))),
+            Err(error) => Verdict::Inconclusive(error.to_string()),
         }
     }
 }

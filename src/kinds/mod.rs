@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::crd::{AdoptionPolicy, DeletionPolicy, SourceStatus, WorkspaceReference};
+use crate::crd::{AdoptionPolicy, DeletionPolicy, Reason, SourceStatus, WorkspaceReference};
 use crate::dropbox::DropboxClient;
 use crate::unstructured::Config;
 
@@ -46,8 +46,9 @@ pub trait SourceKind:
     /// Which key of that Secret holds which parameter of the API.
     fn credentials(&self) -> Vec<Credential<'_>>;
 
-    /// Asks the system that the source reads from whether it refuses the credentials.
+    /// Asks the system that the source reads from whether it takes the credentials, and lets them read what is to be read.
     fn ask(
+        &self,
         providers: &Providers,
         credentials: &Credentials,
     ) -> impl Future<Output = Verdict> + Send;
@@ -126,8 +127,37 @@ pub enum Verdict {
     NotAsked,
     /// They are good.
     Accepted,
+    /// They are good, and what is to be read cannot be read with them.
+    Insufficient(Shortfall),
     /// They are definitely not good; what to do about it.
     Refused(String),
     /// It cannot be told, which is no refusal; why.
     Inconclusive(String),
+}
+
+/// What keeps credentials that are good from reading what is to be read. It blocks nothing: only Unstructured's own connection check
+/// says what Unstructured can read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Shortfall {
+    /// They lack a permission; what to do about it.
+    Permission(String),
+    /// There is no such folder; what to do about it.
+    Folder(String),
+}
+
+impl Shortfall {
+    /// The word for it.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Permission(_) => Reason::PermissionMissing,
+            Self::Folder(_) => Reason::FolderNotFound,
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        match self {
+            Self::Permission(advice) | Self::Folder(advice) => advice,
+        }
+    }
 }

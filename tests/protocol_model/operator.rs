@@ -121,6 +121,7 @@ impl Operator {
             forced: false,
             refused: None,
             grant: Grant::Unasked,
+            doubted: false,
             connector: Sighting::Unseen,
             namesakes: None,
             check: report::recorded_check(recorded(status.check.as_deref()).as_ref()),

@@ -133,6 +133,7 @@ impl From<Requeue> for Queued {
             | Requeue::Backoff
             | Requeue::AtOnce
             | Requeue::Slowly
+            | Requeue::SecondLook
             | Requeue::Resumed(_) => Self::Now,
         }
     }

@@ -11,6 +11,7 @@ use crate::controller::situation::{
     Bind, Binding, Check, ConnectorName, Creating, Deletion, Desired, Freshness, Grant, Namesake,
     Sighting, Situation, Wanted, WorkspaceFacts,
 };
+use crate::kinds::Shortfall;
 use crate::unstructured::{Commit, Digest, ErrorKind, SourceId};
 
 /// More effects than any honest pass needs.
@@ -59,6 +60,7 @@ pub(in crate::controller) fn blank() -> Situation {
         forced: false,
         refused: None,
         grant: Grant::Accepted,
+        doubted: false,
         connector: Sighting::Unseen,
         namesakes: None,
         check: Check::None,
@@ -69,6 +71,10 @@ pub(in crate::controller) fn blank() -> Situation {
         unrecorded: false,
         changes: Vec::new(),
     }
+}
+
+fn insufficient() -> Grant {
+    Grant::Insufficient(Shortfall::Folder("no".to_owned()))
 }
 
 fn drift() -> impl Strategy<Value = std::collections::BTreeSet<String>> {
@@ -140,16 +146,16 @@ prop_compose! {
         held in prop::bool::weighted(0.2),
         applied in option::of(0..3_u8),
         home in option::of(0..2_u8),
-        [finalized, move_accepted, forced, check_overdue] in any::<[bool; 4]>(),
-        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive), Just(Grant::Refused("no".to_owned()))],
-        check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Unavailable)],
+        [finalized, move_accepted, forced, check_overdue, doubted] in any::<[bool; 5]>(),
+        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
+        check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Failed("c".to_owned(), None)), Just(Check::Unavailable)],
     ) -> Situation {
         Situation {
             desired: if deletion.is_some() { Desired::Unread } else { Desired::Digest(digest(1)) },
             held_by: held.then(|| "another".to_owned()),
             applied: applied.map(digest),
             home: home.map(workspace),
-            wanted, deletion, finalized, binding, move_accepted, forced, grant, check, check_overdue,
+            wanted, deletion, finalized, binding, move_accepted, forced, grant, doubted, check, check_overdue,
             ..blank()
         }
     }
@@ -197,6 +203,7 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
             let grant = prop_oneof![
                 Just(Grant::Accepted),
                 Just(Grant::Inconclusive),
+                Just(insufficient()),
                 Just(Grant::Refused("no".to_owned()))
             ];
             grant.prop_map(Answer::Grant).boxed()

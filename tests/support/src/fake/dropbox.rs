@@ -105,9 +105,10 @@ impl FakeDropbox {
             .for_each(|t| t.expired = true);
     }
 
-    /// A listing of the parent shows this folder (`/data`). Folders that are not shown exist all the same.
+    /// This folder (`/data`) exists from now on, and a listing of its parent shows it. Folders that are not shown exist all the same.
     pub fn add_folder(&self, path: &str) {
         let mut state = lock(&self.shared.api.state);
+        state.missing_folders.remove(path);
         state.folders.push(path.to_owned());
     }
 
@@ -121,6 +122,12 @@ impl FakeDropbox {
     pub fn remove_scope(&self, scope: &str) {
         let mut state = lock(&self.shared.api.state);
         state.missing_scopes.insert(scope.to_owned());
+    }
+
+    /// Access tokens have this scope again.
+    pub fn restore_scope(&self, scope: &str) {
+        let mut state = lock(&self.shared.api.state);
+        state.missing_scopes.remove(scope);
     }
 }
 

@@ -28,7 +28,7 @@ impl Tally {
     /// Counts from now on.
     pub fn of(api: &FakeUnstructured, dropbox: &FakeDropbox) -> Self {
         let tally = Self::default();
-        let (unstructured, grants) = (tally.clone(), tally.clone());
+        let (unstructured, asked) = (tally.clone(), tally.clone());
         api.on_answer(move |request| {
             let mut answered = unstructured.lock();
             let kind = kind(request);
@@ -37,9 +37,13 @@ impl Tally {
             }
             *answered.requests.entry(kind.to_owned()).or_default() += 1;
         });
-        dropbox.on_answer(move |_| {
-            let mut answered = grants.lock();
-            *answered.requests.entry("grant".to_owned()).or_default() += 1;
+        dropbox.on_answer(move |request| {
+            let kind = match request.path.as_str() {
+                "/oauth2/token" => "grant",
+                _ => "look",
+            };
+            let mut answered = asked.lock();
+            *answered.requests.entry(kind.to_owned()).or_default() += 1;
         });
         tally
     }
