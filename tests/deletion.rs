@@ -9,7 +9,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use support::controlplane::ControlPlane;
 use support::fake::unstructured::{Route, answers};
-use support::fake::{Answer, Fault};
+use support::fake::{Answer, Fault, On};
 use support::stage::{Stage, condition, eventually, message, source_id};
 
 use crate::stage;
@@ -237,6 +237,34 @@ async fn no_failure_at_deletion_is_taken_for_success_but_a_404_is() -> Result<()
             .await?;
         stage.gone(name).await?;
     }
+    assert_eq!(stage.workspace.sources(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_404_means_gone_only_where_connectors_can_be_listed() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .create("contracts", json!({ "verify": false }))
+        .await?;
+    let ready = stage.until_ready("contracts").await?;
+    let id = source_id(&ready).unwrap_or_default().to_owned();
+    // The API moved, and its router says of every path what it says of a connector that is not there.
+    stage
+        .api
+        .inject(On::Every, Fault::answer(answers::not_found()).always());
+    stage.delete("contracts").await?;
+    stage
+        .until("contracts", |object| {
+            message(object, "Ready").contains("check the API URL")
+        })
+        .await?;
+    assert!(stage.workspace.source(&id).is_some());
+
+    stage.api.clear_faults();
+    stage.gone("contracts").await?;
     assert_eq!(stage.workspace.sources(), []);
     Ok(())
 }

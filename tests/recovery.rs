@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use support::fake::unstructured::{Permission, Route, answers};
 use support::fake::{Answer, Fault};
-use support::stage::{Stage, eventually, source_id};
+use support::stage::{Stage, eventually, message, source_id};
 
 use crate::stage;
 
@@ -79,6 +79,32 @@ async fn a_create_whose_answer_is_lost_makes_one_connector() -> Result<()> {
         stage.until_event(name, "Recovered").await?;
     }
     assert_listed_between_creates(&stage);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_create_that_fails_again_and_again_is_told_and_repeated_ever_more_slowly() -> Result<()> {
+    let stage = hasty().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.api.inject(
+        Route::Create,
+        Fault::answer(answers::internal_server_error()).times(2),
+    );
+    stage.create("contracts", json!({})).await?;
+    let waiting = stage
+        .until_reason("contracts", "CreateOutcomeUnknown")
+        .await?;
+    let told = message(&waiting, "Ready");
+    assert!(told.contains("(500): Internal Server Error"), "{told}");
+    stage.until_ready("contracts").await?;
+
+    let at: Vec<_> = stage.creates().iter().map(|post| post.instant).collect();
+    for (n, shortest) in [2.0, 4.0].into_iter().enumerate() {
+        let gap = (at[n + 1] - at[n]).as_secs_f64();
+        assert!(gap >= shortest, "gap {n} is {gap} s");
+    }
+    assert_eq!(stage.workspace.sources().len(), 1);
     Ok(())
 }
 

@@ -312,14 +312,20 @@ impl<K: SourceKind> Actor<'_, K> {
         let Some(workspace) = &self.hand.workspace else {
             return no_workspace();
         };
-        let answer = workspace.client.delete(id).await;
-        let gone = answer
-            .as_ref()
-            .map_or_else(|error| error.kind == ErrorKind::NotFound, |()| true);
-        if gone {
-            workspace.removed(id);
+        let sent = Instant::now();
+        match workspace.client.delete(id).await {
+            Ok(()) => {}
+            // A path that is no route gets the same 404, behind a wrong URL for example. Where connectors can be listed, it means
+            // that this one is gone.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                if let Err(error) = workspace.inventory.at_least(sent).await {
+                    return failed(&error);
+                }
+            }
+            Err(error) => return failed(&error),
         }
-        answer.map_or_else(|error| failed(&error), |()| Answer::Done)
+        workspace.removed(id);
+        Answer::Done
     }
 
     async fn start_check(self, id: &SourceId) -> Answer {
@@ -395,12 +401,7 @@ pub async fn write_status<K: SourceKind>(
 }
 
 fn failed(error: &ApiError) -> Answer {
-    Answer::Failed(Failure::Api {
-        kind: error.kind.clone(),
-        rate_limited: error.is_rate_limited(),
-        message: error.message().to_owned(),
-        commit: error.commit(),
-    })
+    Answer::Failed(error.into())
 }
 
 /// The plan never asks for a call without a workspace and a configuration; should it, nothing is sent.

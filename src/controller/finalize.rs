@@ -54,7 +54,7 @@ fn delete_unknown(s: &Situation, stage: Creating) -> Step {
         ([], Creating::Settled) => release(Release::Deleted),
         // What was found is deleted; one request makes one connector, so nothing else can come.
         ([], _) if !s.changes.is_empty() => release(Release::Deleted),
-        ([], _) => Step::Rest(Outcome::CreateUnsettled),
+        ([], _) => Step::Rest(Outcome::CreateUnsettled(s.lost.clone())),
         // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
         // connector would be gone by now, and this one somebody else's.
         ([one], _) => Step::Act(Effect::Bind(*one, Bind::Recovered)),

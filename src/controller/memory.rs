@@ -11,6 +11,7 @@ use super::index::{Key, version};
 use super::outcome::Outcome;
 use super::situation::Grant;
 use super::workspaces::Workspace;
+use crate::crd::CreateIntent;
 use crate::unstructured::Digest;
 
 /// How long Unstructured may take for a connection check.
@@ -18,6 +19,23 @@ pub const CHECK_TIME: Duration = Duration::from_mins(5);
 
 /// How long a provider that denied the folder is not asked again: shorter than the time until the second look.
 pub const SHORTFALL_TIME: Duration = Duration::from_mins(1);
+
+/// A create whose outcome is not known.
+pub struct Settling {
+    /// Tells it from others: name and time, as the status has them.
+    pub mark: String,
+    /// When it has settled, as far as this process knows.
+    pub at: Instant,
+    /// What came of the request, if this process sent it.
+    pub why: Option<String>,
+}
+
+impl Settling {
+    /// The mark of this intent.
+    pub fn mark(create: &CreateIntent) -> String {
+        format!("{} {}", create.name, create.started_at.0)
+    }
+}
 
 /// The memory of one resource.
 pub struct Memory<K> {
@@ -31,8 +49,10 @@ pub struct Memory<K> {
     pub refused: Option<(Digest, Outcome)>,
     /// What the provider said of the credentials in the configuration with this digest, and when.
     pub grant: Option<(Digest, Grant, Instant)>,
-    /// When the create of this name has settled, as far as this process knows.
-    pub settles: Option<(String, Instant)>,
+    /// The create whose outcome is not known.
+    pub settling: Option<Settling>,
+    /// Creates in a row whose outcome was not known.
+    pub lost_creates: u32,
     /// When the last accepted update has to be sent again: one whose answer was lost before it may have been carried out after it.
     pub confirm: Option<Instant>,
     /// Whether a create was given up that may still be carried out.
@@ -57,7 +77,8 @@ impl<K> Default for Memory<K> {
             failures: 0,
             refused: None,
             grant: None,
-            settles: None,
+            settling: None,
+            lost_creates: 0,
             confirm: None,
             abandoned: false,
             check: None,

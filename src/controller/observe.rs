@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 use super::Context;
 use super::index::{Key, strip};
-use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME};
+use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME, Settling};
 use super::outcome::{Failure, Problem};
 use super::queue::{Job, Priority};
 use super::report::{recorded_check, recorded_doubt};
@@ -210,6 +210,10 @@ fn situation<K: SourceKind>(
             .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
         confirm: memory.confirm.is_some_and(|at| Instant::now() >= at),
         abandoned: memory.abandoned,
+        lost: memory
+            .settling
+            .as_ref()
+            .and_then(|create| create.why.clone()),
         unrecorded: false,
         changes: Vec::new(),
     }
@@ -286,18 +290,24 @@ fn binding<K>(
     let Some(create) = &status.create else {
         return Binding::Unbound;
     };
-    // Wall clocks of two machines differ, so the time counts from when this process first saw the intent.
-    let mark = format!("{} {}", create.name, create.started_at.0);
-    let settles = match &memory.settles {
-        Some((known, settles)) if *known == mark => *settles,
-        _ => {
-            memory
-                .settles
-                .insert((mark, Instant::now() + settle_time))
-                .1
-        }
-    };
-    let stage = if Instant::now() >= settles {
+    let mark = Settling::mark(create);
+    if memory
+        .settling
+        .as_ref()
+        .is_none_or(|known| known.mark != mark)
+    {
+        // Wall clocks of two machines differ, so the time counts from when this process first saw the intent.
+        memory.settling = Some(Settling {
+            mark,
+            at: Instant::now() + settle_time,
+            why: None,
+        });
+    }
+    let settled = memory
+        .settling
+        .as_ref()
+        .is_some_and(|known| Instant::now() >= known.at);
+    let stage = if settled {
         Creating::Settled
     } else {
         Creating::Unsettled

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::crd::Reason;
-use crate::unstructured::{Commit, ErrorKind, SourceId};
+use crate::unstructured::{ApiError, Commit, ErrorKind, SourceId};
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,8 +68,9 @@ pub enum Outcome {
         /// Fingerprint of the key in use.
         fingerprint: String,
     },
-    /// The answer to a create was lost and its settle time is not over.
-    CreateUnsettled,
+    /// It is not known whether a create was carried out, and its settle time is not over. With what came of the request, if this
+    /// process sent it.
+    CreateUnsettled(Option<String>),
     /// The resource may go.
     Released,
     /// The connector cannot be deleted without something that the user has to supply.
@@ -132,11 +133,30 @@ pub enum Failure {
     Overrun(&'static str),
 }
 
+impl From<&ApiError> for Failure {
+    fn from(error: &ApiError) -> Self {
+        Self::Api {
+            kind: error.kind.clone(),
+            rate_limited: error.is_rate_limited(),
+            message: error.message().to_owned(),
+            commit: error.commit(),
+        }
+    }
+}
+
 impl Failure {
     /// The kind of an API failure.
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::Api { kind, .. } => Some(kind.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the API or the transport said, if it is theirs.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Api { message, .. } => Some(message),
             _ => None,
         }
     }
@@ -332,12 +352,23 @@ impl Outcome {
                     crate::crd::ACCEPT_WORKSPACE
                 ),
             ),
-            Self::CreateUnsettled => row(
+            Self::CreateUnsettled(None) => row(
                 InProgress,
                 Reason::CreateOutcomeUnknown,
                 Settled,
                 "The answer to the request that creates the connector was lost. Waiting until it is certain whether the \
                  connector exists; no action is needed.",
+            ),
+            // It may be permanent: the service also answers 500 to configurations that it should refuse.
+            Self::CreateUnsettled(Some(why)) => row(
+                InProgress,
+                Reason::CreateOutcomeUnknown,
+                Settled,
+                format!(
+                    "It is not certain whether the connector was created: {}. If it does not exist after a wait, it is created \
+                     again; if it stays so, look for what the API may not like in the spec or the Secret.",
+                    why.trim_end_matches('.')
+                ),
             ),
             Self::Released => row(Current, Reason::Deleting, OnChange, "The resource may go."),
             Self::DeletionBlocked(problem) => {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::act::{occasion, perform, write_status};
 use super::effect::{Answer, Effect};
 use super::index::{Key, version};
-use super::memory::Memory;
+use super::memory::{Memory, Settling};
 use super::observe::{Hand, observe};
 use super::outcome::{Class, Failure, Outcome, Requeue};
 use super::plan::{Step, plan};
@@ -258,17 +258,25 @@ fn note_effect<K: SourceKind>(
             }
             if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
                 let wait = match failure.commit() {
-                    Commit::Never => Duration::ZERO,
-                    Commit::Unknown => context.policy.settle_time,
+                    Commit::Never => {
+                        memory.lost_creates = 0;
+                        Duration::ZERO
+                    }
+                    Commit::Unknown => {
+                        memory.lost_creates = memory.lost_creates.saturating_add(1);
+                        settle_time(context.policy.settle_time, memory.lost_creates)
+                    }
                 };
-                memory.settles = Some((
-                    format!("{} {}", create.name, create.started_at.0),
-                    Instant::now() + wait,
-                ));
+                memory.settling = Some(Settling {
+                    mark: Settling::mark(&create),
+                    at: Instant::now() + wait,
+                    why: failure.message().map(ToOwned::to_owned),
+                });
             }
         }
         (Effect::Create { .. } | Effect::Update(_), Answer::Created(_) | Answer::Done) => {
             memory.refused = None;
+            memory.lost_creates = 0;
             if situation.confirm {
                 memory.confirm = None;
             }
@@ -451,9 +459,9 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
         ),
         Requeue::Settled => {
             let settles = memory
-                .settles
+                .settling
                 .as_ref()
-                .map(|(_, at)| at.saturating_duration_since(Instant::now()));
+                .map(|create| create.at.saturating_duration_since(Instant::now()));
             retry(
                 settles.unwrap_or(context.policy.settle_time) + Duration::from_millis(1),
                 true,
@@ -467,6 +475,13 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
             retry(wait + jittered(Duration::from_millis(500)), true)
         }
     }
+}
+
+/// How long the outcome of a create is waited for that is the `lost`th in a row: a request that fails again and again, and never
+/// made anything, is not repeated for ever at the same pace.
+fn settle_time(shortest: Duration, lost: u32) -> Duration {
+    let doubled = shortest.saturating_mul(1 << lost.saturating_sub(1).min(16));
+    doubled.min(LONGEST_BACKOFF).max(shortest)
 }
 
 fn backoff(failures: u32) -> Duration {

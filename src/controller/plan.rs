@@ -116,7 +116,9 @@ fn recover(s: &Situation, stage: Creating) -> Step {
         return take(s, namesakes, Bind::Recovered);
     }
     match stage {
-        Creating::Recorded | Creating::Unsettled => Step::Rest(Outcome::CreateUnsettled),
+        Creating::Recorded | Creating::Unsettled => {
+            Step::Rest(Outcome::CreateUnsettled(s.lost.clone()))
+        }
         Creating::Settled => by_name(s),
     }
 }

@@ -220,6 +220,8 @@ pub struct Situation {
     pub confirm: bool,
     /// A create of this resource was given up, and may still have been carried out since.
     pub abandoned: bool,
+    /// What came of the create whose outcome is not known, if this process sent it.
+    pub lost: Option<String>,
     /// Something of this is not in the status yet and must not be lost.
     pub unrecorded: bool,
     /// What this pass changed, for events and metrics, in order.
@@ -420,6 +422,7 @@ impl Situation {
                         stage: Creating::Unsettled,
                     };
                     self.namesakes = None;
+                    self.lost = failure.message().map(ToOwned::to_owned);
                 }
             },
             (Effect::Update(_), Answer::Done) if self.confirm && is_synced(self) => {
@@ -442,14 +445,7 @@ impl Situation {
                     drift.clear();
                 }
             }
-            (Effect::Delete(id), answer) => match answer {
-                Answer::Done => self.deleted(*id),
-                Answer::Failed(failure) if failure.kind() == Some(ErrorKind::NotFound) => {
-                    self.deleted(*id);
-                }
-                Answer::Failed(failure) => return Err(failure),
-                other => unreachable!("a delete is not answered by {other:?}"),
-            },
+            (Effect::Delete(id), Answer::Done) => self.deleted(*id),
             (Effect::Update(_), Answer::Failed(failure))
                 if failure.kind() == Some(ErrorKind::NotFound) =>
             {

@@ -75,7 +75,8 @@ pub(super) fn refusal(
             "the key's role does not allow this; it needs Developer or Workspace Admin",
         ),
         404 => (ErrorKind::NotFound, "the API knows no such object"),
-        408 => (
+        // 499 is a gateway's word for a client that it thought gone.
+        408 | 499 => (
             ErrorKind::Timeout,
             "the API did not get the whole request in time",
         ),
@@ -96,7 +97,6 @@ pub(super) fn refusal(
         _ => (ErrorKind::Server, "the API failed"),
     };
     let commit = match status.as_u16() {
-        // A gateway's words for a backend that did not answer it, or a client that it thought gone.
         408 | 499 => Commit::Unknown,
         300..500 => Commit::Never,
         _ => Commit::Unknown,

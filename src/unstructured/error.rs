@@ -47,7 +47,7 @@ pub enum ErrorKind {
     },
     /// 5xx. The service also answers 500 to some configurations that it should refuse, so it may be permanent.
     Server,
-    /// No complete answer in time.
+    /// No complete answer in time, or 408 or 499: no complete request.
     Timeout,
     /// No connection: refused, DNS, TLS. Nothing was sent.
     Connect,

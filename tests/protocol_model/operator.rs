@@ -129,6 +129,7 @@ impl Operator {
             check_overdue: false,
             confirm: false,
             abandoned: false,
+            lost: None,
             unrecorded: false,
             changes: Vec::new(),
         };
@@ -432,7 +433,7 @@ fn request(world: &mut World, i: usize, flight: Flight, fate: Fate) -> Answer {
                 (Flight::Update { .. } | Flight::Create { .. }, None) => return not_found(),
                 (Flight::Delete { id }, None) => {
                     report_write(world, i, *id, None);
-                    return not_found();
+                    return Answer::Done;
                 }
             };
             let now = world.connector(id).cloned();

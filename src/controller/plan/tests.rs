@@ -68,6 +68,7 @@ pub(in crate::controller) fn blank() -> Situation {
         check_overdue: false,
         confirm: false,
         abandoned: false,
+        lost: None,
         unrecorded: false,
         changes: Vec::new(),
     }
@@ -388,7 +389,7 @@ fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
         ..blank()
     };
     s.wanted.name.reserved = true;
-    assert_eq!(plan(&s), Step::Rest(Outcome::CreateUnsettled));
+    assert_eq!(plan(&s), Step::Rest(Outcome::CreateUnsettled(None)));
 }
 
 #[test]
