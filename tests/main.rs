@@ -14,6 +14,7 @@ mod deletion;
 mod docs;
 mod doctor;
 mod economy;
+mod error_table;
 mod exploration;
 mod faults;
 mod folder;
