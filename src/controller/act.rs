@@ -255,7 +255,7 @@ impl<K: SourceKind> Actor<'_, K> {
         let verdict = self
             .hand
             .resource
-            .ask(&self.context.providers, credentials)
+            .ask(&self.context.providers, credentials, self.hand.since)
             .await;
         match &verdict {
             Verdict::NotAsked => {}

@@ -4,6 +4,7 @@
 mod folder;
 mod login;
 mod oauth;
+mod tokens;
 
 pub use crate::http::{BaseUrl, UrlError};
 pub use folder::{Subfolder, SubfolderError};

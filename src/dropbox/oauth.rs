@@ -1,6 +1,7 @@
 //! A client of Dropbox, and its token endpoint.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,11 +9,12 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::login::CallError;
+use super::tokens::Tokens;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, BodyError};
 use crate::scrub::Scrubber;
@@ -26,6 +28,7 @@ pub struct DropboxClient {
     pub(super) http: reqwest::Client,
     pub(super) base: BaseUrl,
     pub(super) timeout: Duration,
+    tokens: Arc<Tokens>,
 }
 
 /// A client that cannot be made.
@@ -80,6 +83,7 @@ impl DropboxClient {
             http,
             base,
             timeout,
+            tokens: Arc::default(),
         })
     }
 
@@ -99,6 +103,20 @@ impl DropboxClient {
         let (status, body) = self.call(request, MAX_BYTES, &secrets).await?;
         let answer = token_answer(status, &body, CallError::InvalidGrant)?;
         Ok(SecretString::from(answer.access_token.unwrap_or_default()))
+    }
+
+    /// As [`access_token`](Self::access_token), but an answer serves all who had their reason to ask, `since`, before it was asked
+    /// for.
+    pub async fn shared_access_token(
+        &self,
+        app_key: &SecretString,
+        app_secret: &SecretString,
+        refresh_token: &SecretString,
+        since: Instant,
+    ) -> Result<Arc<SecretString>, CallError> {
+        let ask = self.access_token(app_key, app_secret, refresh_token);
+        let credentials = [app_key, app_secret, refresh_token];
+        self.tokens.get(credentials, since, ask).await
     }
 
     /// The request for an access token.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Credential, Credentials, Options, Providers, Shortfall, SourceKind, Verdict};
 use crate::crd::{DropboxSource, SourceStatus};
@@ -65,7 +66,12 @@ impl SourceKind for DropboxSource {
         ]
     }
 
-    async fn ask(&self, providers: &Providers, credentials: &Credentials) -> Verdict {
+    async fn ask(
+        &self,
+        providers: &Providers,
+        credentials: &Credentials,
+        since: Instant,
+    ) -> Verdict {
         let Some(dropbox) = &providers.dropbox else {
             return Verdict::NotAsked;
         };
@@ -76,7 +82,7 @@ impl SourceKind for DropboxSource {
         ) else {
             return Verdict::Inconclusive("the credentials are incomplete".to_owned());
         };
-        let access_token = match dropbox.access_token(key, secret, token).await {
+        let access_token = match dropbox.shared_access_token(key, secret, token, since).await {
             Ok(access_token) => access_token,
             Err(refusal @ CallError::InvalidGrant) => {
                 return Verdict::Refused(format!("{refusal}, and put it into the Secret."));

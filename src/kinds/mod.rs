@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::crd::{AdoptionPolicy, DeletionPolicy, Reason, SourceStatus, WorkspaceReference};
 use crate::dropbox::DropboxClient;
@@ -46,11 +47,13 @@ pub trait SourceKind:
     /// Which key of that Secret holds which parameter of the API.
     fn credentials(&self) -> Vec<Credential<'_>>;
 
-    /// Asks the system that the source reads from whether it takes the credentials, and lets them read what is to be read.
+    /// Asks the system that the source reads from whether it takes the credentials, and lets them read what is to be read. An
+    /// answer that another resource with the same credentials got will do, if it was asked for at or after `since`.
     fn ask(
         &self,
         providers: &Providers,
         credentials: &Credentials,
+        since: Instant,
     ) -> impl Future<Output = Verdict> + Send;
 }
 

@@ -1,0 +1,156 @@
+//! Access tokens for many who hold the same credentials: thousands of resources may read one Secret, and Dropbox need not be asked
+//! for each.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::login::CallError;
+
+/// How long an answer is kept for those who wait in line. Access tokens live four hours.
+const KEPT: Duration = Duration::from_mins(1);
+
+/// The answers of the last minute.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    slots: HashMap<Credentials, Arc<Slot>>,
+    /// When each slot was made, the oldest first.
+    made: VecDeque<(Instant, Credentials)>,
+}
+
+/// Stands for an app key, an app secret and a refresh token, and does not give them away.
+type Credentials = [u8; 32];
+
+/// One request at a time for one set of credentials: when the last one was sent, and its answer.
+#[derive(Default)]
+struct Slot(tokio::sync::Mutex<Option<(Instant, Answer)>>);
+
+type Answer = Result<Arc<SecretString>, CallError>;
+
+impl Tokens {
+    /// The answer for these credentials: one that was asked for at or after `since`, or what `ask` brings.
+    pub async fn get(
+        &self,
+        credentials: [&SecretString; 3],
+        since: Instant,
+        ask: impl Future<Output = Result<SecretString, CallError>>,
+    ) -> Answer {
+        let slot = self.slot(digest(credentials));
+        let mut last = slot.0.lock().await;
+        if let Some((sent, answer)) = &*last
+            && *sent >= since
+        {
+            return answer.clone();
+        }
+        let sent = Instant::now();
+        let answer = ask.await.map(Arc::new);
+        *last = Some((sent, answer.clone()));
+        answer
+    }
+
+    fn slot(&self, credentials: Credentials) -> Arc<Slot> {
+        let now = Instant::now();
+        let mut state = self.state();
+        while let Some((made, old)) = state.made.front().copied()
+            && now.duration_since(made) >= KEPT
+        {
+            state.slots.remove(&old);
+            state.made.pop_front();
+        }
+        if let Some(slot) = state.slots.get(&credentials) {
+            return slot.clone();
+        }
+        let slot = Arc::<Slot>::default();
+        state.slots.insert(credentials, slot.clone());
+        state.made.push_back((now, credentials));
+        slot
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest(credentials: [&SecretString; 3]) -> Credentials {
+    let mut hasher = Sha256::new();
+    for value in credentials {
+        let value = value.expose_secret();
+        hasher.update((value.len() as u64).to_be_bytes());
+        hasher.update(value);
+    }
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Dropbox, which takes a second for each answer.
+    #[derive(Default)]
+    struct Asked {
+        tokens: Tokens,
+        times: AtomicUsize,
+    }
+
+    impl Asked {
+        async fn get(&self, refresh_token: &str, since: Instant, accepts: bool) -> Answer {
+            let [key, secret, token] = ["k", "s", refresh_token].map(SecretString::from);
+            let ask = async {
+                sleep(Duration::from_secs(1)).await;
+                self.times.fetch_add(1, Ordering::Relaxed);
+                if accepts {
+                    Ok(SecretString::from("sl.token"))
+                } else {
+                    Err(CallError::InvalidGrant)
+                }
+            };
+            self.tokens.get([&key, &secret, &token], since, ask).await
+        }
+
+        fn times(&self) -> usize {
+            self.times.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_readers_of_a_changed_secret_cost_one_grant_whatever_it_says() {
+        for accepts in [true, false] {
+            let (asked, changed) = (Asked::default(), Instant::now());
+            let readers = (0..1_000).map(|_| asked.get("r", changed, accepts));
+            let answers = join_all(readers).await;
+            assert!(answers.iter().all(|answer| answer.is_ok() == accepts));
+            assert_eq!(asked.times(), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_newer_reason_to_ask_gets_a_newer_answer() {
+        let asked = Asked::default();
+        assert!(asked.get("r", Instant::now(), true).await.is_ok());
+        assert!(asked.get("r", Instant::now(), false).await.is_err());
+        assert_eq!(asked.times(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_credentials_are_asked_for_on_their_own_and_old_ones_are_forgotten() {
+        let (asked, since) = (Asked::default(), Instant::now());
+        asked.get("r", since, true).await.unwrap();
+        asked.get("other", since, true).await.unwrap();
+        assert_eq!(asked.times(), 2);
+        sleep(KEPT).await;
+        asked.get("r", since, true).await.unwrap();
+        assert_eq!((asked.times(), asked.tokens.state().slots.len()), (3, 1));
+    }
+}
