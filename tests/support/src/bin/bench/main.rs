@@ -1,16 +1,18 @@
 //! `cargo bench-operator`: what the operator costs, on a real control plane and fakes of both APIs.
 //!
-//! It prints a table and writes the same as JSON. Counts (requests, writes) do not depend on the machine; CPU time and memory
+//! It prints a table and writes the same as JSON, and, when asked, into a page with a plot of the growth. Counts (requests, writes) do not depend on the machine; CPU time and memory
 //! hardly do; wall time does, and nothing is asserted about any of them.
 #![forbid(unsafe_code)]
 
 mod ground;
 mod measure;
 mod phases;
+mod plot;
 mod table;
 mod tracker;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,6 +21,7 @@ use clap::Parser;
 use ground::Ground;
 use phases::Run;
 use support::operator::{self, Profile};
+use table::Row;
 
 /// Measures the operator on a control plane and fakes of its own: no cluster and no account are needed.
 #[derive(Parser)]
@@ -51,6 +54,12 @@ pub struct Options {
     /// Where the JSON goes
     #[arg(long, default_value = "target/bench-operator.json")]
     json: PathBuf,
+    /// A page to write the table into, between its two marks, and the plot beside it
+    #[arg(long)]
+    page: Option<PathBuf>,
+    /// JSON of earlier runs to show, one after the other, instead of measuring
+    #[arg(long, value_delimiter = ',')]
+    show: Vec<PathBuf>,
     /// An operator to measure instead of the one built from these sources
     #[arg(long)]
     operator: Option<PathBuf>,
@@ -59,27 +68,65 @@ pub struct Options {
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
+    let rows = if options.show.is_empty() {
+        let rows = measure(&options).await?;
+        if let Some(directory) = options.json.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        write(&options.json, &serde_json::to_string_pretty(&rows)?)?;
+        rows
+    } else {
+        let earlier = options.show.iter().map(|file| {
+            let rows: Vec<Row> = serde_json::from_str(&read(file)?)?;
+            anyhow::Ok(rows)
+        });
+        earlier.collect::<Result<Vec<_>>>()?.concat()
+    };
+    let table = table::render(&rows);
+    println!("{table}");
+    if let Some(page) = &options.page {
+        write(page, &with_table(&read(page)?, &table)?)?;
+        write(&page.with_extension("svg"), &plot::render(&rows))?;
+    }
+    Ok(())
+}
+
+async fn measure(options: &Options) -> Result<Vec<Row>> {
     let binary = match &options.operator {
         Some(binary) => binary.clone(),
         None => operator::build(Profile::Release).await?,
     };
     let mut rows = Vec::new();
-    let mut ground = Ground::prepare(binary, &options).await?;
-    rows.extend(phases::memory(&mut ground, &options).await?);
+    let mut ground = Ground::prepare(binary, options).await?;
+    rows.extend(phases::memory(&mut ground, options).await?);
     for &resources in &options.resources {
         for &latency in &options.latency {
             let latency = Duration::from_millis(latency);
             eprintln!("{resources} resources, {latency:?} of latency …");
-            let run = Run::begin(&mut ground, &options, resources, latency).await?;
+            let run = Run::begin(&mut ground, options, resources, latency).await?;
             rows.extend(run.all().await?);
         }
     }
-    println!("{}", table::render(&rows));
-    if let Some(directory) = options.json.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    let text = serde_json::to_string_pretty(&rows)?;
-    std::fs::write(&options.json, text)
-        .with_context(|| format!("cannot write {}", options.json.display()))?;
-    Ok(())
+    Ok(rows)
+}
+
+/// What stands before and after the table in a page.
+const MARKS: (&str, &str) = ("<!-- results -->\n", "<!-- end of results -->\n");
+
+fn with_table(page: &str, table: &str) -> Result<String> {
+    let (before, rest) = page
+        .split_once(MARKS.0)
+        .context("the page has no mark <!-- results -->")?;
+    let (_, after) = rest
+        .split_once(MARKS.1)
+        .context("the page has no mark <!-- end of results -->")?;
+    Ok([before, MARKS.0, "\n", table, "\n\n", MARKS.1, after].concat())
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::measure::{Cost, Counts};
 
 /// What one phase of one run has cost. Times are in seconds unless their names say otherwise.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Row {
-    phase: String,
-    resources: usize,
-    latency_ms: u128,
+    /// What was done.
+    pub phase: String,
+    /// With how many resources.
+    pub resources: usize,
+    /// How long the fake of Unstructured waited before each answer.
+    pub latency_ms: u128,
     wall: f64,
     /// No operator could be faster.
-    limit: Option<f64>,
+    pub limit: Option<f64>,
     /// How long it took to make the resources themselves.
     applied: Option<f64>,
-    cpu: f64,
+    /// Of the operator.
+    pub cpu: f64,
     control_plane_cpu: f64,
     /// The machine's load average over the last minute, at the end.
     load: f64,
@@ -26,8 +30,10 @@ pub struct Row {
     samples: usize,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
-    requests: Counts,
-    kubernetes: Counts,
+    /// To Unstructured and Dropbox.
+    pub requests: Counts,
+    /// To Kubernetes.
+    pub kubernetes: Counts,
 }
 
 impl Row {
