@@ -24,7 +24,7 @@ use crate::runtime::leader::{LeaderElection, Leadership, Standing};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pod;
 use crate::runtime::shutdown;
-use crate::unstructured::{ApiKey, Endpoint};
+use crate::unstructured::{ApiKey, Endpoint, Pauses};
 
 /// Name of the Lease, and of the reporting controller in events.
 pub(crate) const NAME: &str = "unstructured-operator";
@@ -106,9 +106,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         "starting"
     );
     let identity = pod::identity();
+    let pauses = Pauses::default();
     let parts = Parts {
         recorder: Recorder::new(client.clone(), CONTROLLER, &identity, metrics.clone()),
-        options: limits(&options, &metrics),
+        options: limits(&options, &metrics, &pauses),
         policy: policy(&options, api_url),
         client: client.clone(),
         metrics: metrics.clone(),
@@ -128,7 +129,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
                 readiness.gate("the list of resources").open();
             }
         };
-        let election = LeaderElection::new(pod::namespace(), NAME, identity);
+        let election = LeaderElection {
+            pauses,
+            ..LeaderElection::new(pod::namespace(), NAME, identity)
+        };
         Box::pin(election.run(client, shutdown.clone(), observe, work)).await;
     } else {
         campaigning.open();
@@ -167,13 +171,14 @@ fn providers(options: &Options) -> Result<Providers, RunError> {
     })
 }
 
-fn limits(options: &Options, metrics: &Metrics) -> crate::unstructured::Options {
+fn limits(options: &Options, metrics: &Metrics, pauses: &Pauses) -> crate::unstructured::Options {
     let metrics = metrics.clone();
     crate::unstructured::Options {
         request_timeout: options.request_timeout,
         max_requests_per_second: options.max_requests_per_second,
         max_concurrent_requests: options.max_concurrent_requests.get() as usize,
         user_agent: USER_AGENT.to_owned(),
+        pauses: pauses.clone(),
         observer: Some(Arc::new(move |exchange| {
             metrics.api_request(exchange.operation, exchange.outcome, exchange.duration);
         })),

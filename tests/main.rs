@@ -29,6 +29,7 @@ mod lifecycle;
 mod login;
 mod options;
 mod oracle;
+mod pauses;
 mod protocol_model;
 mod recovery;
 mod secrets;

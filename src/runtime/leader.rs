@@ -29,10 +29,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::unstructured::Pauses;
+
 /// How long the work may take to end by itself once shutdown is asked for.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long giving up the Lease may take after that.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// Annotation of the Lease, there while the API has told a key to wait: until when, by the key's fingerprint.
+pub const NOT_BEFORE: &str = "connectors.unstructured.io/not-before";
 
 /// The right to work, as long as it lasts. Clones share it.
 #[derive(Clone, Debug)]
@@ -134,6 +139,8 @@ pub struct LeaderElection {
     pub renew_deadline: Duration,
     /// The pause between renewals. A candidate looks twice as often, so that a released Lease is soon taken.
     pub retry_period: Duration,
+    /// How long API keys were told to wait: the leader leaves it to its successor, in the annotation [`NOT_BEFORE`].
+    pub pauses: Pauses,
 }
 
 impl LeaderElection {
@@ -150,6 +157,7 @@ impl LeaderElection {
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
+            pauses: Pauses::default(),
         }
     }
 
@@ -321,7 +329,12 @@ impl Leases<'_> {
     /// Renews `lease` until leadership is lost.
     async fn keep(&self, lease: &mut Lease, tenure: &Tenure) {
         loop {
-            sleep(self.election.retry_period).await;
+            // A pause is written down at once: a process that is killed leaves no second chance.
+            let _ = timeout(
+                self.election.retry_period,
+                self.election.pauses.lengthened(),
+            )
+            .await;
             let Some(until) = tenure.until() else { return };
             let asked = Instant::now();
             let limit = until.min(asked + self.attempt_limit()) - asked;
@@ -384,6 +397,9 @@ impl Leases<'_> {
         let now = MicroTime(Timestamp::now());
         let ours = current.as_ref().is_some_and(|lease| self.is_ours(lease));
         let succeeds = current.is_some() && !ours;
+        if let Some(predecessor) = current.as_ref().filter(|_| succeeds) {
+            self.inherit(predecessor);
+        }
         let mut lease = current.unwrap_or_default();
         let spec = lease.spec.get_or_insert_default();
         if !ours {
@@ -397,6 +413,21 @@ impl Leases<'_> {
         self.write(lease).await
     }
 
+    /// Takes over what the leader before us was told to wait for.
+    fn inherit(&self, lease: &Lease) {
+        let annotations = lease.metadata.annotations.as_ref();
+        let text = annotations.and_then(|annotations| annotations.get(NOT_BEFORE));
+        let renewed = lease
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.renew_time.as_ref());
+        if let (Some(text), Some(MicroTime(renewed))) = (text, renewed) {
+            self.election
+                .pauses
+                .restore(text, *renewed, Timestamp::now());
+        }
+    }
+
     /// Replaces the Lease at the version that was read, or creates it if none was. Never a patch: a patch carries no
     /// precondition and cannot empty a field.
     async fn write(&self, mut lease: Lease) -> kube::Result<Lease> {
@@ -405,6 +436,11 @@ impl Leases<'_> {
             ..PostParams::default()
         };
         lease.metadata.name = Some(self.election.name.clone());
+        let annotations = lease.metadata.annotations.get_or_insert_default();
+        match self.election.pauses.to_text(Timestamp::now()) {
+            Some(pauses) => annotations.insert(NOT_BEFORE.to_owned(), pauses),
+            None => annotations.remove(NOT_BEFORE),
+        };
         if lease.metadata.resource_version.is_some() {
             self.api
                 .replace(&self.election.name, &parameters, &lease)

@@ -16,6 +16,7 @@ use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
 use super::error::{ApiError, ErrorKind};
 use super::exchange::Transport;
+use super::pauses::Pauses;
 use super::types::{Check, Source, SourceId};
 
 /// A client of one workspace. Clones share connections and flow control.
@@ -35,8 +36,10 @@ pub struct Options {
     pub max_concurrent_requests: usize,
     /// Bytes of a list that are read; a connector takes about one kilobyte. Other answers have a small fixed bound.
     pub max_response_bytes: usize,
-    /// The longest pause that a `Retry-After` can ask for.
+    /// The longest pause that a `Retry-After` can ask for, or that one from before can still take.
     pub longest_pause: Duration,
+    /// How long keys were told to wait before this client was made, and where it is noted what this one is told.
+    pub pauses: Pauses,
     /// The `User-Agent` header.
     pub user_agent: String,
     /// Which addresses the endpoint's name may stand for.
@@ -79,6 +82,7 @@ impl Default for Options {
             max_concurrent_requests: 16,
             max_response_bytes: 64 * 1024 * 1024,
             longest_pause: Duration::from_mins(15),
+            pauses: Pauses::default(),
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
             reach: Reach::Anywhere,
             observer: None,

@@ -117,6 +117,14 @@ impl ApiKey {
 
 // === impl Fingerprint ===
 
+impl Fingerprint {
+    /// The fingerprint that was written as this text.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let written = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        written.then(|| Self(text.to_owned()))
+    }
+}
+
 impl AsRef<str> for Fingerprint {
     fn as_ref(&self) -> &str {
         &self.0

@@ -95,17 +95,22 @@ impl Transport {
         .map_err(|error| {
             ClientError(Scrubber::new([key.secret()]).scrub(&http::root_cause(&error)))
         })?;
+        let fingerprint = key.fingerprint(&endpoint);
+        let flow = Flow::new(
+            options.max_requests_per_second,
+            options.max_concurrent_requests,
+            options.request_timeout,
+        );
+        if let Some(until) = options.pauses.until(&fingerprint) {
+            flow.hold_until(until.min(Instant::now() + options.longest_pause));
+        }
         Ok(Self {
             http,
-            fingerprint: key.fingerprint(&endpoint),
+            fingerprint,
             key_header: key.header(),
             endpoint,
             key,
-            flow: Flow::new(
-                options.max_requests_per_second,
-                options.max_concurrent_requests,
-                options.request_timeout,
-            ),
+            flow,
             options: Options {
                 connect_timeout,
                 ..options.clone()
@@ -168,7 +173,11 @@ impl Transport {
                 read,
             )
             .await;
-        turn.settle(result.as_ref().err().map_or(Health::Answers, Health::from));
+        let health = result.as_ref().err().map_or(Health::Answers, Health::from);
+        turn.settle(health);
+        if let (Health::Limits(_), Some(until)) = (health, self.flow.rate_limited_until()) {
+            self.options.pauses.extend(&self.fingerprint, until);
+        }
         let outcome = result
             .as_ref()
             .err()

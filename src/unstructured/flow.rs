@@ -127,6 +127,17 @@ impl Flow {
         })
     }
 
+    /// Lets nothing through before this.
+    pub fn hold_until(&self, until: Instant) {
+        let mut gate = self.gate();
+        gate.rate_limited_until = gate.rate_limited_until.max(Some(until));
+    }
+
+    /// Until when the rate limit lets nothing through; it may be over.
+    pub fn rate_limited_until(&self) -> Option<Instant> {
+        self.gate().rate_limited_until
+    }
+
     /// When calls will be let through again, if they are not now.
     pub fn paused_until(&self) -> Option<Instant> {
         self.gate()

@@ -13,6 +13,7 @@ mod error;
 mod exchange;
 mod flow;
 mod inventory;
+mod pauses;
 mod types;
 
 pub use client::{Client, ClientError, Exchange, Observer, Options};
@@ -20,4 +21,5 @@ pub use config::{Config, ConfigBuilder, Digest, MASK};
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
 pub use error::{ApiError, Commit, ErrorKind};
 pub use inventory::{Inventory, Snapshot};
+pub use pauses::Pauses;
 pub use types::{Check, CheckStatus, Source, SourceId};

@@ -66,6 +66,32 @@ async fn not_got(status: &str, body: &str) -> ApiError {
     client(&server).get(&id()).await.unwrap_err()
 }
 
+#[tokio::test]
+async fn what_a_key_was_told_to_wait_for_outlives_the_client() {
+    let server = Server::answering("429 Too Many Requests", "Retry-After: 60\r\n", "").await;
+    let options = options();
+    let told = client_with(&server.url(), &options).list("dropbox").await;
+    assert!(told.unwrap_err().is_rate_limited());
+
+    let error = client_with(&server.url(), &options)
+        .list("dropbox")
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Paused { .. }), "{error:?}");
+    assert!(error.is_rate_limited());
+    assert_eq!(server.requests().len(), 1);
+
+    let briefly = Options {
+        longest_pause: Duration::ZERO,
+        ..options
+    };
+    let error = client_with(&server.url(), &briefly)
+        .list("dropbox")
+        .await
+        .unwrap_err();
+    assert_eq!(error.status, Some(429), "the cap holds for what was noted");
+}
+
 // === requests ===
 
 #[tokio::test]
