@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use support::controlplane::{Component, ControlPlane};
 use support::fake::Fault;
 use support::fake::unstructured::Route;
+use support::refusal::Refusal;
 use support::stage::{PATIENCE, Stage, eventually, source_id};
 
 use crate::stage;
@@ -141,5 +145,138 @@ async fn an_unreadable_resource_stops_no_other() -> Result<()> {
     stage.until_ready("fine").await?;
     assert!(operator.output().contains("odd"), "it is named in the log");
     assert_eq!(stage.creates().len(), 1);
+    Ok(())
+}
+
+/// Has operators of this stage ask as this service account, which may do everything: the administrator is exempt from all limits.
+async fn ask_as(stage: &mut Stage, account: &str) -> Result<kube::Client> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    let params = PostParams::default();
+    let named = json!({ "metadata": { "name": account } });
+    accounts
+        .create(&params, &serde_json::from_value(named)?)
+        .await?;
+    let binding = json!({
+        "metadata": { "name": stage.namespace },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+        "subjects": [{ "kind": "ServiceAccount", "name": account, "namespace": stage.namespace }],
+    });
+    let bindings: Api<ClusterRoleBinding> = Api::all(stage.client.clone());
+    bindings
+        .create(&params, &serde_json::from_value(binding)?)
+        .await?;
+    let request = serde_json::from_value(json!({ "spec": { "audiences": [] } }))?;
+    let token = accounts
+        .create_token_request(account, &params, &request)
+        .await?;
+    let token = token.status.map(|status| status.token);
+
+    let text = std::fs::read_to_string(stage.plane.kubeconfig_path())?;
+    let mut kubeconfig: serde_json::Value = serde_json::from_str(&text)?;
+    kubeconfig["users"][0]["user"] = json!({ "token": token });
+    let path = stage.directory().join("kubeconfig");
+    std::fs::write(&path, kubeconfig.to_string())?;
+    stage.set("KUBECONFIG", &path.display().to_string());
+    let kubeconfig = serde_json::from_value(kubeconfig)?;
+    let options = kube::config::KubeConfigOptions::default();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    // A refusal shall be seen.
+    config.default_retry = false;
+    Ok(kube::Client::try_from(config)?)
+}
+
+#[tokio::test]
+async fn an_api_server_that_refuses_by_priority_and_fairness_costs_no_connector_and_no_change()
+-> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("REQUEST_TIMEOUT", "20s");
+    let client = ask_as(&mut stage, "operator").await?;
+    let operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let quick = json!({ "verify": false });
+    stage.create("settled", quick.clone()).await?;
+    stage.until_ready("settled").await?;
+    stage.api.inject(
+        Route::Create,
+        Fault::none().held_back(Duration::from_secs(5)),
+    );
+    stage.create("caught", quick.clone()).await?;
+    eventually("the create is under way", || {
+        (stage.creates().len() == 2).then_some(())
+    })
+    .await?;
+
+    let refusal = Refusal::of("operator", &client, &stage).await?;
+    stage.edit("settled", json!({ "recursive": true })).await?;
+    stage.create("late", quick).await?;
+    // It cannot even say that it still leads.
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while operator.metric("unstructured_operator_leader ").await? > 0.5 {
+        anyhow::ensure!(
+            tokio::time::Instant::now() < end,
+            "it leads without a Lease"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(stage.creates().len(), 2);
+    refusal.end().await?;
+
+    for name in ["settled", "caught", "late"] {
+        stage.until_ready(name).await?;
+    }
+    assert!(operator.output().contains("(429)"));
+    assert_eq!(stage.creates().len(), 3);
+    let sources = stage.workspace.sources();
+    assert_eq!(sources.len(), 3);
+    assert!(sources[0].config["recursive"] == json!(true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_that_no_watch_can_show_any_more_are_found() -> Result<()> {
+    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await?));
+    let mut stage = Stage::on(plane, crate::OPERATOR).await?;
+    stage.judge = crate::oracle::judge;
+    // The watches shall go on where they were, not begin anew with a new term.
+    stage.set("LEADER_ELECT", "false");
+    let operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let quick = json!({ "verify": false });
+    for name in ["edited", "removed"] {
+        stage.create(name, quick.clone()).await?;
+        stage.until_ready(name).await?;
+    }
+
+    operator.pause()?;
+    stage.edit("edited", json!({ "recursive": true })).await?;
+    stage.delete("removed").await?;
+    stage.create("fresh", quick).await?;
+    stage
+        .rotate("dropbox", "app_secret", "app-secret-rotated-1d5e")
+        .await?;
+    stage.dropbox.accept(
+        support::stage::APP_KEY,
+        "app-secret-rotated-1d5e",
+        support::stage::REFRESH_TOKEN,
+    );
+    plane.forget_history().await?;
+    operator.resume()?;
+
+    stage.gone("removed").await?;
+    stage.until_ready("edited").await?;
+    stage.until_ready("fresh").await?;
+    eventually("the rotated secret is with all", || {
+        let sources = stage.workspace.sources();
+        let rotated = |source: &support::fake::unstructured::StoredSource| {
+            source.text("app_secret") == "app-secret-rotated-1d5e"
+        };
+        (sources.len() == 2 && sources.iter().all(rotated)).then_some(())
+    })
+    .await?;
+    assert!(
+        operator.output().contains("(410)"),
+        "a watch was told that its place in history is gone"
+    );
+    assert_eq!(stage.creates().len(), 3);
     Ok(())
 }

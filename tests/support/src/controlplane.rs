@@ -20,9 +20,11 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
+    io::{Read, Write},
     net::TcpListener,
     os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
@@ -207,6 +209,35 @@ impl ControlPlane {
     pub async fn restart(&self, component: Component) -> Result<()> {
         self.kill(component)?;
         self.launch(component).await
+    }
+
+    /// Has nobody remember any version but the present one: a watch that goes
+    /// on from an earlier one gets 410. The API server is restarted for it.
+    pub async fn forget_history(&self) -> Result<()> {
+        self.kill(Component::ApiServer)?;
+        let everything = json!({ "key": "AA==", "range_end": "AA==", "count_only": true });
+        let answer = self.ask_etcd("/v3/kv/range", &everything)?;
+        let compaction = json!({ "revision": answer["header"]["revision"], "physical": true });
+        self.ask_etcd("/v3/kv/compaction", &compaction)?;
+        self.launch(Component::ApiServer).await
+    }
+
+    /// One call of etcd's JSON interface.
+    fn ask_etcd(&self, path: &str, body: &Value) -> Result<Value> {
+        let body = body.to_string();
+        let length = body.len();
+        let mut socket = UnixStream::connect(self.etcd_socket())?;
+        write!(
+            socket,
+            "POST {path} HTTP/1.0\r\nHost: etcd\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        if !head.contains(" 200 ") {
+            bail!("etcd refuses {path}: {answer}");
+        }
+        Ok(serde_json::from_str(body)?)
     }
 
     /// Stops a component in its tracks: connections stay open and nobody answers.
