@@ -286,6 +286,29 @@ fn a_resource_suspended_after_a_lost_update_rests_until_it_is_resumed() {
     assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
 }
 
+/// A workflow that uses the connector is taken apart in Unstructured, where the operator does not look.
+#[test]
+fn a_deletion_that_the_api_refuses_is_tried_again_without_anybody_touching_the_resource() {
+    for status in [409, 412, 422] {
+        let world = World::new();
+        let life = ready_fleet(&world);
+        world.fail_by(move |route, _| {
+            let refusal = answers::detail(status, "Source is used by a workflow");
+            (route == Some(Route::Delete)).then(|| Fault::answer(refusal))
+        });
+        world.delete("contracts");
+        assert!(life.until(HOUR, || reason(&world, "contracts") == "DeletionBlocked"));
+        world.no_more_faults();
+
+        assert!(
+            life.until(HOUR, || world.resource("contracts").is_none()),
+            "{status}: {:?}",
+            world.resource("contracts")
+        );
+        assert_eq!(world.connectors("contracts").len(), 0, "{status}");
+    }
+}
+
 fn reason(world: &World, name: &str) -> String {
     let resource = world.resource(name).unwrap_or_default();
     let conditions = resource["status"]["conditions"].as_array().cloned();

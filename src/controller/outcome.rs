@@ -161,6 +161,14 @@ impl Failure {
         }
     }
 
+    /// Whether the API understood the request and does not want to do it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self.kind(),
+            Some(ErrorKind::Invalid { .. } | ErrorKind::Conflict)
+        )
+    }
+
     /// Whether the request may have been carried out. Only requests to the API ever may without our knowing.
     pub fn commit(&self) -> Commit {
         match self {

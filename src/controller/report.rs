@@ -33,6 +33,16 @@ pub struct Occasion {
 pub fn row(s: &Situation, outcome: &Outcome) -> Row {
     let row = outcome.row();
     match (s.deletion, outcome, row.class) {
+        // Neither spec nor Secret can have caused it, and what did is mended where the operator cannot see it.
+        (Some(_), Outcome::Failed(failure), _) if failure.is_refusal() => Row {
+            class: Class::Stalled,
+            reason: Reason::DeletionBlocked,
+            message: format!(
+                "The connector cannot be deleted: {}. See that no workflow uses it; it is tried again every few minutes. {WAY_OUT}",
+                failure.message().unwrap_or_default().trim_end_matches('.')
+            ),
+            requeue: Requeue::Slowly,
+        },
         (Some(_), Outcome::Failed(_), Class::Stalled) => Row {
             reason: Reason::DeletionBlocked,
             message: format!("The connector cannot be deleted. {} {WAY_OUT}", row.message),
