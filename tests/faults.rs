@@ -503,6 +503,51 @@ async fn a_key_of_another_workspace_recreates_nothing_until_the_move_is_confirme
 }
 
 #[tokio::test]
+async fn a_key_of_another_workspace_does_not_let_a_resource_go_without_its_connector() -> Result<()>
+{
+    let stage = stage().await?;
+    let old = stage.api.workspace("tenant-key-old02");
+    stage.api.workspace("tenant-key-new02");
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .secret("workspace", &[("api_key", "tenant-key-old02")])
+        .await?;
+    let spec = json!({ "workspace": { "apiKeySecretRef": { "name": "workspace" } } });
+    for name in ["returns", "confirmed"] {
+        stage.create(name, spec.clone()).await?;
+        stage.until_ready(name).await?;
+    }
+    stage
+        .rotate("workspace", "api_key", "tenant-key-new02")
+        .await?;
+    let mut told = String::new();
+    for name in ["returns", "confirmed"] {
+        stage.until_reason(name, "WorkspaceChanged").await?;
+        stage.delete(name).await?;
+        let blocked = stage.until_reason(name, "DeletionBlocked").await?;
+        message(&blocked, "Ready").clone_into(&mut told);
+        assert!(told.contains("deletionPolicy: Retain"), "{told}");
+    }
+    assert_eq!(old.sources().len(), 2);
+
+    let (annotation, value) = told
+        .split_whitespace()
+        .find_map(|word| word.split_once('='))
+        .expect("the annotation that confirms");
+    stage
+        .annotate("confirmed", annotation, value.trim_end_matches('.'))
+        .await?;
+    stage.gone("confirmed").await?;
+    stage
+        .rotate("workspace", "api_key", "tenant-key-old02")
+        .await?;
+    stage.gone("returns").await?;
+    assert_eq!(old.sources().len(), 1, "the one that nobody can reach");
+    Ok(())
+}
+
+#[tokio::test]
 async fn rotating_between_two_keys_of_one_workspace_writes_nothing() -> Result<()> {
     let mut stage = stage().await?;
     stage.set("SYNC_INTERVAL", "200ms");

@@ -313,19 +313,19 @@ impl<K: SourceKind> Actor<'_, K> {
             return no_workspace();
         };
         let sent = Instant::now();
-        match workspace.client.delete(id).await {
-            Ok(()) => {}
-            // A path that is no route gets the same 404, behind a wrong URL for example. Where connectors can be listed, it means
-            // that this one is gone.
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                if let Err(error) = workspace.inventory.at_least(sent).await {
-                    return failed(&error);
-                }
+        let answer = workspace.client.delete(id).await;
+        if let Err(error) = &answer {
+            if error.kind != ErrorKind::NotFound {
+                return failed(error);
             }
-            Err(error) => return failed(&error),
+            // A path that is no route gets the same 404, behind a wrong URL for example. Where connectors can be listed, it means
+            // that this one is not there.
+            if let Err(error) = workspace.inventory.at_least(sent).await {
+                return failed(&error);
+            }
         }
         workspace.removed(id);
-        Answer::Done
+        answer.map_or_else(|error| failed(&error), |()| Answer::Done)
     }
 
     async fn start_check(self, id: &SourceId) -> Answer {

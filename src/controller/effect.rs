@@ -37,7 +37,7 @@ pub enum Effect {
     },
     /// Replace the configuration of this connector.
     Update(SourceId),
-    /// Delete this connector. That it does not exist is done, too.
+    /// Delete this connector.
     Delete(SourceId),
     /// Start the connection check of this connector.
     StartCheck(SourceId),

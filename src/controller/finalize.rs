@@ -4,7 +4,9 @@
 use super::effect::Effect;
 use super::outcome::Outcome;
 use super::plan::Step;
-use super::situation::{Bind, Binding, Creating, Deletion, Freshness, Release, Situation};
+use super::situation::{
+    Bind, Binding, Creating, Deletion, Freshness, Release, Sighting, Situation, WorkspaceFacts,
+};
 use crate::unstructured::SourceId;
 
 /// Decides the next step towards letting the resource go.
@@ -27,7 +29,7 @@ pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
         Binding::Bound(_) if s.unrecorded => Step::Act(Effect::Record(Outcome::Applying)),
         Binding::Bound(id) if s.held_by.is_some() => release(Release::Held(*id)),
         Binding::Bound(_) | Binding::Creating { .. } => match &s.workspace {
-            Ok(_) => delete(s),
+            Ok(workspace) => delete(s, deletion, workspace),
             // The key went with the namespace: nobody can ever delete the connector, so the namespace must not wait for it.
             Err(_) if deletion.namespace_terminating => release(Release::Orphaned(on_record)),
             Err(problem) => Step::Rest(Outcome::DeletionBlocked(problem.clone())),
@@ -35,8 +37,18 @@ pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
     }
 }
 
-fn delete(s: &Situation) -> Step {
+fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step {
     match &s.binding {
+        // Nothing says that it is gone: it is not in the workspace of the present key, and never was.
+        Binding::Bound(id) if s.connector == Sighting::Gone && s.moved() => {
+            if deletion.namespace_terminating {
+                return release(Release::Orphaned(Some(*id)));
+            }
+            Step::Rest(Outcome::WorkspaceChanged {
+                id: *id,
+                fingerprint: workspace.fingerprint.clone(),
+            })
+        }
         Binding::Bound(id) => delete_one(*id),
         Binding::Creating { stage, .. } => delete_unknown(s, *stage),
         Binding::Unbound => release(Release::Deleted),

@@ -97,7 +97,11 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
     let workspace = workspace(context, &job.key, &*resource).await?;
     let deleting = resource.meta().deletion_timestamp.is_some();
     let deletion = if deleting {
-        Some(deletion(context, &job.key, workspace.is_err()).await?)
+        let home = hand.status().workspace;
+        let without_key = workspace.as_ref().map_or(true, |workspace| {
+            home.is_some_and(|home| home.key_fingerprint != workspace.facts().fingerprint)
+        });
+        Some(deletion(context, &job.key, without_key).await?)
     } else {
         None
     };

@@ -72,12 +72,10 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
         Sighting::Unseen if s.forced => Step::Act(Effect::Look(Freshness::Trigger)),
         Sighting::Unseen => Step::Act(Effect::Look(Freshness::Any)),
         // A key of another workspace sees none of our connectors: recreating would build the whole fleet a second time there.
-        Sighting::Unlisted | Sighting::Gone if moved(s, workspace) && !s.move_accepted => {
-            Step::Rest(Outcome::WorkspaceChanged {
-                id,
-                fingerprint: workspace.fingerprint.clone(),
-            })
-        }
+        Sighting::Unlisted | Sighting::Gone if s.moved() => Step::Rest(Outcome::WorkspaceChanged {
+            id,
+            fingerprint: workspace.fingerprint.clone(),
+        }),
         // The list may lag behind; only a 404 on the id itself says that it is gone.
         Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
         Sighting::Gone => by_name(s),
@@ -269,12 +267,6 @@ fn provisional(s: &Situation) -> Outcome {
         (_, true) => Outcome::Checking,
         (_, false) => Outcome::Ready,
     }
-}
-
-fn moved(s: &Situation, workspace: &WorkspaceFacts) -> bool {
-    s.home
-        .as_ref()
-        .is_some_and(|home| home.fingerprint != workspace.fingerprint)
 }
 
 /// Other connectors of our reserved name that nobody else holds.

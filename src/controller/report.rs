@@ -48,6 +48,16 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
             message: format!("The connector cannot be deleted. {} {WAY_OUT}", row.message),
             ..row
         },
+        (Some(_), Outcome::WorkspaceChanged { id, fingerprint }, _) => Row {
+            reason: Reason::DeletionBlocked,
+            message: format!(
+                "The connector cannot be deleted. Connector {id} is not in the workspace of the present API key, and the key is \
+                 not the one that made it. Restore a key of the old workspace; or, if the connector is gone, say so with the \
+                 annotation {}={fingerprint}. {WAY_OUT}",
+                crate::crd::ACCEPT_WORKSPACE
+            ),
+            ..row
+        },
         (Some(_), Outcome::Applying, _) => Row {
             reason: Reason::Deleting,
             message: "The connector is being deleted.".to_owned(),
@@ -523,7 +533,8 @@ impl Change {
                 "Release",
                 match id {
                     Some(id) => format!(
-                        "The namespace goes and its API key is gone: connector {id} stays in the workspace. Delete it there by hand."
+                        "The namespace goes and the API key of its connector is gone: connector {id} stays in the workspace. Delete it \
+                         there by hand."
                     ),
                     None => "The namespace goes and its API key is gone: a connector whose creation was not confirmed may stay \
                              in the workspace. Look for it there by name."

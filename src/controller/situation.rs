@@ -307,6 +307,14 @@ impl Situation {
         }
     }
 
+    /// Whether the present key is not the one with which the connector was last seen, and nobody confirmed that this is meant.
+    pub fn moved(&self) -> bool {
+        let (Some(home), Ok(workspace)) = (&self.home, &self.workspace) else {
+            return false;
+        };
+        home.fingerprint != workspace.fingerprint && !self.move_accepted
+    }
+
     /// The same with an intent to make a connector of this name.
     #[must_use]
     pub fn intending(&self, name: &str) -> Self {
@@ -445,7 +453,19 @@ impl Situation {
                     drift.clear();
                 }
             }
-            (Effect::Delete(id), Answer::Done) => self.deleted(*id),
+            (Effect::Delete(id), answer) => match answer {
+                Answer::Done => self.deleted(*id),
+                Answer::Failed(failure) if failure.kind() == Some(ErrorKind::NotFound) => {
+                    if self.bound() == Some(*id) && self.moved() {
+                        // A key of another workspace knows none of our connectors.
+                        self.connector = Sighting::Gone;
+                    } else {
+                        self.deleted(*id);
+                    }
+                }
+                Answer::Failed(failure) => return Err(failure),
+                other => unreachable!("a delete is not answered by {other:?}"),
+            },
             (Effect::Update(_), Answer::Failed(failure))
                 if failure.kind() == Some(ErrorKind::NotFound) =>
             {
