@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kube::ResourceExt;
-use kube::api::{DeleteParams, EvictParams, ListParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use kube::api::{DeleteParams, EvictParams, ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use support::stage::{API_KEY, source_id};
+use support::stage::{API_KEY, condition, source_id};
 
 use crate::chart::{chart, helm};
 use cluster::{Cluster, RELEASE, SYSTEM, TEAM, eventually};
@@ -110,6 +111,40 @@ async fn without_its_roles_it_never_gets_ready_and_says_what_it_lacks() -> Resul
         logs.contains("grant get, create and update on leases"),
         "{logs}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_resource_says_that_its_secret_may_not_be_read_and_recovers_when_it_may() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    cluster.install(&[]).await?;
+    let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+    let granted = roles.get(RELEASE).await?.rules.unwrap_or_default();
+    let grant = async |rules: &[PolicyRule]| {
+        let mut role = roles.get(RELEASE).await?;
+        role.rules = Some(rules.to_vec());
+        roles.replace(RELEASE, &PostParams::default(), &role).await
+    };
+    let about_secrets = |rule: &PolicyRule| rule.resources.iter().flatten().any(|r| r == "secrets");
+    let without: Vec<_> = granted
+        .iter()
+        .filter(|rule| !about_secrets(rule))
+        .cloned()
+        .collect();
+    ensure!(without.len() < granted.len(), "the role grants no Secrets");
+    grant(&without).await?;
+
+    cluster.create("contracts", json!({})).await?;
+    eventually("the resource says what is missing", async || {
+        let object = cluster.sources().get("contracts").await?;
+        let ready = condition(&object, "Ready").cloned().unwrap_or_default();
+        Ok((ready["reason"] == "SecretForbidden").then_some(()))
+    })
+    .await?;
+    assert_eq!(cluster.workspace.sources(), []);
+
+    grant(&granted).await?;
+    cluster.ready("contracts").await?;
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use crate::crd::{
 };
 use crate::hosts::Reach;
 use crate::kinds::{Credentials, SourceKind};
+use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.
@@ -356,8 +357,10 @@ async fn workspace<K: SourceKind>(
         }
     };
     let wanted = &reference.api_key_secret_ref;
-    let Some(secret) = read_secret(context, &key.namespace, &wanted.name).await? else {
-        return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone())));
+    let secret = match read_secret(context, &key.namespace, &wanted.name).await? {
+        Reading::Found(secret) => secret,
+        Reading::Missing => return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone()))),
+        Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(wanted.name.clone()))),
     };
     let value = secret.value(&wanted.key);
     drop(secret);
@@ -398,8 +401,14 @@ async fn read_configuration<K: SourceKind>(
     let resource = hand.resource.clone();
     let name = resource.credentials_secret();
     let namespace = resource.namespace().unwrap_or_default();
-    let Some(secret) = read_secret(context, &namespace, name).await? else {
-        return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
+    let secret = match read_secret(context, &namespace, name).await? {
+        Reading::Found(secret) => secret,
+        Reading::Missing => {
+            return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
+        }
+        Reading::Forbidden => {
+            return Ok(Desired::Blocked(Problem::SecretForbidden(name.to_owned())));
+        }
     };
     let mut credentials = Credentials::default();
     for wanted in resource.credentials() {
@@ -490,17 +499,25 @@ impl Drop for SecretData {
     }
 }
 
+/// What came of reading a Secret.
+enum Reading {
+    Found(SecretData),
+    Missing,
+    Forbidden,
+}
+
 async fn read_secret<K>(
     context: &Context<K>,
     namespace: &str,
     name: &str,
-) -> Result<Option<SecretData>, Failure> {
+) -> Result<Reading, Failure> {
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let secret = secrets
-        .get_opt(name)
-        .await
-        .map_err(|error| kubernetes(&error))?;
-    Ok(secret.map(SecretData::of))
+    match secrets.get_opt(name).await {
+        Ok(Some(secret)) => Ok(Reading::Found(SecretData::of(secret))),
+        Ok(None) => Ok(Reading::Missing),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Reading::Forbidden),
+        Err(error) => Err(kubernetes(&error)),
+    }
 }
 
 async fn deletion<K: CustomResourceExt>(
@@ -539,6 +556,10 @@ pub fn kubernetes(error: &kube::Error) -> Failure {
     match error {
         kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
             Failure::Conflict
+        }
+        // The authorizer's words name the verb, the kind and the account that lacks the right.
+        kube::Error::Api(status) if status.is_forbidden() => {
+            Failure::Kubernetes(one_line(&status.message))
         }
         kube::Error::Api(status) => {
             Failure::Kubernetes(format!("{} ({})", status.reason, status.code))

@@ -91,6 +91,8 @@ pub enum Outcome {
 pub enum Problem {
     /// The Secret with the credentials does not exist.
     SecretNotFound(String),
+    /// The operator may not read a Secret that the resource names.
+    SecretForbidden(String),
     /// It lacks a key.
     SecretKeyMissing(String, String),
     /// A value in it cannot be used: Secret, key, what is wrong.
@@ -435,6 +437,13 @@ impl Problem {
                 Reason::SecretNotFound,
                 format!("Secret {secret:?} does not exist in this namespace. Create it, or correct credentials.secretRef.name."),
             ),
+            Self::SecretForbidden(secret) => (
+                Reason::SecretForbidden,
+                format!(
+                    "The operator's role does not let it read Secret {secret:?}. Grant it get, list and watch on the Secrets of \
+                     this namespace, as the Helm chart does."
+                ),
+            ),
             Self::SecretKeyMissing(secret, key) => (
                 Reason::SecretKeyMissing,
                 format!("Secret {secret:?} has no key {key:?}. Add it, or name another key under credentials.keys."),
@@ -474,7 +483,12 @@ impl Problem {
                 (Reason::InvalidConfiguration, format!("spec.{field} cannot be used: {why}."))
             }
         };
-        row(Class::Stalled, reason, Requeue::OnChange, message)
+        // No watch tells of a role that was mended.
+        let requeue = match self {
+            Self::SecretForbidden(_) => Requeue::Backoff,
+            _ => Requeue::OnChange,
+        };
+        row(Class::Stalled, reason, requeue, message)
     }
 }
 

@@ -90,6 +90,8 @@ reasons! {
     CredentialsAccepted,
     /// The Secret does not exist. Create it; the operator notices by itself.
     SecretNotFound,
+    /// The operator's role does not let it read the Secret. Grant that; it is tried again with growing delay.
+    SecretForbidden,
     /// A key is missing from the Secret. Add it, or name another under `credentials.keys`.
     SecretKeyMissing,
     /// A value in the Secret is empty or not text. Correct it.
