@@ -176,10 +176,15 @@ fn take(s: &Situation, namesakes: &[Namesake], how: Bind) -> Step {
 }
 
 fn conflict(s: &Situation) -> Outcome {
+    let namesakes = s.namesakes.as_deref().unwrap_or_default();
+    let held = !namesakes.is_empty() && namesakes.iter().all(|n| n.held);
     Outcome::NameConflict {
         name: s.name().value,
-        ids: s.namesakes.iter().flatten().map(|n| n.id).collect(),
-        holder: s.held_by.clone(),
+        ids: namesakes.iter().map(|n| n.id).collect(),
+        holder: s
+            .held_by
+            .clone()
+            .or_else(|| held.then(|| "another resource".to_owned())),
     }
 }
 
