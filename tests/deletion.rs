@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use support::controlplane::ControlPlane;
 use support::fake::unstructured::{Route, answers};
@@ -267,6 +267,40 @@ async fn a_404_means_gone_only_where_connectors_can_be_listed() -> Result<()> {
     stage.gone("contracts").await?;
     assert_eq!(stage.workspace.sources(), []);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_resource_that_somebody_else_holds_does_not_stay_ready_without_its_connector()
+-> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("contracts", json!({})).await?;
+    let ready = stage.until_ready("contracts").await?;
+    let hold =
+        |finalizers: Vec<String>| Patch::Merge(json!({ "metadata": { "finalizers": finalizers } }));
+    let mut finalizers = ready.metadata.finalizers.unwrap_or_default();
+    finalizers.push("example.com/hold".to_owned());
+    let params = PatchParams::default();
+    stage
+        .sources()
+        .patch("contracts", &params, &hold(finalizers))
+        .await?;
+
+    stage.delete("contracts").await?;
+    let held = stage.until_reason("contracts", "Deleting").await?;
+    assert_eq!(
+        held.metadata.finalizers,
+        Some(vec!["example.com/hold".to_owned()])
+    );
+    assert_eq!(source_id(&held), None);
+    assert_eq!(stage.workspace.sources(), []);
+
+    stage
+        .sources()
+        .patch("contracts", &params, &hold(Vec::new()))
+        .await?;
+    stage.gone("contracts").await
 }
 
 #[tokio::test]

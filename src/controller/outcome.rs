@@ -380,7 +380,12 @@ impl Outcome {
                     why.trim_end_matches('.')
                 ),
             ),
-            Self::Released => row(Current, Reason::Deleting, OnChange, "The resource may go."),
+            Self::Released => row(
+                Current,
+                Reason::Deleting,
+                OnChange,
+                "The operator has let the resource go. Only finalizers of others hold it.",
+            ),
             Self::DeletionBlocked(problem) => {
                 let Row {
                     message, requeue, ..

@@ -20,6 +20,7 @@ use super::queue::{Job, Priority};
 use super::report::{self, Note};
 use super::situation::{Binding, Change, Check, Creating, Grant, Release, Situation, poll_delay};
 use super::{Context, lane_of};
+use crate::crd::FINALIZER;
 use crate::kinds::SourceKind;
 use crate::runtime::events::{EventNote, EventType};
 use crate::runtime::metrics::ReconcileResult;
@@ -154,10 +155,12 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     let row = report::row(&situation, &outcome);
     let result = result(&outcome, row.class);
     let next = follow_up(memory, row.requeue, context);
-    let silent = matches!(
-        outcome,
-        Outcome::Released | Outcome::Failed(Failure::Conflict | Failure::NotLeading)
-    );
+    let silent = match &outcome {
+        // Where somebody else's finalizer holds the resource, it must not go on telling of a connector that is there and ready.
+        Outcome::Released => hand.resource.finalizers().iter().all(|f| f == FINALIZER),
+        Outcome::Failed(Failure::Conflict | Failure::NotLeading) => true,
+        _ => false,
+    };
     if silent || !context.leadership.is_valid() {
         return (next, result);
     }
