@@ -548,6 +548,32 @@ async fn a_key_of_another_workspace_does_not_let_a_resource_go_without_its_conne
 }
 
 #[tokio::test]
+async fn an_answer_that_names_the_connector_of_another_resource_binds_nobody_to_it() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("REQUEST_TIMEOUT", "1s");
+    stage.set("SETTLE_TIME", "2s");
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("first", json!({ "verify": false })).await?;
+    let first = stage.until_ready("first").await?;
+    let theirs = source_id(&first).unwrap_or_default();
+    let replayed = json!({
+        "id": theirs, "name": "first", "type": "dropbox", "config": {}, "created_at": "2026-01-01T00:00:00Z",
+    });
+    stage.api.inject(
+        Route::Create,
+        Fault::answer(Answer::json(200, &replayed)).committed(),
+    );
+
+    stage.create("second", json!({ "verify": false })).await?;
+    let second = stage.until_ready("second").await?;
+
+    assert_ne!(source_id(&second), Some(theirs));
+    assert_eq!(stage.workspace.sources().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn rotating_between_two_keys_of_one_workspace_writes_nothing() -> Result<()> {
     let mut stage = stage().await?;
     stage.set("SYNC_INTERVAL", "200ms");

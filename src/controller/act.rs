@@ -19,7 +19,7 @@ use super::{Context, MANAGER};
 use crate::crd::{FINALIZER, SourceStatus};
 use crate::kinds::{SourceKind, Verdict};
 use crate::runtime::metrics::GrantResult;
-use crate::unstructured::{self, ApiError, ErrorKind, Snapshot, Source, SourceId};
+use crate::unstructured::{self, ApiError, Commit, ErrorKind, Snapshot, Source, SourceId};
 
 /// How often writing down the id of a new connector is tried before a restart has to find it again.
 const RECORD_ATTEMPTS: u32 = 10;
@@ -286,9 +286,10 @@ impl<K: SourceKind> Actor<'_, K> {
         match workspace.client.create(name, K::SOURCE_TYPE, config).await {
             Ok(source) => {
                 let id = source.id;
+                if self.context.index.claim(self.key, id).is_err() {
+                    return replayed(id);
+                }
                 workspace.wrote(config, source);
-                // A new id cannot be held by anybody else.
-                let _ = self.context.index.claim(self.key, id);
                 Answer::Created(id)
             }
             Err(error) => failed(&error),
@@ -402,6 +403,17 @@ pub async fn write_status<K: SourceKind>(
 
 fn failed(error: &ApiError) -> Answer {
     Answer::Failed(error.into())
+}
+
+/// A new id is held by nobody. An answer to a create that names one which is held is the answer to another request, which a cache on
+/// the way can have kept; what became of this one is unknown.
+fn replayed(id: SourceId) -> Answer {
+    Answer::Failed(Failure::Api {
+        kind: ErrorKind::Unexpected,
+        rate_limited: false,
+        message: format!("the API's answer names connector {id}, which another resource holds"),
+        commit: Commit::Unknown,
+    })
 }
 
 /// The plan never asks for a call without a workspace and a configuration; should it, nothing is sent.
