@@ -79,7 +79,7 @@ fn place(object: &mut Value, namespace: &str) {
 }
 
 /// The names of the values files that CI renders, with their paths.
-fn examples() -> Result<Vec<String>> {
+pub fn examples() -> Result<Vec<String>> {
     let entries = std::fs::read_dir(chart().join("ci"))?;
     let paths = entries.map(|entry| Ok(entry?.path().display().to_string()));
     let paths: Vec<_> = paths.collect::<Result<_>>()?;

@@ -1,6 +1,6 @@
 //! The chart as it runs: installed by Helm on a control plane of its own, its pods as processes under the chart's service account.
 
-mod cluster;
+pub mod cluster;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use support::controlplane::ControlPlane;
 use support::fake::unstructured::WorkspaceHandle;
 use support::fake::{FakeDropbox, FakeUnstructured};
-use support::kubelet::Kubelet;
+use support::kubelet::{Image, Kubelet};
 use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, condition, manifest};
 use tokio::time::Instant;
 
@@ -42,7 +42,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Pods run the operator under test.
     pub async fn start() -> Result<Self> {
+        Self::of(Image::Binary(OPERATOR.into())).await
+    }
+
+    /// Pods run this image.
+    pub async fn of(image: Image) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         // As kube ships it, the client tries again after a 429, which is what a refused eviction is.
         let mut config = plane.client_config();
@@ -61,7 +67,7 @@ impl Cluster {
         let workspace = api.workspace(API_KEY);
         let dropbox = FakeDropbox::start();
         dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
-        let kubelet = Kubelet::start(&plane, SYSTEM, Path::new(OPERATOR)).await?;
+        let kubelet = Kubelet::start(&plane, SYSTEM, image).await?;
         let directory = tempfile::tempdir()?;
         let values = json!({
             "apiKey": { "existingSecret": "unstructured" },

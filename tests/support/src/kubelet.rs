@@ -3,17 +3,20 @@
 //! What is real: the container's arguments and environment, its volumes under their own paths (Secrets, `ConfigMaps`, the
 //! service account's projected token, all kept up to date), a read-only root file system, the pod's user without any
 //! capability, probes, restarts, SIGTERM with its grace period, and the pod's status, from which Deployments, disruption
-//! budgets and `helm --wait` take their truth. What is not: the image (its entrypoint is a binary of this machine), cgroups,
-//! seccomp, and the network: a pod has a loopback address, which its process is told to listen on.
+//! budgets and `helm --wait` take their truth. What is not: pulling (every pod gets the one [`Image`]), cgroups, seccomp, and the
+//! network: a pod has a loopback address, which its process is told to listen on.
 //!
 //! It needs `unshare` of util-linux and user namespaces. Where a distribution forbids them to ordinary users, root still may.
 
 mod container;
 mod entries;
+mod image;
 mod volumes;
 
+pub use image::Image;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,7 +50,7 @@ pub struct Kubelet {
 struct Shared {
     client: Client,
     api_server: (String, String),
-    binary: PathBuf,
+    image: Image,
     directory: tempfile::TempDir,
     node: String,
     namespace: String,
@@ -66,8 +69,8 @@ pub struct Running {
 }
 
 impl Kubelet {
-    /// Registers a node and runs the pods of `namespace` on it from now on. `binary` stands for the image's entrypoint.
-    pub async fn start(plane: &ControlPlane, namespace: &str, binary: &Path) -> Result<Self> {
+    /// Registers a node and runs the pods of `namespace` on it from now on, all from `image`.
+    pub async fn start(plane: &ControlPlane, namespace: &str, image: Image) -> Result<Self> {
         let client = plane.client()?;
         let node = format!("node-of-{namespace}");
         register(&client, &node).await?;
@@ -78,7 +81,7 @@ impl Kubelet {
                 url.port_or_known_default().context("a port")?.to_string(),
             ),
             client,
-            binary: binary.to_owned(),
+            image,
             directory: tempfile::Builder::new().prefix("kubelet-").tempdir()?,
             node,
             namespace: namespace.to_owned(),
@@ -235,7 +238,7 @@ impl Worker {
             let entries = Entries::new(&self.shared.client, &pod);
             let volumes = Volumes::write(entries.clone(), &pod, &directory).await?;
             let sandbox = Sandbox {
-                binary: &self.shared.binary,
+                image: &self.shared.image,
                 directory: &directory,
                 log: &self
                     .shared

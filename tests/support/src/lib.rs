@@ -20,3 +20,11 @@ pub mod refusal;
 pub mod stage;
 pub mod typist;
 pub mod witness;
+
+use std::path::{Path, PathBuf};
+
+/// Where everything that is built lies: the target directory of this workspace.
+pub fn target() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    workspace.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}

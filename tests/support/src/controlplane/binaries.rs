@@ -121,9 +121,8 @@ impl Module {
         let directory = workspace.join("tests/controlplane");
         let manifest = fs::read_to_string(directory.join("go.mod"))
             .with_context(|| format!("no go.mod in {}", directory.display()))?;
-        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         Ok(Self {
-            target: workspace.join(target).join("controlplane"),
+            target: crate::target().join("controlplane"),
             directory,
             manifest,
         })

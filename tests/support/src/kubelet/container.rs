@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,14 +14,12 @@ use tokio::time::Instant;
 
 use super::BEAT;
 use super::entries::Entries;
+use super::image::Image;
 use super::volumes::Volumes;
-
-const SCRIPT: &str = include_str!("sandbox.sh");
 
 /// Where a container runs and what it is told of its place.
 pub(super) struct Sandbox<'a> {
-    /// What the image's entrypoint is taken to be.
-    pub binary: &'a Path,
+    pub image: &'a Image,
     /// For the root of its file system.
     pub directory: &'a Path,
     /// What it prints is appended here.
@@ -58,23 +56,18 @@ impl Container {
             .create(true)
             .append(true)
             .open(sandbox.log)?;
-        let mut command = Command::new("unshare");
-        command
-            .args(["--user", "--map-root-user", "--mount", "--", "sh", "-c"])
-            .args([SCRIPT, "sandbox.sh"])
-            .args([&root, sandbox.binary])
-            .args([user.to_string(), group.to_string()]);
+        let mut mounts = Vec::new();
         for mount in template.volume_mounts.iter().flatten() {
             ensure!(
                 mount.sub_path.is_none(),
                 "{}: subPath is not known here",
                 mount.mount_path
             );
-            command.arg(volumes.path(&mount.name)?);
-            command.arg(&mount.mount_path);
+            mounts.push((volumes.path(&mount.name)?, mount.mount_path.as_str()));
         }
-        let child = command
-            .arg("--")
+        let child = sandbox
+            .image
+            .command(&root, (user, group), &mounts)
             .args(template.args.iter().flatten())
             .env_clear()
             .envs(environment)
