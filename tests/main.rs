@@ -31,6 +31,7 @@ mod login;
 mod options;
 mod oracle;
 mod pauses;
+mod procedures;
 mod protocol_model;
 mod recovery;
 mod second_opinions;

@@ -1,6 +1,7 @@
 //! A cluster for one test of the chart: a control plane, a node, both fakes, and what an installation is given.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -35,9 +36,9 @@ pub struct Cluster {
     pub plane: ControlPlane,
     pub client: Client,
     pub kubelet: Kubelet,
-    pub api: FakeUnstructured,
+    pub api: Arc<FakeUnstructured>,
     pub workspace: WorkspaceHandle,
-    _dropbox: FakeDropbox,
+    dropbox: Arc<FakeDropbox>,
     pub directory: tempfile::TempDir,
 }
 
@@ -49,6 +50,26 @@ impl Cluster {
 
     /// Pods run this image.
     pub async fn of(image: Image) -> Result<Self> {
+        let api = Arc::new(FakeUnstructured::start());
+        let workspace = api.workspace(API_KEY);
+        let dropbox = Arc::new(FakeDropbox::start());
+        dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
+        Self::with(image, api, workspace, dropbox).await
+    }
+
+    /// Another cluster on the same workspace.
+    pub async fn beside(other: &Self) -> Result<Self> {
+        let image = Image::Binary(OPERATOR.into());
+        let (api, dropbox) = (other.api.clone(), other.dropbox.clone());
+        Self::with(image, api, other.workspace.clone(), dropbox).await
+    }
+
+    async fn with(
+        image: Image,
+        api: Arc<FakeUnstructured>,
+        workspace: WorkspaceHandle,
+        dropbox: Arc<FakeDropbox>,
+    ) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         // As kube ships it, the client tries again after a 429, which is what a refused eviction is.
         let mut config = plane.client_config();
@@ -63,10 +84,6 @@ impl Cluster {
                 .create(&PostParams::default(), &namespace)
                 .await?;
         }
-        let api = FakeUnstructured::start();
-        let workspace = api.workspace(API_KEY);
-        let dropbox = FakeDropbox::start();
-        dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
         let kubelet = Kubelet::start(&plane, SYSTEM, image).await?;
         let directory = tempfile::tempdir()?;
         let values = json!({
@@ -87,16 +104,21 @@ impl Cluster {
             kubelet,
             api,
             workspace,
-            _dropbox: dropbox,
+            dropbox,
             directory,
         };
         cluster
             .secret(SYSTEM, "unstructured", &json!({ "api_key": API_KEY }))
             .await?;
+        cluster.credentials().await?;
+        Ok(cluster)
+    }
+
+    /// The Secret with what Dropbox accepts.
+    pub async fn credentials(&self) -> Result<()> {
         let credentials =
             json!({ "app_key": APP_KEY, "app_secret": APP_SECRET, "refresh_token": REFRESH_TOKEN });
-        cluster.secret(TEAM, "dropbox", &credentials).await?;
-        Ok(cluster)
+        self.secret(TEAM, "dropbox", &credentials).await
     }
 
     /// Creates a Secret, or changes what it holds.
