@@ -13,6 +13,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use mlua::serde::SerializeOptions;
 use mlua::{Lua, LuaOptions, LuaSerdeExt, StdLib};
 use serde_json::{Value, json};
+use support::controlplane::ControlPlane;
 use support::stage::{Stage, condition, manifest};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
@@ -247,5 +248,43 @@ async fn what_was_applied_is_never_out_of_sync() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_kustomize_overlay_of_the_operations_page_puts_the_image_into_every_object()
+-> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(repository.join("docs/operations.md"))?;
+    let overlay = page
+        .split("```yaml\n")
+        .filter_map(|rest| rest.split("```").next())
+        .find(|block| block.contains("kind: Kustomization"))
+        .context("the page shows no overlay")?;
+    let directory = tempfile::tempdir()?;
+    std::fs::write(directory.path().join("kustomization.yaml"), overlay)?;
+    std::os::unix::fs::symlink(repository, directory.path().join("unstructured-operator"))?;
+    let plane = ControlPlane::shared().await?;
+    let mut kubectl = plane.kubectl();
+    let output = kubectl
+        .arg("kustomize")
+        .arg(directory.path())
+        .output()
+        .await?;
+    let rendered = String::from_utf8(output.stdout)?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let expected = std::fs::read_to_string(repository.join("examples/install.yaml"))?;
+    let kinds = |text: &str| {
+        let mut kinds: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("kind:"))
+            .map(str::to_owned)
+            .collect();
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(kinds(&rendered), kinds(&expected), "{complaints}");
+    let image = "image: registry.your.company/unstructured-operator@sha256:";
+    assert!(rendered.contains(image), "{rendered}");
     Ok(())
 }

@@ -201,7 +201,7 @@ fn its_entrypoint_runs_without_anything_of_this_machine_and_cannot_write() -> Re
     let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/dropboxsources.yaml");
     assert!(done && definition == std::fs::read_to_string(checked_in)?);
 
-    let (done, _, complaint) = entrypoint(&image, &["man", "/man"])?;
+    let (done, _, complaint) = entrypoint(&image, &["man", "/etc"])?;
     assert!(
         !done && complaint.contains("Read-only file system"),
         "{complaint}"

@@ -15,15 +15,16 @@ def cargo(source, *arguments):
     return subprocess.run(["cargo", *arguments], cwd=source, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-def collect(source, package, target):
-    """The bill and the licence texts of what Cargo links into the package's binary: no tests, no build scripts, no macros."""
+def collect(source, package, target, executable):
+    """The bill and the licence texts of what is linked into the package's executable: no tests, no build scripts, no macros."""
     edges, licences = graph(source, package, target)
     directories = {
         (found["name"], found["version"]): Path(found["manifest_path"]).parent
         for found in json.loads(cargo(source, "metadata", "--locked", "--format-version=1"))["packages"]
     }
     (root,) = (crate for crate in edges if crate[0] == package)
-    return bill(source, root, edges, licences), texts(root, directories, licences)
+    below = platform(executable)
+    return bill(source, root, edges, licences, below), texts(root, directories, licences, below)
 
 
 def graph(source, package, target):
@@ -43,11 +44,21 @@ def graph(source, package, target):
     return edges, licences
 
 
+def platform(executable):
+    """What every crate stands on, with its licence."""
+    rust = subprocess.run(["rustc", "--version"], check=True, text=True, stdout=subprocess.PIPE).stdout.split()[1]
+    glibc = re.search(rb"GNU C Library \(.*?\) stable release version ([0-9.]+)\.\s", executable)
+    return {
+        ("rust-std", rust): "MIT OR Apache-2.0",
+        ("glibc", glibc[1].decode()): "LGPL-2.1-or-later",
+    }
+
+
 def reference(crate):
     return f"pkg:cargo/{crate[0]}@{crate[1]}"
 
 
-def bill(source, root, edges, licences):
+def bill(source, root, edges, licences, below):
     locked = tomllib.loads((source / "Cargo.lock").read_text())["package"]
     checksums = {(found["name"], found["version"]): found.get("checksum") for found in locked}
 
@@ -59,12 +70,16 @@ def bill(source, root, edges, licences):
             described["hashes"] = [{"alg": "SHA-256", "content": checksums[crate]}]
         return described
 
+    foundation = [
+        {"type": "library", "bom-ref": f"{name}@{version}", "name": name, "version": version, "licenses": [{"expression": licence}]}
+        for (name, version), licence in below.items()
+    ]
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": component(root)},
-        "components": [component(crate) for crate in sorted(edges) if crate != root],
+        "components": [component(crate) for crate in sorted(edges) if crate != root] + foundation,
         "dependencies": [
             {"ref": reference(crate), "dependsOn": sorted(map(reference, edges[crate]))} for crate in sorted(edges)
         ],
@@ -72,8 +87,9 @@ def bill(source, root, edges, licences):
     return json.dumps(document, indent=1).encode()
 
 
-def texts(root, directories, licences):
+def texts(root, directories, licences, below):
     """Every licence text once, after the names of the crates that come under it."""
+    foundation = ", ".join(f"{name} {version} ({licence})" for (name, version), licence in below.items())
     users, contents = {}, {}
     for crate in sorted(licences):
         if crate == root:
@@ -84,4 +100,8 @@ def texts(root, directories, licences):
             contents[key] = text
             users.setdefault(key, []).append(" ".join(crate))
     blocks = [f"{'=' * 80}\n{chr(10).join(users[key])}\n{'-' * 80}\n{text}\n" for key, text in contents.items()]
-    return "\n".join(blocks).encode()
+    preamble = (
+        f"Statically linked below all others: {foundation}.\n"
+        "The sources of this revision, with .ci/image/build, relink the binary with another version of either.\n\n"
+    )
+    return (preamble + "\n".join(blocks)).encode()
