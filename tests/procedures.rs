@@ -8,12 +8,21 @@ use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-use support::stage::source_id;
+use support::stage::{API_KEY, source_id};
 
 use crate::install::cluster::{Cluster, eventually};
 
 /// Runs a command of the page in a shell, with the cluster's kubectl.
 async fn follow(cluster: &Cluster, command: &str) -> Result<String> {
+    follow_with(cluster, command, ("<>", "")).await
+}
+
+/// The same, with a value in the place of a `<placeholder>`.
+async fn follow_with(
+    cluster: &Cluster,
+    command: &str,
+    (placeholder, value): (&str, &str),
+) -> Result<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = std::fs::read_to_string(page)?;
     ensure!(
@@ -37,7 +46,7 @@ async fn follow(cluster: &Cluster, command: &str) -> Result<String> {
     let path = std::iter::once(tools.path().to_owned()).chain(std::env::split_paths(&path));
     let variables = kubectl.get_envs();
     let output = tokio::process::Command::new("sh")
-        .args(["-c", command])
+        .args(["-c", &command.replace(placeholder, value)])
         .envs(variables.filter_map(|(name, value)| Some((name, value?))))
         .env("PATH", std::env::join_paths(path)?)
         .output()
@@ -178,5 +187,44 @@ async fn a_move_to_another_cluster_keeps_every_connector_and_makes_none() -> Res
         Ok((connectors(&new).len() == 1).then_some(()))
     })
     .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_operators_own_key_is_rotated_without_a_restart_and_without_a_refusal() -> Result<()> {
+    const NEXT: &str = "operator-key-of-the-next-quarter";
+    let cluster = Cluster::start().await?;
+    cluster.install(&[]).await?;
+    cluster.create("contracts", json!({})).await?;
+    cluster.ready("contracts").await?;
+
+    cluster.workspace.add_key(NEXT);
+    let change = "kubectl create secret generic unstructured -n unstructured-operator --from-literal=api_key='<new key>' --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -";
+    follow_with(&cluster, change, ("<new key>", NEXT)).await?;
+    eventually("the new key is used", async || {
+        let requests = cluster.api.requests();
+        let used = requests
+            .iter()
+            .any(|request| request.api_key() == Some(NEXT));
+        Ok(used.then_some(()))
+    })
+    .await
+    .with_context(|| cluster.kubelet.logs())?;
+    cluster.api.revoke_key(API_KEY);
+    let another = json!({ "remoteUrl": "dropbox://invoices" });
+    cluster.create("invoices", another).await?;
+    cluster.ready("invoices").await?;
+
+    assert_eq!(cluster.workspace.sources().len(), 2);
+    let pods = cluster.kubelet.pods();
+    assert_eq!(pods.len(), 2);
+    for pod in pods.values() {
+        let metrics = reqwest::get(format!("http://{}:8080/metrics", pod.address)).await?;
+        let metrics = metrics.text().await?;
+        let refused = metrics
+            .lines()
+            .any(|line| line.contains(r#"class="unauthorized""#) && !line.ends_with(" 0"));
+        assert!(!refused, "{metrics}");
+    }
     Ok(())
 }
