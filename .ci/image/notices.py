@@ -15,16 +15,17 @@ def cargo(source, *arguments):
     return subprocess.run(["cargo", *arguments], cwd=source, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-def collect(source, package, target, executable):
-    """The bill and the licence texts of what is linked into the package's executable: no tests, no build scripts, no macros."""
+def collect(source, package, target, executable, authorities):
+    """The bill and the licence texts of what is linked into the package's executable (no tests, no build scripts, no macros), and of
+    the certificate authorities, whose version is given."""
     edges, licences = graph(source, package, target)
     directories = {
         (found["name"], found["version"]): Path(found["manifest_path"]).parent
         for found in json.loads(cargo(source, "metadata", "--locked", "--format-version=1"))["packages"]
     }
     (root,) = (crate for crate in edges if crate[0] == package)
-    below = platform(executable)
-    return bill(source, root, edges, licences, below), texts(root, directories, licences, below)
+    others = foundation(executable) | {("certifi", authorities): "MPL-2.0"}
+    return bill(source, root, edges, licences, others), texts(root, directories, licences, others)
 
 
 def graph(source, package, target):
@@ -44,7 +45,7 @@ def graph(source, package, target):
     return edges, licences
 
 
-def platform(executable):
+def foundation(executable):
     """What every crate stands on, with its licence."""
     rust = subprocess.run(["rustc", "--version"], check=True, text=True, stdout=subprocess.PIPE).stdout.split()[1]
     glibc = re.search(rb"GNU C Library \(.*?\) stable release version ([0-9.]+)\.\s", executable)
@@ -58,7 +59,7 @@ def reference(crate):
     return f"pkg:cargo/{crate[0]}@{crate[1]}"
 
 
-def bill(source, root, edges, licences, below):
+def bill(source, root, edges, licences, others):
     locked = tomllib.loads((source / "Cargo.lock").read_text())["package"]
     checksums = {(found["name"], found["version"]): found.get("checksum") for found in locked}
 
@@ -70,16 +71,16 @@ def bill(source, root, edges, licences, below):
             described["hashes"] = [{"alg": "SHA-256", "content": checksums[crate]}]
         return described
 
-    foundation = [
+    no_crates = [
         {"type": "library", "bom-ref": f"{name}@{version}", "name": name, "version": version, "licenses": [{"expression": licence}]}
-        for (name, version), licence in below.items()
+        for (name, version), licence in others.items()
     ]
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": component(root)},
-        "components": [component(crate) for crate in sorted(edges) if crate != root] + foundation,
+        "components": [component(crate) for crate in sorted(edges) if crate != root] + no_crates,
         "dependencies": [
             {"ref": reference(crate), "dependsOn": sorted(map(reference, edges[crate]))} for crate in sorted(edges)
         ],
@@ -87,9 +88,9 @@ def bill(source, root, edges, licences, below):
     return json.dumps(document, indent=1).encode()
 
 
-def texts(root, directories, licences, below):
+def texts(root, directories, licences, others):
     """Every licence text once, after the names of the crates that come under it."""
-    foundation = ", ".join(f"{name} {version} ({licence})" for (name, version), licence in below.items())
+    no_crates = ", ".join(f"{name} {version} ({licence})" for (name, version), licence in others.items())
     users, contents = {}, {}
     for crate in sorted(licences):
         if crate == root:
@@ -101,7 +102,7 @@ def texts(root, directories, licences, below):
             users.setdefault(key, []).append(" ".join(crate))
     blocks = [f"{'=' * 80}\n{chr(10).join(users[key])}\n{'-' * 80}\n{text}\n" for key, text in contents.items()]
     preamble = (
-        f"Statically linked below all others: {foundation}.\n"
-        "The sources of this revision, with .ci/image/build, relink the binary with another version of either.\n\n"
+        f"Besides the crates below, this image contains {no_crates}.\n"
+        "The sources of its revision, with .ci/image/build, relink the binary with another C library.\n\n"
     )
     return (preamble + "\n".join(blocks)).encode()
