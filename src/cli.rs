@@ -23,7 +23,7 @@ use clap::{
 use secrecy::SecretString;
 use thiserror::Error;
 
-use crate::dropbox::BaseUrl;
+use crate::dropbox::{BaseUrl, UrlError};
 use crate::hosts::HostPattern;
 use crate::runtime::logging::{LogFormat, LogLevel};
 use crate::unstructured::Endpoint;
@@ -37,6 +37,9 @@ pub(crate) const USER_AGENT: &str = concat!("unstructured-operator/", env!("CARG
 
 /// Holds the API key itself. There is no flag for it: a command line is readable by every process of the host.
 const API_KEY: &str = "UNSTRUCTURED_API_KEY";
+
+/// Where traces alone are sent, among the other signals that the standard knows: the whole URL.
+const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
 /// What the command line asks for.
 #[derive(Debug, Parser)]
@@ -235,6 +238,13 @@ pub struct Options {
     /// What is logged: a level, or directives such as `info,unstructured_operator=debug`
     #[arg(long, value_name = "LEVEL", default_value_t)]
     pub log_level: LogLevel,
+
+    /// Send traces to this OpenTelemetry collector, by OTLP over HTTP, such as `http://collector:4318` [default: none are sent]
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
+    #[arg(skip)]
+    otlp_traces_endpoint: Option<String>,
 }
 
 impl Options {
@@ -269,10 +279,30 @@ impl Options {
             .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))))
     }
 
+    /// Where traces are sent, if they are: the whole URL. No credential goes there, so it may be plain `http://`.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Refused`], which options from [`parse`] are past.
+    pub fn traces_endpoint(&self) -> Result<Option<BaseUrl>, Exit> {
+        let refused =
+            |name: String| move |reason: UrlError| Exit::Refused(format!("{name}: {reason}"));
+        if let Some(url) = &self.otlp_traces_endpoint {
+            let url = BaseUrl::parse(url, true).map_err(refused(TRACES_ENDPOINT.to_owned()))?;
+            return Ok(Some(url));
+        }
+        let Some(url) = &self.otlp_endpoint else {
+            return Ok(None);
+        };
+        let base = BaseUrl::parse(url, true).map_err(refused(both_names("otlp-endpoint")))?;
+        Ok(Some(base.below("/v1/traces")))
+    }
+
     /// Refuses values that are right one by one and wrong together.
     fn check(&self) -> Result<(), Exit> {
         self.api_endpoint()?;
         self.dropbox_endpoint()?;
+        self.traces_endpoint()?;
         if self.api_key.is_some() && self.api_key_file.is_some() {
             return Err(Exit::Refused(format!(
                 "{API_KEY} and {} are both set: keep one",
@@ -327,6 +357,8 @@ pub fn parse(
     match &mut parsed {
         Command::Run(options) => {
             options.api_key = secret(API_KEY)?;
+            options.otlp_traces_endpoint =
+                variable(TRACES_ENDPOINT).map(|url| url.to_string_lossy().into_owned());
             options.check()?;
         }
         Command::Login(Login::Dropbox(options)) => {
@@ -428,6 +460,7 @@ fn variable_of(long: &str) -> Option<String> {
         "help" | "version" | "open" | "folder" | "name" | "recursive" | "secret-name"
         | "output" | "apply" | "context" | "namespace" => None,
         "api-url" | "api-key-file" => Some(format!("UNSTRUCTURED_{name}")),
+        "otlp-endpoint" => Some(format!("OTEL_EXPORTER_{name}")),
         "app-key" | "app-secret-file" | "code-file" => Some(format!("DROPBOX_{name}")),
         _ => Some(name),
     }

@@ -79,6 +79,11 @@ impl BaseUrl {
         }
     }
 
+    /// The URL of `path` below this one; `path` starts with a slash and needs no escaping.
+    pub(crate) fn below(&self, path: &str) -> Self {
+        Self(format!("{self}{path}"))
+    }
+
     /// This URL followed by `path`, which starts with a slash and needs no escaping.
     pub(crate) fn join(&self, path: &str) -> Url {
         Url::parse(&format!("{self}{path}"))

@@ -21,5 +21,6 @@ pub mod login;
 mod manifest;
 pub mod run;
 pub mod runtime;
+mod spans;
 mod terminal;
 pub mod unstructured;

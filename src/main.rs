@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 
 use unstructured_operator::cli::{self, Command, Exit, Login, Options};
-use unstructured_operator::runtime::logging;
 use unstructured_operator::{crd, doctor, import, login, run};
 
 fn main() -> ExitCode {
@@ -45,9 +44,6 @@ fn main() -> ExitCode {
 }
 
 fn operate(options: Options) -> ExitCode {
-    if let Err(error) = logging::init(options.log_format, &options.log_level) {
-        return fail(1, &error);
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -8,6 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::util::TryInitError;
 
 use crate::cli::{ApiKeySource, Exit, Options};
 use crate::controller::naming::ClusterName;
@@ -21,9 +22,11 @@ use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness};
 use crate::runtime::kube_client::{self, ConnectError};
 use crate::runtime::leader::{LeaderElection, Leadership, Standing};
+use crate::runtime::logging;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pod;
 use crate::runtime::shutdown;
+use crate::runtime::traces::{Traces, TracesError};
 use crate::unstructured::{ApiKey, Endpoint, Pauses};
 
 /// Name of the Lease, and of the reporting controller in events.
@@ -51,6 +54,12 @@ pub enum RunError {
     /// No TLS.
     #[error(transparent)]
     Dropbox(#[from] DropboxClientError),
+    /// No traces.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+    /// Something else logs already.
+    #[error("logging cannot be set up: {0}")]
+    Logging(#[from] TryInitError),
     /// The signals cannot be listened to.
     #[error("the signal handlers cannot be installed: {0}")]
     Signals(#[from] std::io::Error),
@@ -60,14 +69,33 @@ impl RunError {
     /// 2 for what the user gave, 1 for what the world did.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Option(_) | Self::Refused(_) => 2,
-            Self::Connect(_) | Self::Bind(_) | Self::Dropbox(_) | Self::Signals(_) => 1,
+            Self::Option(_) | Self::Refused(_) | Self::Traces(TracesError::Settings(_)) => 2,
+            Self::Connect(_)
+            | Self::Bind(_)
+            | Self::Dropbox(_)
+            | Self::Traces(TracesError::Tls(_))
+            | Self::Logging(_)
+            | Self::Signals(_) => 1,
         }
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Logs, and runs until SIGTERM or SIGINT. The last traces are delivered when the Lease has been given up.
 pub async fn run(options: Options) -> Result<(), RunError> {
+    let identity = pod::identity();
+    let traces = match options.traces_endpoint()? {
+        Some(endpoint) => Some(Traces::to(&endpoint, &identity)?),
+        None => None,
+    };
+    logging::init(options.log_format, &options.log_level, traces.as_ref())?;
+    let result = operate(options, identity).await;
+    if let Some(traces) = traces {
+        traces.flush().await;
+    }
+    result
+}
+
+async fn operate(options: Options, identity: String) -> Result<(), RunError> {
     let shutdown = shutdown::on_signal()?;
     let api_url = options.api_endpoint()?;
     let own_key = Arc::new(own_key(&options)?);
@@ -105,7 +133,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         own_key = own_key.get().is_some(),
         "starting"
     );
-    let identity = pod::identity();
     let pauses = Pauses::default();
     let parts = Parts {
         recorder: Recorder::new(client.clone(), CONTROLLER, &identity, metrics.clone()),

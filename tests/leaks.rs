@@ -1,5 +1,5 @@
 //! Canaries: secrets that occur nowhere else, driven through every failure, are found in nothing that the operator writes. What is
-//! printed and what the statuses say is searched by every stage when it is dropped; here are the failures that try hardest.
+//! printed, what the statuses say and what is traced is searched by every stage when it is dropped; here are the failures that try hardest.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -25,6 +25,7 @@ async fn until_settled(stage: &Stage, name: &str) -> Result<()> {
 #[tokio::test]
 async fn no_answer_of_the_api_brings_a_secret_to_light() -> Result<()> {
     let mut stage = stage().await?;
+    stage.trace();
     stage.set("REQUEST_TIMEOUT", "1s");
     stage.set("SETTLE_TIME", "2s");
     let operator = stage.operator().await?;
@@ -82,7 +83,8 @@ async fn no_answer_of_the_api_brings_a_secret_to_light() -> Result<()> {
 
 #[tokio::test]
 async fn neither_dropbox_nor_a_connection_check_brings_a_secret_to_light() -> Result<()> {
-    let stage = stage().await?;
+    let mut stage = stage().await?;
+    stage.trace();
     stage.workspace.set_checks(|source| {
         let config = serde_json::Value::Object(source.config.clone());
         CheckScript::failure(format!("could not log in with {config}"))
@@ -119,7 +121,8 @@ async fn neither_dropbox_nor_a_connection_check_brings_a_secret_to_light() -> Re
 
 #[tokio::test]
 async fn a_defect_of_a_secret_is_told_without_its_value() -> Result<()> {
-    let stage = stage().await?;
+    let mut stage = stage().await?;
+    stage.trace();
     let _operator = stage.operator().await?;
     let odd = "odd\u{0}value-that-is-a-secret";
     stage

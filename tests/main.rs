@@ -37,6 +37,7 @@ mod recovery;
 mod second_opinions;
 mod secrets;
 mod tenants;
+mod traces;
 mod update_and_drift;
 mod virtual_time;
 

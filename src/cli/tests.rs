@@ -178,7 +178,43 @@ const OPTIONS: &[Row] = &[
         "warn,unstructured_operator=debug",
         |o| o.log_level.to_string() == "warn,unstructured_operator=debug",
     ),
+    (
+        "--otlp-endpoint",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "http://collector:4318/",
+        |o| traces(o).as_deref() == Some("http://collector:4318/v1/traces"),
+    ),
 ];
+
+fn traces(options: &Options) -> Option<String> {
+    let endpoint = options.traces_endpoint().unwrap();
+    endpoint.map(|url| url.to_string())
+}
+
+#[test]
+fn the_collector_of_traces_alone_comes_before_that_of_all_signals_and_is_taken_to_the_letter() {
+    assert_eq!(traces(&run(&[], &[]).unwrap()), None);
+    let both = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318"),
+        (TRACES_ENDPOINT, "https://traces.example/ingest"),
+    ];
+    let options = run(&[], &both).unwrap();
+    assert_eq!(
+        traces(&options).as_deref(),
+        Some("https://traces.example/ingest")
+    );
+    let line = refusal(
+        &[],
+        &[(TRACES_ENDPOINT, "https://user:hunter2@traces.example")],
+    );
+    assert!(line.starts_with(TRACES_ENDPOINT), "{line}");
+    assert!(!line.contains("hunter2"), "{line}");
+    let line = refusal(&["--otlp-endpoint=collector:4318"], &[]);
+    assert!(
+        line.contains("--otlp-endpoint (OTEL_EXPORTER_OTLP_ENDPOINT)"),
+        "{line}"
+    );
+}
 
 #[test]
 fn every_option_is_a_flag_and_a_variable() {

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{CustomResourceExt, ResourceExt};
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::act::{occasion, perform, write_status};
 use super::effect::{Answer, Effect};
@@ -24,6 +25,7 @@ use crate::crd::FINALIZER;
 use crate::kinds::SourceKind;
 use crate::runtime::events::{EventNote, EventType};
 use crate::runtime::metrics::ReconcileResult;
+use crate::spans;
 use crate::unstructured::{Commit, ErrorKind};
 
 /// More effects than any honest pass needs: a plan that goes round in circles is stopped here.
@@ -41,6 +43,12 @@ const SLOWLY: Duration = Duration::from_mins(3);
 
 /// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
 pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
+    let Key { namespace, name } = &job.key;
+    let span = spans::reconcile(&K::kind(&()), namespace, name, job.priority.as_str());
+    attempt(context, job).instrument(span).await;
+}
+
+async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
     let begun = Instant::now();
     let mut memory = context.memories.take(&job.key);
     let result = match latest(context, &mut memory, &job.key) {
@@ -78,6 +86,7 @@ pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: 
     if context.index.get(&job.key).is_none() {
         forget(context, &job.key);
     }
+    spans::concluded(&Span::current(), result.as_str(), result.is_failure());
     context
         .metrics
         .reconciled(context.kind, result, begun.elapsed());
@@ -154,6 +163,8 @@ async fn pass<K: SourceKind + CustomResourceExt>(
 
     let row = report::row(&situation, &outcome);
     let result = result(&outcome, row.class);
+    let why = result.is_failure().then_some(row.message.as_str());
+    spans::decided(&Span::current(), row.reason.as_str(), why);
     let next = follow_up(memory, row.requeue, context);
     let silent = match &outcome {
         // Where somebody else's finalizer holds the resource, it must not go on telling of a connector that is there and ready.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::index::Key;
 use super::queue::Priority;
@@ -11,6 +12,7 @@ use super::workspaces::Workspace;
 use super::{Context, lane_of};
 use crate::crd::SourceStatus;
 use crate::kinds::{Credentials, SourceKind};
+use crate::spans;
 use crate::unstructured::{Snapshot, SourceId};
 
 /// Sweeps a workspace at every interval for as long as any resource uses it.
@@ -21,16 +23,23 @@ pub async fn workspace<K: SourceKind>(context: Arc<Context<K>>, workspace: Weak<
         let Some(workspace) = workspace.upgrade() else {
             return;
         };
-        match workspace.inventory.at_least(Instant::now()).await {
-            Ok(snapshot) => sweep(&context, &workspace, &snapshot),
-            Err(error) => {
-                tracing::warn!(%error, "the inventory could not be read; trying again at the next interval");
-            }
+        look_and_compare(&context, &workspace)
+            .instrument(spans::sweep())
+            .await;
+    }
+}
+
+async fn look_and_compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace) {
+    match workspace.inventory.at_least(Instant::now()).await {
+        Ok(snapshot) => compare(context, workspace, &snapshot),
+        Err(error) => {
+            spans::failed(&Span::current(), error.kind.as_str(), error.message());
+            tracing::warn!(%error, "the inventory could not be read; trying again at the next interval");
         }
     }
 }
 
-fn sweep<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &Snapshot) {
+fn compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &Snapshot) {
     let mut differing = 0_usize;
     for key in workspace.members() {
         let Some(resource) = context.index.get(&key) else {
@@ -48,6 +57,7 @@ fn sweep<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &
             );
         }
     }
+    spans::compared(&Span::current(), snapshot.len(), differing);
     tracing::debug!(
         connectors = snapshot.len(),
         differing,

@@ -10,6 +10,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,7 @@ use super::tokens::Tokens;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, BodyError};
 use crate::scrub::Scrubber;
+use crate::spans;
 
 /// Bytes of an answer that are read; a grant takes a few hundred.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -57,6 +59,8 @@ enum Failure {
     Broken(reqwest::Error),
     #[error("Dropbox's answer is too long to be one")]
     TooLarge,
+    #[error("Dropbox did not answer within {0:?}")]
+    Late(Duration),
 }
 
 // === impl DropboxClient ===
@@ -150,28 +154,50 @@ impl DropboxClient {
         limit: usize,
         secrets: &Scrubber,
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), CallError> {
-        match timeout(self.timeout, exchange(request, limit)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failure)) => Err(CallError::Unclear(secrets.scrub(&failure.to_string()))),
-            Err(_) => Err(CallError::Unclear(format!(
-                "Dropbox did not answer within {:?}",
-                self.timeout
-            ))),
-        }
+        exchange(request, limit, self.timeout)
+            .await
+            .map_err(|failure| CallError::Unclear(secrets.scrub(&failure.to_string())))
     }
 }
 
-/// Sends a request and reads at most `limit` bytes of its answer.
+/// Sends a request and reads at most `limit` bytes of its answer, all within `patience`.
 async fn exchange(
     request: RequestBuilder,
     limit: usize,
+    patience: Duration,
 ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
-    let response = request.send().await.map_err(Failure::Transport)?;
-    let status = response.status();
-    match http::read_body(response, limit).await {
-        Ok(body) => Ok((status, body)),
-        Err(BodyError::TooLarge) => Err(Failure::TooLarge),
-        Err(BodyError::Broken(error)) => Err(Failure::Broken(error)),
+    let (http, request) = request.build_split();
+    let request = request.map_err(Failure::Transport)?;
+    let span = spans::request(request.method(), request.url(), |url| url.path().to_owned());
+    let answered = async {
+        let response = http.execute(request).await.map_err(Failure::Transport)?;
+        let status = response.status();
+        spans::answered(&span, status.as_u16());
+        match http::read_body(response, limit).await {
+            Ok(body) => Ok((status, body)),
+            Err(BodyError::TooLarge) => Err(Failure::TooLarge),
+            Err(BodyError::Broken(error)) => Err(Failure::Broken(error)),
+        }
+    };
+    let result = timeout(patience, answered.instrument(span.clone())).await;
+    let result = result.unwrap_or(Err(Failure::Late(patience)));
+    match &result {
+        Ok((status, _)) if !status.is_success() => spans::failed(&span, status.as_str(), ""),
+        Ok(_) => {}
+        Err(failure) => spans::failed(&span, failure.kind(), ""),
+    }
+    result
+}
+
+impl Failure {
+    /// The kind of failure in one word. The text may hold foreign words, and this is no place to know the secrets in them.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Transport(_) => "connect",
+            Self::Broken(_) => "interrupted",
+            Self::TooLarge => "unexpected",
+            Self::Late(_) => "timeout",
+        }
     }
 }
 

@@ -4,16 +4,24 @@
 //! limit. A repeated POST may create twice, and each caller here already has its own backoff; a silent API server would hold
 //! a reconcile for ever.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::{HeaderValue, header::USER_AGENT};
+use axum::http::{HeaderValue, Request, Response, header::USER_AGENT};
+use futures::future::BoxFuture;
 use kube::{
     Client, Config,
-    client::ClientBuilder,
+    client::{Body, ClientBuilder},
     config::{KubeConfigOptions, KubeconfigError},
 };
 use thiserror::Error;
+use tower::layer::layer_fn;
 use tower::timeout::TimeoutLayer;
+use tower::{BoxError, Service};
+use tracing::{Instrument, Span};
+use url::Url;
+
+use crate::spans;
 
 /// How long the API server may take to begin its answer. A watch begins its answer at once and may then last.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -88,10 +96,82 @@ pub fn client(mut config: Config) -> Result<Client, ConnectError> {
     config
         .headers
         .push((USER_AGENT, HeaderValue::from_static(AGENT)));
+    let server = Url::parse(&config.cluster_url.to_string()).map_err(|_| ConnectError::Client)?;
     let builder = ClientBuilder::try_from(config).map_err(|_| ConnectError::Client)?;
     Ok(builder
         .with_layer(&TimeoutLayer::new(RESPONSE_TIMEOUT))
+        .with_layer(&layer_fn(|client| Traced {
+            client,
+            server: server.clone(),
+        }))
         .build())
+}
+
+/// Shows requests in the trace of the work that they are part of. What keeps a watch or the Lease going is part of none: traced, it
+/// would drown the rest.
+struct Traced<S> {
+    client: S,
+    server: Url,
+}
+
+impl<S, B> Service<Request<Body>> for Traced<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.client.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let span = self.span(&request);
+        let answer = self.client.call(request);
+        Box::pin(async move {
+            let result = answer.instrument(span.clone()).await;
+            match &result {
+                Ok(answer) => {
+                    let status = answer.status();
+                    spans::answered(&span, status.as_u16());
+                    if !status.is_success() {
+                        spans::failed(&span, status.as_str(), "");
+                    }
+                }
+                Err(_) => spans::failed(&span, "connect", ""),
+            }
+            result
+        })
+    }
+}
+
+impl<S> Traced<S> {
+    fn span(&self, request: &Request<Body>) -> Span {
+        if Span::current().is_none() {
+            return Span::none();
+        }
+        let mut url = self.server.clone();
+        url.set_path(request.uri().path());
+        spans::request(request.method(), &url, |url| template(url.path()))
+    }
+}
+
+/// The path with what names one object left out: `/api/v1/namespaces/{namespace}/secrets/{name}`.
+fn template(path: &str) -> String {
+    let mut parts: Vec<_> = path.split('/').collect();
+    // Before the resource: nothing, `api` and a version, or `apis`, a group and a version.
+    let mut resource = if parts.get(1) == Some(&"api") { 3 } else { 4 };
+    if parts.get(resource) == Some(&"namespaces") && parts.len() > resource + 2 {
+        parts[resource + 1] = "{namespace}";
+        resource += 2;
+    }
+    if let Some(name) = parts.get_mut(resource + 1) {
+        *name = "{name}";
+    }
+    parts.join("/")
 }
 
 /// Says what is wrong without quoting the file: a parse error may cite the line that holds a token.
@@ -170,6 +250,32 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = Config::new(format!("http://{address}").parse().unwrap());
         Api::namespaced(client(config).unwrap(), "here")
+    }
+
+    #[test]
+    fn a_template_names_the_resource_and_no_object() {
+        for (path, expected) in [
+            ("/api/v1/namespaces/legal", "/api/v1/namespaces/{name}"),
+            (
+                "/api/v1/namespaces/legal/secrets/dropbox",
+                "/api/v1/namespaces/{namespace}/secrets/{name}",
+            ),
+            (
+                "/apis/connectors.unstructured.io/v1alpha1/namespaces/legal/dropboxsources/contracts/status",
+                "/apis/connectors.unstructured.io/v1alpha1/namespaces/{namespace}/dropboxsources/{name}/status",
+            ),
+            (
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dropboxsources.connectors.unstructured.io",
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}",
+            ),
+            (
+                "/apis/connectors.unstructured.io/v1alpha1/dropboxsources",
+                "/apis/connectors.unstructured.io/v1alpha1/dropboxsources",
+            ),
+            ("/version", "/version"),
+        ] {
+            assert_eq!(template(path), expected);
+        }
     }
 
     #[tokio::test]

@@ -8,14 +8,21 @@ use std::{
     str::FromStr,
 };
 
-use tracing::{Subscriber, error, level_filters::LevelFilter};
+use tracing::{Event, Subscriber, error, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{FilterExt, Targets},
-    fmt::MakeWriter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
+        format::{Format, Writer},
+    },
     layer::SubscriberExt,
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
+
+use super::traces::{self, Traces};
+use crate::spans;
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -72,7 +79,8 @@ impl FromStr for LogLevel {
     }
 }
 
-/// Logs to stderr from now on, panics included. Call it once, before the first log line.
+/// Logs to stderr from now on, panics included, and sends `traces` if there are any; each line that belongs to one then names it.
+/// Call it once, before the first log line.
 ///
 /// # Errors
 ///
@@ -80,8 +88,11 @@ impl FromStr for LogLevel {
 pub fn init(
     format: LogFormat,
     level: &LogLevel,
+    traces: Option<&Traces>,
 ) -> Result<(), tracing_subscriber::util::TryInitError> {
-    subscriber(format, level, io::stderr).try_init()?;
+    subscriber(format, level, io::stderr)
+        .with(traces.map(Traces::layer))
+        .try_init()?;
     panic::set_hook(Box::new(|panic| {
         error!(
             location = panic.location().map(tracing::field::display),
@@ -93,21 +104,58 @@ pub fn init(
     Ok(())
 }
 
-fn subscriber<W>(format: LogFormat, level: &LogLevel, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(
+    format: LogFormat,
+    level: &LogLevel,
+    writer: W,
+) -> impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let line = Format::default();
     let lines = match format {
         LogFormat::Json => lines
             .json()
-            .flatten_event(true)
-            .with_span_list(false)
+            .event_format(Traced(
+                line.json().flatten_event(true).with_span_list(false),
+            ))
             .boxed(),
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
     let asked = EnvFilter::new(&level.0);
     Registry::default().with(lines.with_filter(asked.and(permitted())))
+}
+
+/// A JSON line that begins with the trace and the span that it belongs to, under the names that OpenTelemetry gives them in logs.
+struct Traced<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Traced<F>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some((trace, span)) = traces::current() else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(fields) => write!(
+                writer,
+                r#"{{"trace_id":"{trace}","span_id":"{span}",{fields}"#
+            ),
+            None => writer.write_str(&line),
+        }
+    }
 }
 
 /// What may be logged whatever level is asked for. Below `warn`, HTTP and TLS libraries print header and body bytes, so
@@ -117,6 +165,8 @@ fn permitted() -> Targets {
     Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("kube", LevelFilter::ERROR)
+        // Spans, which are no log lines.
+        .with_target(spans::TARGET, LevelFilter::OFF)
         .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
 }
 

@@ -39,7 +39,8 @@ pub enum ReconcileResult {
 }
 
 impl ReconcileResult {
-    const fn label(self) -> &'static str {
+    /// The word for it, in metrics and traces.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Settled => "settled",
             Self::Waiting => "waiting",
@@ -49,6 +50,11 @@ impl ReconcileResult {
             Self::Abandoned => "abandoned",
             Self::Panicked => "panicked",
         }
+    }
+
+    /// Whether somebody might want to know why.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Stalled | Self::Panicked)
     }
 }
 
@@ -223,7 +229,7 @@ impl Metrics {
     pub fn reconciled(&self, kind: &'static str, result: ReconcileResult, duration: Duration) {
         self.0
             .reconciles
-            .get_or_create(&[("kind", kind), ("result", result.label())])
+            .get_or_create(&[("kind", kind), ("result", result.as_str())])
             .inc();
         self.0
             .reconcile_duration

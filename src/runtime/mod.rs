@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod pod;
 mod process;
 pub mod shutdown;
+pub mod traces;

@@ -66,6 +66,17 @@ impl Endpoint {
         self.0
             .join(&format!("/api/v1/sources/{id}/connection-check"))
     }
+
+    /// The path of one of these URLs below the root of the API, with `{id}` in place of the id.
+    pub(super) fn template(url: &Url) -> String {
+        let path = url.path();
+        let (_, below) = path.split_once(API).unwrap_or_default();
+        let parts = below.split('/').map(|part| match part.parse::<SourceId>() {
+            Ok(_) => "{id}",
+            Err(_) => part,
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
 }
 
 /// The canonical URL, `https://host[:port][/prefix]/api/v1`.
@@ -140,6 +151,24 @@ impl fmt::Display for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_names_the_call_and_neither_the_deployment_nor_the_connector() {
+        let endpoint = Endpoint::parse("https://example.com/deployed/here", false).unwrap();
+        let id = "7cf30ead-cf54-479f-a897-b5fbe8790b76".parse().unwrap();
+        let mut listing = endpoint.sources();
+        listing.set_query(Some("source_type=dropbox"));
+        for (url, template) in [
+            (listing, "/sources/"),
+            (endpoint.source(&id), "/sources/{id}"),
+            (
+                endpoint.connection_check(&id),
+                "/sources/{id}/connection-check",
+            ),
+        ] {
+            assert_eq!(Endpoint::template(&url), template);
+        }
+    }
 
     fn key(text: &str) -> Result<ApiKey, ApiKeyError> {
         ApiKey::new(SecretString::from(text))

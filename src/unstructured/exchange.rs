@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tracing::{Instrument, debug};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -16,6 +16,7 @@ use super::error::{ApiError, Commit, ErrorKind};
 use super::flow::{Flow, Health};
 use crate::http::{self, BodyError};
 use crate::scrub::Scrubber;
+use crate::spans;
 
 const KEY_HEADER: &str = "unstructured-api-key";
 
@@ -37,7 +38,7 @@ pub(super) struct Transport {
 pub(super) struct Call<'a> {
     operation: &'static str,
     place: Place,
-    request: RequestBuilder,
+    request: Request,
     /// The configuration that it carries, whose secrets an answer may echo.
     config: Option<&'a Config>,
     pub max_bytes: usize,
@@ -47,15 +48,14 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// The call with an empty body, said so: gateways ask a POST for its length.
-    pub fn without_body(self) -> Self {
-        Self {
-            request: self.request.header(CONTENT_LENGTH, 0),
-            ..self
-        }
+    pub fn without_body(mut self) -> Self {
+        let headers = self.request.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        self
     }
 
     /// The call with a configuration as its body; refused when the configuration holds the mask.
-    pub fn carrying(self, body: &Body<'a>) -> Result<Self, ApiError> {
+    pub fn carrying(mut self, body: &Body<'a>) -> Result<Self, ApiError> {
         let fields = body.config().masked();
         if !fields.is_empty() {
             let message = format!(
@@ -69,15 +69,11 @@ impl<'a> Call<'a> {
                 &message,
             ));
         }
-        let request = self
-            .request
-            .header(CONTENT_TYPE, "application/json")
-            .body(Bytes::from_owner(body.to_json()));
-        Ok(Self {
-            request,
-            config: Some(body.config()),
-            ..self
-        })
+        let headers = self.request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *self.request.body_mut() = Some(Bytes::from_owner(body.to_json()).into());
+        self.config = Some(body.config());
+        Ok(self)
     }
 }
 
@@ -141,11 +137,10 @@ impl Transport {
         method: Method,
         url: Url,
     ) -> Call<'_> {
-        let request = self
-            .http
-            .request(method, url)
-            .header(KEY_HEADER, self.key_header.clone())
-            .header(ACCEPT, "application/json");
+        let mut request = Request::new(method, url);
+        let headers = request.headers_mut();
+        headers.insert(KEY_HEADER, self.key_header.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         Call {
             operation,
             place,
@@ -164,6 +159,8 @@ impl Transport {
         let turn = self.flow.turn().await?;
         let operation = call.operation;
         let start = Instant::now();
+        let (method, url) = (call.request.method(), call.request.url());
+        let span = spans::request(method, url, Endpoint::template);
         let mut status = None;
         let result = self
             .exchange(
@@ -172,7 +169,14 @@ impl Transport {
                 &mut status,
                 read,
             )
+            .instrument(span.clone())
             .await;
+        if let Some(status) = status {
+            spans::answered(&span, status);
+        }
+        if let Err(error) = &result {
+            spans::failed(&span, error.kind.as_str(), error.message());
+        }
         let health = result.as_ref().err().map_or(Health::Answers, Health::from);
         turn.settle(health);
         if let (Health::Limits(_), Some(until)) = (health, self.flow.rate_limited_until()) {
@@ -203,7 +207,7 @@ impl Transport {
         read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
     ) -> Result<T, ApiError> {
         let scrubber = || self.scrubber(call.config);
-        let response = match timeout_at(deadline, call.request.send()).await {
+        let response = match timeout_at(deadline, self.http.execute(call.request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.unsent(&error, &scrubber())),
             Err(_) => return Err(self.late("no answer came", None, Commit::Unknown)),

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::canary::canary;
 use crate::controlplane::ControlPlane;
 use crate::fake::unstructured::WorkspaceHandle;
-use crate::fake::{FakeDropbox, FakeUnstructured, Recorded};
+use crate::fake::{FakeCollector, FakeDropbox, FakeUnstructured, Recorded, collector};
 use crate::operator::{Operator, Settings};
 use crate::witness::{Judge, Witness};
 
@@ -36,8 +36,9 @@ pub const APP_SECRET: &str = "app-secret-6be01f9c37";
 /// See [`APP_KEY`].
 pub const REFRESH_TOKEN: &str = "refresh-token-c4a8305d1e7f42b9";
 
-/// The stage. Whatever is played on it, three things are looked at when it is dropped: every version of every resource that could
-/// be seen, by the judge; and, for every value that was ever put into a Secret, those versions and all that operators printed.
+/// The stage. Whatever is played on it, this is looked at when it is dropped: every version of every resource that could be seen,
+/// by the judge; and, for every value that was ever put into a Secret, those versions, all that operators printed, and all traces
+/// that they sent.
 pub struct Stage {
     /// Talks to the API server as an administrator.
     pub client: Client,
@@ -53,6 +54,8 @@ pub struct Stage {
     pub dropbox: FakeDropbox,
     /// How operators are started; change its environment before [`Stage::operator`].
     pub settings: Settings,
+    /// Takes the traces of all operators, once [`Stage::trace`] has been called.
+    pub collector: FakeCollector,
     directory: tempfile::TempDir,
     /// Looks at all versions of all resources in the end.
     pub judge: Judge,
@@ -97,6 +100,7 @@ impl Stage {
             workspace,
             dropbox,
             settings,
+            collector: FakeCollector::start(),
             directory,
             judge: |_| Vec::new(),
             witness,
@@ -115,6 +119,14 @@ impl Stage {
         self.settings
             .environment
             .push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets the operators that are started from now on send their traces.
+    pub fn trace(&mut self) {
+        let collector = self.collector.url();
+        self.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector);
+        // Milliseconds until a batch is sent that is not full.
+        self.set("OTEL_BSP_SCHEDULE_DELAY", "100");
     }
 
     /// Starts an operator and waits until it works.
@@ -401,6 +413,11 @@ impl Drop for Stage {
             .iter()
             .map(|object| format!("{}\n", object.data["status"]));
         canary.assert_absent("a status", &statuses.collect::<String>());
+        for batch in self.collector.requests() {
+            // As bytes too: what the fake does not read of a span might hold it.
+            canary.assert_absent("a trace", &format!("{:?}", collector::spans(&batch)));
+            canary.assert_absent("a trace", &String::from_utf8_lossy(&batch.body));
+        }
         let logs = std::fs::read_dir(self.directory.path())
             .into_iter()
             .flatten();

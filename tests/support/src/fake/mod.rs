@@ -1,4 +1,4 @@
-//! Strict fakes of the two HTTP APIs that the operator speaks to.
+//! Strict fakes of the two HTTP APIs that the operator speaks to, and of the collector that takes its traces.
 //!
 //! Each is a real server on loopback that keeps state, refuses what the service refuses, records every request, can go
 //! wrong in every way that a network and a backend can, and names what a careful client would not have sent.
@@ -19,6 +19,7 @@
 //! ```
 
 mod answer;
+pub mod collector;
 pub mod dropbox;
 mod fault;
 mod journal;
@@ -28,6 +29,7 @@ mod tests;
 pub mod unstructured;
 
 pub use answer::Answer;
+pub use collector::FakeCollector;
 pub use dropbox::FakeDropbox;
 pub use fault::{Fault, On};
 pub use journal::{Outcome, Recorded, TimedOut};
