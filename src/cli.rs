@@ -221,6 +221,11 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub leader_elect: bool,
 
+    /// The Lease. Operators in one namespace that watch different resources need one each; operators that watch the same
+    /// resources must share one
+    #[arg(long, value_name = "NAME", default_value = "unstructured-operator", value_parser = values::object_name)]
+    pub lease_name: String,
+
     /// Where /metrics, /healthz and /readyz are served
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", value_parser = values::address)]
     pub listen: SocketAddr,

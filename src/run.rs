@@ -29,8 +29,7 @@ use crate::runtime::shutdown;
 use crate::runtime::traces::{Traces, TracesError};
 use crate::unstructured::{ApiKey, Endpoint, Pauses};
 
-/// Name of the Lease, and of the reporting controller in events.
-pub(crate) const NAME: &str = "unstructured-operator";
+/// Name of the reporting controller in events.
 const CONTROLLER: &str = "connectors.unstructured.io/unstructured-operator";
 
 /// `User-Agent` of every request that leaves the cluster.
@@ -158,7 +157,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
         };
         let election = LeaderElection {
             pauses,
-            ..LeaderElection::new(pod::namespace(), NAME, identity)
+            ..LeaderElection::new(pod::namespace(), options.lease_name, identity)
         };
         Box::pin(election.run(client, shutdown.clone(), observe, work)).await;
     } else {

@@ -352,3 +352,54 @@ async fn evictions_leave_one_replica_at_work() -> Result<()> {
     .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn shards_in_one_namespace_work_at_the_same_time_each_on_its_own() -> Result<()> {
+    const SECOND: &str = "second-unstructured-operator";
+    let cluster = Cluster::start().await?;
+    let shard = |name: &str| format!("config.watchLabelSelector=shard={name}");
+    cluster
+        .install(&["--set", &shard("a"), "--set", "replicaCount=1"])
+        .await?;
+    let more = [
+        "--set",
+        &shard("b"),
+        "--set",
+        "crds.install=false,replicaCount=1",
+    ];
+    let second = ["install", "second"];
+    cluster.deploy(&second, &chart(), &more).await?;
+    for n in 0..8 {
+        let (name, folder) = (format!("s{n}"), format!("dropbox://data/{n}"));
+        cluster
+            .create(&name, json!({ "remoteUrl": folder }))
+            .await?;
+        let shard = if n % 2 == 0 { "a" } else { "b" };
+        cluster.assign(&name, shard).await?;
+    }
+    for n in 0..8 {
+        cluster.ready(&format!("s{n}")).await?;
+    }
+    let log = async |release| -> Result<String> {
+        let leader = cluster.leader_of(release).await?;
+        let pods = cluster.kubelet.pods();
+        let pod = pods.get(&leader).context("the leader runs")?;
+        Ok(std::fs::read_to_string(&pod.log)?)
+    };
+    let works_on = |log: &str, name: &str| log.contains(&format!("\"resource\":\"{TEAM}/{name}\""));
+    let (first_log, second_log) = (log(RELEASE).await?, log(SECOND).await?);
+    for n in 0..8 {
+        let name = format!("s{n}");
+        assert_eq!(works_on(&first_log, &name), n % 2 == 0, "{name}");
+        assert_eq!(works_on(&second_log, &name), n % 2 == 1, "{name}");
+    }
+
+    let before = cluster.ready("s0").await?;
+    cluster.assign("s0", "b").await?;
+    cluster.edit("s0", json!({ "recursive": true })).await?;
+    let after = cluster.ready("s0").await?;
+    assert_eq!(source_id(&after), source_id(&before));
+    assert_eq!(cluster.workspace.sources().len(), 8);
+    assert!(works_on(&log(SECOND).await?, "s0"));
+    Ok(())
+}

@@ -68,6 +68,7 @@ fn without_anything_the_defaults_hold() {
         assert_eq!(options.max_concurrent_requests.get(), 16);
         assert_eq!(options.max_concurrent_reconciles.get(), 64);
         assert!(options.leader_elect);
+        assert_eq!(options.lease_name, "unstructured-operator");
         assert_eq!(options.listen, "[::]:8080".parse().unwrap());
         assert_eq!(options.log_level, LogLevel::default());
     }
@@ -162,6 +163,9 @@ const OPTIONS: &[Row] = &[
     ),
     ("--leader-elect", "LEADER_ELECT", "false", |o| {
         !o.leader_elect
+    }),
+    ("--lease-name", "LEASE_NAME", "shard-1", |o| {
+        o.lease_name == "shard-1"
     }),
     ("--listen", "LISTEN", "127.0.0.1:9", |o| {
         o.listen.port() == 9

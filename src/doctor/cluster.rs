@@ -8,12 +8,12 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, CustomResourceExt};
 
 use super::findings::Findings;
 use crate::crd::{self, DropboxSource, GROUP};
-use crate::run;
+use crate::runtime::leader::LABEL;
 
 const CLUSTER: &str = "cluster";
 
@@ -108,24 +108,28 @@ async fn operator(client: &Client, findings: &mut Findings) {
     let next = "kubectl get pods --all-namespaces -l app.kubernetes.io/name=unstructured-operator; without --leader-elect it has \
                 no Lease, and this check does not apply";
     let leases: Api<Lease> = Api::all(client.clone());
-    let params = ListParams::default().fields(&format!("metadata.name={}", run::NAME));
+    let (label, value) = LABEL;
+    let params = ListParams::default().labels(&format!("{label}={value}"));
     match leases.list(&params).await {
         Ok(list) => {
-            let leading = list.items.iter().find_map(|lease| {
-                let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
+            let leading = list.items.iter().filter_map(|lease| {
+                let ObjectMeta {
+                    namespace, name, ..
+                } = &lease.metadata;
                 let holder = leader(lease.spec.as_ref()?, Timestamp::now())?;
-                Some(format!("{holder} leads (Lease {namespace}/{})", run::NAME))
+                let (namespace, name) = (namespace.as_deref()?, name.as_deref()?);
+                Some(format!("{holder} leads (Lease {namespace}/{name})"))
             });
-            match leading {
-                Some(message) => findings.right(CLUSTER, CHECK, message),
-                None => {
-                    findings.unknown(
-                        CLUSTER,
-                        CHECK,
-                        "no operator holds a Lease at the moment",
-                        next,
-                    );
-                }
+            let leading: Vec<_> = leading.collect();
+            if leading.is_empty() {
+                findings.unknown(
+                    CLUSTER,
+                    CHECK,
+                    "no operator holds a Lease at the moment",
+                    next,
+                );
+            } else {
+                findings.right(CLUSTER, CHECK, leading.join("; "));
             }
         }
         Err(error) => {

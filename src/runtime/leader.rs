@@ -31,6 +31,9 @@ use tracing::{info, warn};
 
 use crate::unstructured::Pauses;
 
+/// The label, and its value, by which the Leases of all operators are found, whatever each is called.
+pub const LABEL: (&str, &str) = ("app.kubernetes.io/name", env!("CARGO_PKG_NAME"));
+
 /// How long the work may take to end by itself once shutdown is asked for.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long giving up the Lease may take after that.
@@ -441,6 +444,8 @@ impl Leases<'_> {
             Some(pauses) => annotations.insert(NOT_BEFORE.to_owned(), pauses),
             None => annotations.remove(NOT_BEFORE),
         };
+        let labels = lease.metadata.labels.get_or_insert_default();
+        labels.insert(LABEL.0.to_owned(), LABEL.1.to_owned());
         if lease.metadata.resource_version.is_some() {
             self.api
                 .replace(&self.election.name, &parameters, &lease)

@@ -176,6 +176,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives a resource to a shard.
+    pub async fn assign(&self, name: &str, shard: &str) -> Result<()> {
+        let patch = Patch::Merge(json!({ "metadata": { "labels": { "shard": shard } } }));
+        self.sources()
+            .patch(name, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
     pub async fn ready(&self, name: &str) -> Result<DynamicObject> {
         eventually(&format!("{name} is ready"), async || {
             let object = self.sources().get(name).await?;
@@ -204,8 +213,13 @@ impl Cluster {
     }
 
     pub async fn leader(&self) -> Result<String> {
+        self.leader_of(RELEASE).await
+    }
+
+    /// The pod that leads the release of this full name.
+    pub async fn leader_of(&self, release: &str) -> Result<String> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
-        let lease = leases.get("unstructured-operator").await?;
+        let lease = leases.get(release).await?;
         let holder = lease.spec.and_then(|spec| spec.holder_identity);
         let holder = holder.context("nobody leads")?;
         Ok(holder.rsplit_once('_').context("an identity")?.0.to_owned())
