@@ -10,6 +10,8 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::{DeleteParams, EvictParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use support::fake::Fault;
+use support::fake::unstructured::Route;
 use support::stage::{condition, source_id};
 
 use crate::chart::{chart, helm};
@@ -401,5 +403,65 @@ async fn shards_in_one_namespace_work_at_the_same_time_each_on_its_own() -> Resu
     assert_eq!(source_id(&after), source_id(&before));
     assert_eq!(cluster.workspace.sources().len(), 8);
     assert!(works_on(&log(SECOND).await?, "s0"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_that_hangs_in_mid_create_is_succeeded_and_writes_nothing_more_when_it_wakes()
+-> Result<()> {
+    let cluster = Cluster::start().await?;
+    let times = "config.requestTimeout=2s,config.settleTime=3s";
+    cluster.install(&["--set", times]).await?;
+    let hung = cluster.leader().await?;
+    let pod = cluster.kubelet.pods().remove(&hung).context("it runs")?;
+    let held_back = Fault::none().held_back(Duration::from_millis(500));
+    cluster.api.inject(Route::Create, held_back);
+    cluster.create("contracts", json!({})).await?;
+    let creates = || {
+        let requests = cluster.api.requests_matching("POST", "/api/v1/sources/");
+        let creates = requests.iter().filter(|it| it.path == "/api/v1/sources/");
+        creates.count()
+    };
+    eventually("the create is under way", async || {
+        Ok((creates() == 1).then_some(()))
+    })
+    .await?;
+
+    pod.pause()?;
+    let ready = cluster.ready("contracts").await?;
+    let successor = cluster.leader().await?;
+    assert_ne!(successor, hung);
+    let writes = || {
+        let requests = cluster.api.requests();
+        let writes = requests.iter().filter(|it| it.method != "GET");
+        writes.count()
+    };
+    let (written, version) = (writes(), ready.resource_version());
+    pod.resume()?;
+    eventually("it knows that it does not lead", async || {
+        let log = std::fs::read_to_string(&pod.log)?;
+        Ok(log.contains("leadership lost").then_some(()))
+    })
+    .await?;
+
+    let sources = cluster.workspace.sources();
+    assert_eq!(sources.len(), 1);
+    assert_eq!(source_id(&ready), Some(sources[0].id.as_str()));
+    assert_eq!(creates(), 1);
+    assert_eq!(writes(), written, "nothing more to Unstructured");
+    let now = cluster.sources().get("contracts").await?;
+    assert_eq!(
+        now.resource_version(),
+        version,
+        "nothing more to Kubernetes"
+    );
+    assert_eq!(cluster.leader().await?, successor);
+
+    // And the one that leads now goes on leading.
+    cluster
+        .edit("contracts", json!({ "recursive": true }))
+        .await?;
+    cluster.ready("contracts").await?;
+    assert_eq!(cluster.workspace.sources()[0].config["recursive"], true);
     Ok(())
 }

@@ -17,6 +17,7 @@ pub use image::Image;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -66,6 +68,27 @@ pub struct Running {
     pub address: String,
     /// Everything that it has printed, over all restarts.
     pub log: PathBuf,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// Stops the process where it stands, as a node does that hangs, kubelet and all: nobody probes it.
+    pub fn pause(&self) -> Result<()> {
+        self.hangs.store(true, Ordering::Relaxed);
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)?;
+        self.hangs.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let process = Pid::from_raw(i32::try_from(self.process)?).context("process id 0")?;
+        kill_process(process, signal).context("the process cannot be signalled")
+    }
 }
 
 impl Kubelet {
@@ -251,17 +274,19 @@ impl Worker {
             };
             let mut container =
                 Container::start(&entries, &pod, template, &volumes, &sandbox).await?;
+            let hangs = Arc::new(AtomicBool::new(false));
             self.shared.pods().insert(
                 pod.name_any(),
                 Running {
                     process: container.id(),
                     address: self.address.clone(),
                     log: sandbox.log.to_owned(),
+                    hangs: hangs.clone(),
                 },
             );
             let started = json!({ "running": { "startedAt": Timestamp::now() } });
             let end = self
-                .watch_over(&mut container, &volumes, template, &started)
+                .watch_over(&mut container, &volumes, template, &started, &hangs)
                 .await?;
             if let End::Deleted = end {
                 let grace = self
@@ -321,10 +346,15 @@ impl Worker {
         volumes: &Volumes,
         template: &Template,
         started: &Value,
+        hangs: &AtomicBool,
     ) -> Result<End> {
         let mut readiness = Prober::new(template, template.readiness_probe.as_ref(), false);
         let mut liveness = Prober::new(template, template.liveness_probe.as_ref(), true);
         loop {
+            if hangs.load(Ordering::Relaxed) {
+                tokio::time::sleep(BEAT).await;
+                continue;
+            }
             if self.is_deleted() {
                 return Ok(End::Deleted);
             }
