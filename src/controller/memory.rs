@@ -63,8 +63,8 @@ pub struct Memory<K> {
     pub workspace: Option<Arc<Workspace>>,
     /// What stood in the way may have gone when the next inventory is there.
     pub awaits_inventory: bool,
-    /// When a change was seen that the API has not accepted yet, for the metric.
-    pub changed_at: Option<Instant>,
+    /// When a change of the Secret was seen that the API has not accepted yet, for the metric.
+    pub secret_changed_at: Option<Instant>,
     /// This process made its first connector, and has not seen it ready since.
     pub newborn: bool,
 }
@@ -84,7 +84,7 @@ impl<K> Default for Memory<K> {
             check: None,
             workspace: None,
             awaits_inventory: false,
-            changed_at: None,
+            secret_changed_at: None,
             newborn: false,
         }
     }

@@ -23,6 +23,7 @@ pub mod sweep;
 pub mod triggers;
 pub mod workspaces;
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -119,6 +120,7 @@ where
     K: SourceKind + CustomResourceExt,
 {
     let (opened, workspaces) = mpsc::unbounded_channel();
+    parts.metrics.reconciles_of(kind::<K>());
     let namespaces = scopes(&parts.policy.namespaces);
     let context = Arc::new(Context::<K> {
         workspaces: Workspaces::new(K::SOURCE_TYPE, parts.options, opened),
@@ -134,7 +136,7 @@ where
         index: Index::default(),
         memories: Memories::default(),
         started: Instant::now(),
-        kind: K::SOURCE_TYPE,
+        kind: kind::<K>(),
     });
     let mut tasks = JoinSet::new();
     let (listing, listed) = mpsc::channel(1);
@@ -163,6 +165,14 @@ where
     }
     work(context, shutdown).await;
     tasks.shutdown().await;
+}
+
+/// The resource's kind, as metrics and traces call it.
+fn kind<K: SourceKind>() -> &'static str {
+    match K::kind(&()) {
+        Cow::Borrowed(kind) => kind,
+        Cow::Owned(_) => unreachable!("the kind of a type is a literal"),
+    }
 }
 
 fn scopes(namespaces: &[String]) -> Vec<Option<String>> {

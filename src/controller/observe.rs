@@ -132,8 +132,12 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
         job,
     );
     hand.workspace = workspace.ok();
-    if job.priority == Priority::Changed && situation.applied != situation.digest() {
-        memory.changed_at.get_or_insert(job.since);
+    // The spec is as it was seen before, so what differs is what the Secret holds.
+    if job.priority == Priority::Changed
+        && hand.generation == hand.status().observed_generation
+        && situation.applied != situation.digest()
+    {
+        memory.secret_changed_at.get_or_insert(job.since);
     }
     Ok((situation, hand))
 }

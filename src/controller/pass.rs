@@ -44,7 +44,7 @@ const SLOWLY: Duration = Duration::from_mins(3);
 /// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
 pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
     let Key { namespace, name } = &job.key;
-    let span = spans::reconcile(&K::kind(&()), namespace, name, job.priority.as_str());
+    let span = spans::reconcile(context.kind, namespace, name, job.priority.as_str());
     attempt(context, job).instrument(span).await;
 }
 
@@ -295,7 +295,7 @@ fn note_effect<K: SourceKind>(
                 memory.confirm = None;
             }
             if let Some(since) = memory
-                .changed_at
+                .secret_changed_at
                 .take()
                 .filter(|_| matches!(effect, Effect::Update(_)))
             {

@@ -39,6 +39,16 @@ pub enum ReconcileResult {
 }
 
 impl ReconcileResult {
+    const ALL: [Self; 7] = [
+        Self::Settled,
+        Self::Waiting,
+        Self::Conflict,
+        Self::Failed,
+        Self::Stalled,
+        Self::Abandoned,
+        Self::Panicked,
+    ];
+
     /// The word for it, in metrics and traces.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -223,6 +233,14 @@ impl Metrics {
             ),
             registry: root,
         }))
+    }
+
+    /// There will be reconciles of `kind`. Every result is shown as zero from now on, or its first one would not be an increase.
+    pub fn reconciles_of(&self, kind: &'static str) {
+        for result in ReconcileResult::ALL {
+            let labels = [("kind", kind), ("result", result.as_str())];
+            self.0.reconciles.get_or_create(&labels).inc_by(0);
+        }
     }
 
     /// A reconcile of a resource of `kind` ended as `result` after `duration`.
@@ -442,6 +460,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_panic_is_an_increase() {
+        let metrics = Metrics::new();
+        metrics.reconciles_of("DropboxSource");
+        for result in ReconcileResult::ALL {
+            let result = result.as_str();
+            let series = format!(
+                r#"unstructured_operator_reconciles_total{{kind="DropboxSource",result="{result}"}}"#
+            );
+            assert_eq!(value(&metrics, &series).as_deref(), Some("0"));
+        }
+    }
+
+    #[test]
     fn a_state_that_no_resource_is_in_any_more_falls_to_zero() {
         let metrics = Metrics::new();
         let state = |status, reason| ConditionState {
@@ -479,10 +510,15 @@ mod tests {
     }
 
     #[test]
-    fn the_process_reports_its_memory_and_cpu_time() {
+    fn the_process_reports_what_every_prometheus_client_does() {
         let metrics = Metrics::new();
         let number = |series| value(&metrics, series).unwrap().parse::<f64>().unwrap();
         assert!(number("process_resident_memory_bytes") > 100_000.0);
         assert!(number("process_cpu_seconds_total") >= 0.0);
+        assert!(number("process_open_fds") >= 3.0);
+        assert!(number("process_max_fds") >= number("process_open_fds"));
+        let age = jiff::Timestamp::now().as_duration().as_secs_f64()
+            - number("process_start_time_seconds");
+        assert!((-1.0..86_400.0).contains(&age), "{age}");
     }
 }

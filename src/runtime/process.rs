@@ -36,6 +36,28 @@ impl Collector for Process {
                 MetricType::Counter,
             )?)?;
         }
+        if let Some(seconds) = start_time() {
+            let gauge = ConstGauge::new(seconds);
+            gauge.encode(encoder.encode_descriptor(
+                "process_start_time",
+                "Start of the process since 1970",
+                Some(&Unit::Seconds),
+                MetricType::Gauge,
+            )?)?;
+        }
+        for (name, help, count) in [
+            ("process_open_fds", "Open file descriptors", open_files()),
+            (
+                "process_max_fds",
+                "File descriptors that may be open",
+                most_files(),
+            ),
+        ] {
+            if let Some(count) = count {
+                let gauge = ConstGauge::new(count);
+                gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+            }
+        }
         Ok(())
     }
 }
@@ -53,14 +75,44 @@ fn resident_memory() -> Option<i64> {
         .checked_mul(1024)
 }
 
-/// Seconds, from fields 14 and 15 of /proc/self/stat. Field 2, the command, is in parentheses and may hold spaces.
+/// Seconds, from fields 14 and 15 of /proc/self/stat.
 fn cpu_time() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, after_command) = stat.rsplit_once(')')?;
-    let mut ticks = after_command
-        .split_whitespace()
-        .skip(11)
-        .map(str::parse::<u32>);
-    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    let user: u32 = field(&stat, 14)?.parse().ok()?;
+    let system: u32 = field(&stat, 15)?.parse().ok()?;
     Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+}
+
+/// Seconds since 1970: the machine's start, and then field 22 of /proc/self/stat.
+fn start_time() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let ticks: f64 = field(&stat, 22)?.parse().ok()?;
+    let machine = fs::read_to_string("/proc/stat").ok()?;
+    let boot: f64 = machine
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?
+        .parse()
+        .ok()?;
+    Some(boot + ticks / TICKS_PER_SECOND)
+}
+
+/// A field of /proc/self/stat, numbered from 1 as in its manual. Field 2, the command, is in parentheses and may hold spaces.
+fn field(stat: &str, number: usize) -> Option<&str> {
+    let (_, after_command) = stat.rsplit_once(')')?;
+    after_command.split_whitespace().nth(number.checked_sub(3)?)
+}
+
+fn open_files() -> Option<i64> {
+    // Without the one that reads the directory.
+    i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)?).ok()
+}
+
+/// The soft limit, from the `Max open files` line of /proc/self/limits.
+fn most_files() -> Option<i64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    // "unlimited" is no number, and no limit.
+    line.split_whitespace().next()?.parse().ok()
 }
