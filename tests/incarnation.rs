@@ -197,6 +197,19 @@ impl World {
             .expect("a new resource");
     }
 
+    /// The reasons of the events about a resource, in the order in which they are listed.
+    pub fn told(&self, name: &str) -> Vec<String> {
+        let events = self
+            .kubernetes
+            .list("/apis/events.k8s.io/v1/namespaces/legal/events");
+        let about = events
+            .iter()
+            .filter(|event| event["regarding"]["name"] == name);
+        about
+            .map(|event| event["reason"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
     pub fn edit(&self, name: &str, spec: &Value) {
         let path = format!("{SOURCES}/{name}");
         self.kubernetes

@@ -11,6 +11,7 @@ mod chaos;
 mod chart;
 mod crash_points;
 mod deletion;
+mod describe;
 mod docs;
 mod doctor;
 mod economy;

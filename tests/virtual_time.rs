@@ -145,6 +145,26 @@ fn survives_an_outage(fault: Fault) {
 }
 
 #[test]
+fn an_hour_of_outage_is_two_events_of_a_resource_that_waits_for_it_and_none_of_the_others() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    world.fail_by(|_, _| Some(Fault::answer(answers::internal_server_error())));
+    world.edit("contracts", &json!({ "recursive": true }));
+    life.pass(HOUR);
+    world.no_more_faults();
+    assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
+    life.pass(Duration::from_mins(1));
+
+    assert_eq!(
+        world.told("contracts"),
+        ["Created", "Ready", "ApiUnavailable", "Updated", "Ready"]
+    );
+    for name in &FLEET[1..] {
+        assert_eq!(world.told(name), ["Created", "Ready"], "{name}");
+    }
+}
+
+#[test]
 fn a_create_that_arrives_within_the_settle_time_is_found_and_not_sent_again() {
     let world = World::new();
     let life = begin_a_create_that_is_swallowed(&world);

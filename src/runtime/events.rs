@@ -327,9 +327,10 @@ async fn write(
     Ok(Written::New(new.metadata.name.unwrap_or_default()))
 }
 
-/// `<object>.<16 hex digits>`, a DNS subdomain whatever the object is called.
+/// `<object>.<16 hex digits>`, a DNS subdomain whatever the object is called. The digits are the time in nanoseconds, as client-go
+/// does it: events are listed by name, and `kubectl describe` shows them as they are listed, so they tell a story only in order.
 fn event_name(object: &str) -> String {
-    let suffix = format!(".{:016x}", fastrand::u64(..));
+    let suffix = format!(".{:016x}", Timestamp::now().as_nanosecond());
     let usable = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let object = if object.chars().all(usable) {
         object

@@ -87,6 +87,16 @@ impl MemoryApi {
         lock(&self.0.store).get(&place).cloned()
     }
 
+    /// The objects of the collection at `path`, in the order of their names.
+    pub fn list(&self, path: &str) -> Vec<Value> {
+        let store = lock(&self.0.store);
+        let target = Target::parse(path);
+        target
+            .iter()
+            .flat_map(|target| store.list(target).cloned())
+            .collect()
+    }
+
     /// Forgets what was before now: a watch that lags behind is answered 410.
     pub fn compact(&self) {
         lock(&self.0.store).compact();
