@@ -21,7 +21,7 @@ use super::queue::{Job, Priority};
 use super::report::{self, Note};
 use super::situation::{Binding, Change, Check, Creating, Grant, Release, Situation, poll_delay};
 use super::{Context, lane_of};
-use crate::crd::FINALIZER;
+use crate::crd::{EventReason, FINALIZER};
 use crate::kinds::SourceKind;
 use crate::runtime::events::{EventNote, EventType};
 use crate::runtime::metrics::ReconcileResult;
@@ -345,7 +345,7 @@ fn tell<K: SourceKind>(
     if !hand.trimmed.is_empty() && !situation.changes.is_empty() {
         notes.push(Note {
             warning: false,
-            reason: "SecretTrimmed",
+            reason: EventReason::SecretTrimmed.as_str(),
             action: "ReadSecret",
             lasting: false,
             text: format!(

@@ -11,7 +11,8 @@ use super::situation::{
     Bind, Binding, Change, Check, Creating, Desired, Grant, Release, Sighting, Situation,
 };
 use crate::crd::{
-    ConditionType, ConnectionCheck, CreateIntent, Reason, SourceStatus, WorkspaceStatus,
+    ConditionType, ConnectionCheck, CreateIntent, EventReason, Reason, SourceStatus,
+    WorkspaceStatus,
 };
 use crate::kinds::SourceKind;
 use crate::runtime::metrics::ConditionState;
@@ -475,61 +476,61 @@ impl Change {
     }
 
     fn note(&self) -> Option<Note> {
-        let note = |warning, reason, action, text| {
+        let note = |warning, reason: EventReason, action, text| {
             Some(Note {
                 warning,
-                reason,
+                reason: reason.as_str(),
                 action,
                 lasting: matches!(self, Self::Released(Release::Orphaned(_))),
                 text,
             })
         };
         match self {
-            Self::Created(id) => note(false, "Created", "Create", format!("Created connector {id}.")),
+            Self::Created(id) => note(false, EventReason::Created, "Create", format!("Created connector {id}.")),
             Self::Recreated(id) => note(
                 true,
-                "Recreated",
+                EventReason::Recreated,
                 "Create",
                 format!("The connector had been deleted behind the operator's back; created connector {id} in its place."),
             ),
             Self::Bound(id, Bind::Recovered) => {
-                note(false, "Recovered", "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
+                note(false, EventReason::Recovered, "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
             }
             Self::Bound(id, Bind::Reserved) => {
-                note(false, "Adopted", "Bind", format!("Found connector {id} under this resource's own name and took it over."))
+                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} under this resource's own name and took it over."))
             }
             Self::Bound(id, Bind::ById | Bind::ByName) => {
-                note(false, "Adopted", "Bind", format!("Took over the existing connector {id}."))
+                note(false, EventReason::Adopted, "Bind", format!("Took over the existing connector {id}."))
             }
-            Self::Updated => note(false, "Updated", "Update", "Unstructured accepted the changed configuration.".to_owned()),
+            Self::Updated => note(false, EventReason::Updated, "Update", "Unstructured accepted the changed configuration.".to_owned()),
             Self::DriftCorrected(fields) => note(
                 true,
-                "DriftCorrected",
+                EventReason::DriftCorrected,
                 "Update",
                 format!(
                     "The connector had been changed behind the operator's back; restored {}.",
                     fields.iter().cloned().collect::<Vec<_>>().join(", ")
                 ),
             ),
-            Self::Deleted(id) => note(false, "Deleted", "Delete", format!("Deleted connector {id}.")),
+            Self::Deleted(id) => note(false, EventReason::Deleted, "Delete", format!("Deleted connector {id}.")),
             Self::DuplicateDeleted(id) => {
-                note(true, "DuplicateDeleted", "Delete", format!("Deleted connector {id}, a duplicate under this resource's own name."))
+                note(true, EventReason::DuplicateDeleted, "Delete", format!("Deleted connector {id}, a duplicate under this resource's own name."))
             }
             Self::Released(Release::Retained(Some(id))) => {
-                note(false, "Retained", "Release", format!("Left connector {id} in the workspace, as deletionPolicy says."))
+                note(false, EventReason::Retained, "Release", format!("Left connector {id} in the workspace, as deletionPolicy says."))
             }
             Self::Released(Release::Abandoned(Some(id))) => note(
                 false,
-                "Retained",
+                EventReason::Retained,
                 "Release",
                 format!("Left connector {id} in the workspace: the resource definition itself is being deleted."),
             ),
             Self::Released(Release::Held(id)) => {
-                note(false, "Retained", "Release", format!("Left connector {id} to the resource that holds it."))
+                note(false, EventReason::Retained, "Release", format!("Left connector {id} to the resource that holds it."))
             }
             Self::Released(Release::Orphaned(id)) => note(
                 true,
-                "Orphaned",
+                EventReason::Orphaned,
                 "Release",
                 match id {
                     Some(id) => format!(

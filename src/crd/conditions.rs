@@ -1,35 +1,25 @@
 //! Condition types and the closed set of reasons.
 
-use std::fmt;
+use super::words::words;
 
-/// The conditions of a source, in the order in which they are reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ConditionType {
-    /// True when the connector equals the resource and the connection check did not fail. Always present.
+words! {
+    /// The conditions of a source, in the order in which they are reported.
+    pub enum ConditionType;
+    /// The connector is as the resource and its Secret say, and Unstructured's connection check did not fail. Always present.
     Ready,
-    /// Present, and True, only while work is under way or will be retried.
+    /// Work is under way or will be tried again by itself. Absent otherwise.
     Reconciling,
-    /// Present, and True, only when retrying cannot help: someone has to change something.
+    /// Trying again cannot help: somebody has to change what the message says. Absent otherwise.
     Stalled,
     /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder.
     CredentialsValid,
     /// The connector has exactly the desired configuration.
     Synced,
-    /// What Unstructured's own connection check said.
+    /// What Unstructured's own connection check said. `Unknown` while it runs or when it gave no result.
     ConnectionVerified,
 }
 
 impl ConditionType {
-    /// All of them, in the order in which they are reported.
-    pub const ALL: &'static [Self] = &[
-        Self::Ready,
-        Self::Reconciling,
-        Self::Stalled,
-        Self::CredentialsValid,
-        Self::Synced,
-        Self::ConnectionVerified,
-    ];
-
     /// Whether the condition stays as it was while nobody can say anything new about it.
     pub const fn outlives_silence(self) -> bool {
         matches!(
@@ -37,49 +27,12 @@ impl ConditionType {
             Self::CredentialsValid | Self::Synced | Self::ConnectionVerified
         )
     }
-
-    /// The `type` as it stands in the status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::CredentialsValid => "CredentialsValid",
-            Self::Synced => "Synced",
-            Self::ConnectionVerified => "ConnectionVerified",
-        }
-    }
 }
 
-/// Defines [`Reason`] once, so that its name, its meaning and the documentation cannot drift apart.
-macro_rules! reasons {
-    ($($(#[doc = $meaning:literal])+ $name:ident,)+) => {
-        /// Why a condition is as it is. The set is closed: tools may match on these words.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Reason { $($(#[doc = $meaning])+ $name,)+ }
+words! {
+    /// Why a condition is as it is. The set is closed: tools may match on these words.
+    pub enum Reason;
 
-        impl Reason {
-            /// Every reason, in the order of the documentation.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// What the provider has against credentials: it may say otherwise when it is asked again.
-            pub const DOUBTS: &'static [Self] =
-                &[Self::CredentialsRejected, Self::PermissionMissing, Self::FolderNotFound];
-
-            /// The word as it stands in a condition.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)+ }
-            }
-
-            /// What it means and what to do about it, for the reference documentation.
-            pub fn meaning(self) -> &'static str {
-                match self { $(Self::$name => concat!($($meaning,)+).trim_start(),)+ }
-            }
-        }
-    };
-}
-
-reasons! {
     /// The connector equals this resource, and the connection check passed, is switched off, or gave no verdict.
     Ready,
     /// `spec.suspend` is true: nothing is written until it is false again.
@@ -146,8 +99,11 @@ reasons! {
     DeletionBlocked,
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+impl Reason {
+    /// What the provider has against credentials: it may say otherwise when it is asked again.
+    pub const DOUBTS: &'static [Self] = &[
+        Self::CredentialsRejected,
+        Self::PermissionMissing,
+        Self::FolderNotFound,
+    ];
 }

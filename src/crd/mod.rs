@@ -5,11 +5,14 @@
 mod conditions;
 mod definition;
 mod dropbox_source;
+mod event_reason;
 mod source;
+mod words;
 
 pub use conditions::{ConditionType, Reason};
 pub use definition::{definition, definition_yaml};
 pub use dropbox_source::{CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec};
+pub use event_reason::EventReason;
 pub use source::{
     AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, SecretKeyReference,
     SecretReference, SourceStatus, WorkspaceReference, WorkspaceStatus,

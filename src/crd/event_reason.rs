@@ -1,0 +1,30 @@
+//! What an event says was done.
+
+use super::words::words;
+
+words! {
+    /// What was done, as the reason of an event. Beside these, a [`Reason`](super::Reason) that is news is an event too.
+    pub enum EventReason;
+    /// A connector was made.
+    Created,
+    /// A connector was made in place of one that somebody had deleted in Unstructured.
+    Recreated,
+    /// The connector of a create whose answer had been lost was found.
+    Recovered,
+    /// An existing connector was taken over.
+    Adopted,
+    /// Unstructured accepted a changed configuration.
+    Updated,
+    /// Somebody had changed the connector in Unstructured; the named settings were restored.
+    DriftCorrected,
+    /// The connector was deleted.
+    Deleted,
+    /// A second connector under the resource's own name was deleted.
+    DuplicateDeleted,
+    /// The resource went and its connector stayed, as `deletionPolicy: Retain` or the deletion of the definition asks for.
+    Retained,
+    /// The namespace went, and with it the API key that could have deleted the connector. Kept in the namespace `default`.
+    Orphaned,
+    /// A line break at the end of a value in the Secret was ignored.
+    SecretTrimmed,
+}
