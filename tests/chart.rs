@@ -404,8 +404,8 @@ fn alerts_and_dashboard_use_metrics_and_reasons_that_exist() -> Result<()> {
     Ok(())
 }
 
-/// Every series name that the operator can expose.
-fn series() -> BTreeSet<String> {
+/// What `/metrics` shows once everything has happened.
+pub fn exposition() -> String {
     let (metrics, second) = (Metrics::new(), Duration::from_secs(1));
     let state = ConditionState {
         kind: "DropboxSource",
@@ -419,8 +419,12 @@ fn series() -> BTreeSet<String> {
     metrics.dropbox_grant(GrantResult::Accepted);
     metrics.resources(&[(state, 1)].into());
     metrics.watch_failed("secrets");
-    metrics
-        .encode()
+    metrics.encode()
+}
+
+/// Every series name that the operator can expose.
+fn series() -> BTreeSet<String> {
+    exposition()
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split(['{', ' ']).next().map(str::to_owned))

@@ -133,8 +133,17 @@ impl Typist {
     }
 
     /// Waits until the command ends.
-    pub async fn finishes(mut self) -> Result<Finished> {
-        let end = tokio::time::Instant::now() + PATIENCE;
+    pub async fn finishes(self) -> Result<Finished> {
+        self.finishes_answering(&[], PATIENCE).await
+    }
+
+    /// Waits until the command ends, and answers each of these questions whenever it is asked.
+    pub async fn finishes_answering(
+        mut self,
+        answers: &[(&str, &str)],
+        patience: Duration,
+    ) -> Result<Finished> {
+        let end = tokio::time::Instant::now() + patience;
         while tokio::time::Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {
                 let stdout = self.stdout.take().map(JoinHandle::join);
@@ -146,6 +155,17 @@ impl Typist {
                         .contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG),
                     stdout: stdout.and_then(Result::ok).unwrap_or_default(),
                 });
+            }
+            let screen = self.screen();
+            let asked = answers.iter().filter_map(|(question, answer)| {
+                let at = screen[self.read..].find(question)?;
+                Some((at + question.len(), answer))
+            });
+            if let Some((read, answer)) = asked.min() {
+                self.read += read;
+                self.keys(answer)?;
+                self.keys("\n")?;
+                continue;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
