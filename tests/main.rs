@@ -38,6 +38,7 @@ mod recovery;
 mod second_opinions;
 mod secrets;
 mod tenants;
+mod terminal;
 mod traces;
 mod update_and_drift;
 mod virtual_time;
