@@ -4,7 +4,9 @@
 //! `UPDATE_DOCS=1 cargo test --test main docs` writes anew what is generated.
 
 mod commands;
+mod manifests;
 mod page;
+mod recording;
 mod reference;
 
 use std::collections::BTreeSet;

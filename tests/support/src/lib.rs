@@ -16,6 +16,7 @@ pub mod fake;
 pub mod kubelet;
 pub mod memory_api;
 pub mod operator;
+pub mod picture;
 pub mod refusal;
 pub mod stage;
 pub mod typist;
