@@ -105,7 +105,7 @@ fn pages() -> Result<Vec<Page>> {
             let path = format!("{directory}/{}", entry.file_name().display());
             if entry.file_type()?.is_dir() {
                 directories.push(path);
-            } else if path.ends_with(".md") {
+            } else if Path::new(&path).extension() == Some("md".as_ref()) {
                 paths.push(path);
             }
         }

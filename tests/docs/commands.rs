@@ -4,6 +4,7 @@
 //! binary on the path, an API key in a file, a Dropbox app in the browser. What a reader does not have is that both APIs are fakes: the
 //! environment and the chart's values say where they are.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -155,10 +156,8 @@ impl Reader {
         let mut script = String::new();
         for block in Page::read(path)?.blocks() {
             if block.language == "sh" && block.excuse.is_none() {
-                script.push_str(&format!(
-                    "echo; echo '# {path}:{}'\n{}",
-                    block.line, block.text
-                ));
+                let place = format!("{path}:{}", block.line);
+                let _ = writeln!(script, "echo; echo '# {place}'\n{}", block.text);
             }
         }
         if script.is_empty() {
@@ -206,5 +205,6 @@ impl Reader {
 /// How a shell calls a program.
 fn program(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| format!("'{}' ", word.display())).collect()
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.display())).collect();
+    words.join(" ")
 }
