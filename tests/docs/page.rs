@@ -82,11 +82,17 @@ impl Page {
             .collect()
     }
 
+    /// Why no block of the page is run: said right below its title.
+    pub fn excuse(&self) -> Option<String> {
+        let mut below = self.text.lines().skip(1).filter(|line| !line.is_empty());
+        below.next().and_then(excuse)
+    }
+
     /// The fenced blocks.
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut open: Option<(usize, Block)> = None;
-        let mut excuse = None;
+        let mut reason = None;
         for (number, line) in (1..).zip(self.text.lines()) {
             let (bare, indentation) = (line.trim_start(), line.len() - line.trim_start().len());
             match (&mut open, bare.strip_prefix("```")) {
@@ -95,7 +101,7 @@ impl Page {
                         line: number + 1,
                         language: language.to_owned(),
                         text: String::new(),
-                        excuse: excuse.take(),
+                        excuse: reason.take(),
                     };
                     open = Some((indentation, block));
                 }
@@ -107,9 +113,7 @@ impl Page {
                     block.text.push('\n');
                 }
                 (None, None) => {
-                    let reason = bare.strip_prefix(EXCUSE);
-                    excuse =
-                        reason.and_then(|reason| Some(reason.strip_suffix(" -->")?.to_owned()));
+                    reason = excuse(bare);
                 }
             }
         }
@@ -126,4 +130,10 @@ impl Page {
         });
         lines.flat_map(|line| [line, "\n"]).collect()
     }
+}
+
+/// The reason in `<!-- not run: reason -->`.
+fn excuse(line: &str) -> Option<String> {
+    let reason = line.strip_prefix(EXCUSE)?.strip_suffix(" -->")?;
+    Some(reason.to_owned())
 }
