@@ -9,6 +9,7 @@ mod admission;
 mod adoption;
 mod chaos;
 mod chart;
+mod clock;
 mod crash_points;
 mod deletion;
 mod describe;

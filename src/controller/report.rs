@@ -376,9 +376,15 @@ fn repeat_failure(conditions: &mut [Condition]) {
 }
 
 fn condition(verdict: &Verdict, before: Option<&Condition>, on: &Occasion) -> Condition {
-    let since = before
-        .filter(|c| c.status == verdict.status)
-        .map(|c| c.last_transition_time.clone());
+    let since = before.map(|c| {
+        let known = c.last_transition_time.clone();
+        if c.status == verdict.status {
+            known
+        } else {
+            // The clock of an operator before us may have been ahead of ours: time does not go back.
+            Time(known.0.max(on.now.0))
+        }
+    });
     Condition {
         type_: verdict.kind.as_str().to_owned(),
         status: verdict.status.to_owned(),

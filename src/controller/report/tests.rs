@@ -76,4 +76,15 @@ proptest! {
             prop_assert_eq!(moved, !kept, "{}", condition.type_);
         }
     }
+
+    #[test]
+    fn a_clock_behind_the_one_before_it_turns_no_time_back(s in situation(), before in situation()) {
+        let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(600));
+        let now = status(&previous, &s, &outcome(&s), &on(1));
+        for condition in &now.conditions {
+            if let Some(known) = find(&previous, &condition.type_) {
+                prop_assert!(condition.last_transition_time.0 >= known.last_transition_time.0);
+            }
+        }
+    }
 }

@@ -3,14 +3,17 @@
 //! - [`fake`]: strict fakes of the Unstructured and Dropbox APIs, on loopback, with every fault on demand.
 //! - [`controlplane`]: a real etcd, API server and controller manager.
 //! - [`kubelet`]: runs the pods of a namespace as processes of this machine.
+//! - [`memory_api`]: a Kubernetes API in memory, for tests that stop the clock or the operator at an exact place.
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
 //! - [`stage`]: all of them together, with a namespace for each test.
 //! - [`typist`]: a person at a terminal.
 //! - [`witness`]: sees every version of every resource of a stage.
+//! - [`clock`]: an operator whose wall clock is wrong.
 //! - [`refusal`]: an API server that refuses one service account.
 //! - [`canary`]: finds secrets in text, whatever form they took on the way there.
 
 pub mod canary;
+pub mod clock;
 pub mod controlplane;
 pub mod fake;
 pub mod kubelet;
