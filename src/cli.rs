@@ -30,7 +30,7 @@ use crate::unstructured::Endpoint;
 use crate::{doctor, import, login};
 
 pub use shared::{Cluster, Dropbox, Network, Workspace};
-pub(crate) use values::{namespace, object_name};
+pub(crate) use values::{host_pattern, namespace, object_name};
 
 /// `User-Agent` of every request to Unstructured and Dropbox.
 pub(crate) const USER_AGENT: &str = concat!("unstructured-operator/", env!("CARGO_PKG_VERSION"));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli::{Exit, Network, Workspace};
 use crate::crd::DropboxSource;
 use crate::dropbox::Subfolder;
+use crate::hosts::Reach;
 use crate::kinds::SourceKind;
 use crate::manifest::{dns_name, source, unique_name, yaml};
 use crate::scrub::one_line;
@@ -53,7 +54,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
                 .to_owned(),
         ));
     };
-    let client = Workspace::client(endpoint, key, &options.network)?;
+    let client = Workspace::client(endpoint, key, Reach::Anywhere, &options.network)?;
     let mut sources = client
         .list(DropboxSource::SOURCE_TYPE)
         .await

@@ -165,6 +165,51 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_host_that_the_operator_would_not_call_is_not_called_here_either() -> Result<()> {
+    let mut stage = crate::stage().await?;
+    stage.good_secret().await?;
+    stage
+        .secret("workspace", &[("api_key", "tenant-key-0042")])
+        .await?;
+    let elsewhere = support::fake::FakeUnstructured::start();
+    elsewhere.workspace("tenant-key-0042");
+    let port = elsewhere.address().port();
+    for (name, url) in [
+        ("metadata", "https://169.254.169.254/latest".to_owned()),
+        ("elsewhere", format!("http://localhost:{port}")),
+    ] {
+        let spec =
+            json!({ "workspace": { "apiUrl": url, "apiKeySecretRef": { "name": "workspace" } } });
+        stage.create(name, spec).await?;
+    }
+    let about = |found: &[(String, String, String)]| {
+        let of = found.iter().find(|(check, _, _)| check == "workspace");
+        of.map(|(_, verdict, message)| (verdict.clone(), message.clone()))
+            .unwrap_or_default()
+    };
+    let (_, found) = findings(&stage, "metadata").await?;
+    let (verdict, message) = about(&found);
+    assert!(
+        verdict == "wrong" && message.contains("--allowed-api-hosts"),
+        "{found:#?}"
+    );
+
+    stage.set("ALLOWED_API_HOSTS", "api.example.com");
+    let (_, found) = findings(&stage, "elsewhere").await?;
+    let (verdict, message) = about(&found);
+    assert!(
+        verdict == "wrong" && message.contains("not among those"),
+        "{found:#?}"
+    );
+    assert_eq!(elsewhere.requests().len(), 0);
+
+    stage.set("ALLOWED_API_HOSTS", "api.example.com,localhost");
+    let (_, found) = findings(&stage, "elsewhere").await?;
+    assert_eq!(about(&found).0, "right", "{found:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_resource_that_is_not_there_and_a_cluster_that_does_not_answer_are_told() -> Result<()> {
     let mut stage = crate::stage().await?;
     let (code, found) = findings(&stage, "nothing").await?;

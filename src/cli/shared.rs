@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use super::{API_KEY, Exit, both_names, values};
 use crate::controller::workspaces::OwnKey;
 use crate::dropbox::{BaseUrl, DropboxClient};
+use crate::hosts::Reach;
 use crate::unstructured::{ApiKey, Client, Endpoint};
 
 /// How requests are sent.
@@ -122,15 +123,21 @@ impl Workspace {
         }
     }
 
-    /// A client with the limits of a person who waits.
+    /// A client with the limits of a person who waits, which reaches so far.
     ///
     /// # Errors
     ///
     /// [`Exit`] when TLS cannot be set up.
-    pub fn client(endpoint: Endpoint, key: ApiKey, network: &Network) -> Result<Client, Exit> {
+    pub fn client(
+        endpoint: Endpoint,
+        key: ApiKey,
+        reach: Reach,
+        network: &Network,
+    ) -> Result<Client, Exit> {
         let options = crate::unstructured::Options {
             request_timeout: network.request_timeout,
             connect_timeout: network.request_timeout.min(Duration::from_secs(5)),
+            reach,
             ..crate::unstructured::Options::default()
         };
         Client::new(endpoint, key, &options).map_err(|error| Exit::Failed(error.to_string()))

@@ -58,7 +58,7 @@ pub(crate) fn namespace(text: &str) -> Result<String, Refusal> {
 }
 
 /// A host that resources may name, or all below a domain.
-pub(super) fn host_pattern(text: &str) -> Result<HostPattern, HostPatternError> {
+pub(crate) fn host_pattern(text: &str) -> Result<HostPattern, HostPatternError> {
     text.parse()
 }
 

@@ -13,6 +13,7 @@ use kube::api::ListParams;
 
 use crate::cli::{Cluster, Dropbox, Exit, Network, Workspace};
 use crate::crd::DropboxSource;
+use crate::hosts::{HostPattern, HostPolicy};
 use crate::runtime::kube_client;
 use crate::terminal::Paint;
 use findings::Findings;
@@ -48,6 +49,11 @@ pub struct Options {
 
     #[command(flatten)]
     network: Network,
+
+    /// The only hosts that resources may name as workspace.apiUrl: as the operator is told
+    /// [default: any public host; never private, link-local or in-cluster addresses]
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::cli::host_pattern)]
+    allowed_api_hosts: Vec<HostPattern>,
 }
 
 /// How the findings are written.
@@ -67,6 +73,11 @@ enum Format {
 pub async fn run(options: &Options) -> Result<(), Exit> {
     let own_endpoint = options.workspace.endpoint(&options.network)?;
     let own_key = options.workspace.key()?;
+    let hosts = HostPolicy::new(
+        &own_endpoint.to_string(),
+        options.allowed_api_hosts.clone(),
+        options.network.allow_insecure_http,
+    );
     let dropbox = options.dropbox.client(&options.network)?;
     let cluster = &options.cluster;
     let (client, namespace) =
@@ -107,6 +118,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
                 dropbox: &dropbox,
                 own_endpoint: &own_endpoint,
                 own_key: own_key.as_ref(),
+                hosts: &hosts,
                 network: &options.network,
             };
             patient.examine(&mut findings).await;

@@ -11,6 +11,7 @@ use crate::cli::Network;
 use crate::controller::observe::SecretData;
 use crate::crd::{DropboxSource, RECONCILE_AT, SourceStatus};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
+use crate::hosts::{HostPolicy, Reach};
 use crate::kinds::{Credentials, SourceKind};
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
@@ -24,6 +25,8 @@ pub(super) struct Patient<'a> {
     /// Of the operator's own workspace, as far as the caller gave them.
     pub own_endpoint: &'a Endpoint,
     pub own_key: Option<&'a ApiKey>,
+    /// Which hosts a resource may name.
+    pub hosts: &'a HostPolicy,
     pub network: &'a Network,
 }
 
@@ -236,7 +239,7 @@ impl Patient<'_> {
                 Some(key) => {
                     workspace::examine(
                         self,
-                        self.own_endpoint.clone(),
+                        (self.own_endpoint.clone(), Reach::Anywhere),
                         key.clone(),
                         config,
                         findings,
@@ -267,6 +270,20 @@ impl Patient<'_> {
                 }
             },
         };
+        // As in the operator: before the key is read.
+        let reach = match self.hosts.reach(&endpoint.to_string()) {
+            Ok(reach) => reach,
+            Err(refusal) => {
+                let message = format!("workspace.apiUrl: {refusal}");
+                return findings.wrong(
+                    &subject,
+                    CHECK,
+                    message,
+                    "if the operator is run with --allowed-api-hosts, run this with the same; else make the resource anew with \
+                     another URL",
+                );
+            }
+        };
         let wanted = &reference.api_key_secret_ref;
         let next = format!(
             "kubectl -n {} create secret generic {} --from-file={}=<file with the key>",
@@ -283,7 +300,7 @@ impl Patient<'_> {
             }
         };
         match key {
-            Ok(key) => workspace::examine(self, endpoint, key, config, findings).await,
+            Ok(key) => workspace::examine(self, (endpoint, reach), key, config, findings).await,
             Err(problem) => {
                 let message = format!(
                     "the key {} of the Secret {} {problem}",

@@ -20,17 +20,17 @@ use crate::unstructured::{
 /// Clocks may differ by this much: certificates and logs do not mind.
 const TOLERANCE: Duration = Duration::from_mins(1);
 
-/// Examines the workspace, and the connector in it.
+/// Examines the workspace, at an endpoint that may reach so far, and the connector in it.
 pub(super) async fn examine(
     patient: &Patient<'_>,
-    endpoint: Endpoint,
+    (endpoint, reach): (Endpoint, Reach),
     key: ApiKey,
     config: &Config,
     findings: &mut Findings,
 ) {
     const CHECK: &str = "workspace";
     let subject = patient.subject();
-    let client = match Workspace::client(endpoint.clone(), key, patient.network) {
+    let client = match Workspace::client(endpoint.clone(), key, reach, patient.network) {
         Ok(client) => client,
         Err(error) => {
             return findings.wrong(
@@ -41,7 +41,7 @@ pub(super) async fn examine(
             );
         }
     };
-    clock(patient, &endpoint, findings).await;
+    clock(patient, &endpoint, reach, findings).await;
     let sources = match client.list(DropboxSource::SOURCE_TYPE).await {
         Ok(sources) => sources,
         Err(error) => {
@@ -186,10 +186,10 @@ async fn check(
 }
 
 /// Compares this machine's clock with the API's, which tells it in every answer; one without a key is enough.
-async fn clock(patient: &Patient<'_>, endpoint: &Endpoint, findings: &mut Findings) {
+async fn clock(patient: &Patient<'_>, endpoint: &Endpoint, reach: Reach, findings: &mut Findings) {
     const CHECK: &str = "clock";
     let subject = patient.subject();
-    let Some(theirs) = their_time(patient, endpoint).await else {
+    let Some(theirs) = their_time(patient, endpoint, reach).await else {
         return findings.unknown(
             &subject,
             CHECK,
@@ -214,10 +214,10 @@ async fn clock(patient: &Patient<'_>, endpoint: &Endpoint, findings: &mut Findin
     }
 }
 
-async fn their_time(patient: &Patient<'_>, endpoint: &Endpoint) -> Option<Timestamp> {
+async fn their_time(patient: &Patient<'_>, endpoint: &Endpoint, reach: Reach) -> Option<Timestamp> {
     let base = BaseUrl::parse(&endpoint.to_string(), true).ok()?;
     let timeout = patient.network.request_timeout;
-    let client = http::client(&base, timeout, USER_AGENT, Reach::Anywhere).ok()?;
+    let client = http::client(&base, timeout, USER_AGENT, reach).ok()?;
     let request = client.get(base.join("/sources/")).timeout(timeout);
     let answer = request.send().await.ok()?;
     let date = answer.headers().get(DATE)?.to_str().ok()?;
