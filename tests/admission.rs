@@ -58,6 +58,18 @@ async fn a_spec_that_cannot_work_is_refused_with_the_reason() -> Result<()> {
             json!({ "credentials": { "secretRef": { "name": "" } } }),
             "spec.credentials.secretRef.name",
         ),
+        (
+            json!({ "credentials": { "secretRef": { "name": "../../kube-system/secrets/s" } } }),
+            "spec.credentials.secretRef.name",
+        ),
+        (
+            json!({ "credentials": { "secretRef": { "name": "s?watch=true" } } }),
+            "spec.credentials.secretRef.name",
+        ),
+        (
+            json!({ "workspace": { "apiKeySecretRef": { "name": "My Key" } } }),
+            "spec.workspace.apiKeySecretRef.name",
+        ),
         (keys(""), "spec.credentials.keys.appKey"),
         (keys("a b"), "spec.credentials.keys.appKey"),
         (json!({ "connectorName": "" }), "spec.connectorName"),

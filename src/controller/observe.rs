@@ -515,6 +515,11 @@ async fn read_secret<K>(
     namespace: &str,
     name: &str,
 ) -> Result<Reading, Failure> {
+    // Anything else than a name would become another path, and a resource can be older than the rule that refuses it.
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if !name.bytes().all(is_name) {
+        return Ok(Reading::Missing);
+    }
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     match secrets.get_opt(name).await {
         Ok(Some(secret)) => Ok(Reading::Found(SecretData::of(secret))),
