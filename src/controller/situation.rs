@@ -513,6 +513,8 @@ impl Situation {
         }
         if self.bound() == Some(id) {
             self.binding = Binding::Unbound;
+            self.applied = None;
+            self.check = Check::None;
             self.changes.push(Change::Deleted(id));
         } else {
             self.changes.push(Change::DuplicateDeleted(id));
