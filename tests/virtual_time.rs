@@ -306,6 +306,31 @@ fn a_resource_suspended_after_a_lost_update_rests_until_it_is_resumed() {
     assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
 }
 
+/// Some configurations are answered so for ever. Each attempt may have made a connector after all, so there must be few.
+#[test]
+fn creates_that_fail_without_end_are_sent_with_growing_delay_and_the_resource_says_how_they_fail() {
+    let world = World::new();
+    world.fail_by(|route, _| {
+        let failure = Fault::answer(answers::internal_server_error());
+        (route == Some(Route::Create)).then_some(failure)
+    });
+    world.put_secret("1");
+    world.create("contracts");
+    let life = Incarnation::begin(&world);
+
+    life.pass(HOUR * 6);
+
+    // Ten minutes apart at last; every minute would be 360.
+    let sent = received(&world, "POST");
+    assert!((20..=50).contains(&sent), "{sent} creates");
+    let conditions =
+        world.resource("contracts").unwrap_or_default()["status"]["conditions"].to_string();
+    assert!(conditions.contains("Internal Server Error"), "{conditions}");
+
+    world.no_more_faults();
+    assert!(life.until(HOUR, || world.wrong("contracts", "1").is_none()));
+}
+
 /// A workflow that uses the connector is taken apart in Unstructured, where the operator does not look.
 #[test]
 fn a_deletion_that_the_api_refuses_is_tried_again_without_anybody_touching_the_resource() {

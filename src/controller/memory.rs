@@ -26,6 +26,8 @@ pub struct Settling {
     pub mark: String,
     /// When it has settled, as far as this process knows.
     pub at: Instant,
+    /// Not before this the same configuration is sent again: each attempt at one that fails every time may make a connector.
+    pub again: Option<(Digest, Instant)>,
     /// What came of the request, if this process sent it.
     pub why: Option<String>,
 }
@@ -34,6 +36,21 @@ impl Settling {
     /// The mark of this intent.
     pub fn mark(create: &CreateIntent) -> String {
         format!("{} {}", create.name, create.started_at.0)
+    }
+
+    /// Whether a connector of this configuration may be created now, if there is none.
+    pub fn has_settled(&self, digest: Option<Digest>) -> bool {
+        let now = Instant::now();
+        let early = |(tried, at): (Digest, Instant)| Some(tried) == digest && now < at;
+        now >= self.at && !self.again.is_some_and(early)
+    }
+
+    /// When to look next.
+    pub fn next(&self) -> Instant {
+        match self.again {
+            Some((_, again)) if Instant::now() >= self.at => again,
+            _ => self.at,
+        }
     }
 }
 
@@ -145,5 +162,32 @@ impl<K: kube::Resource> Memory<K> {
     pub fn wrote(&mut self, resource: &Arc<K>) {
         self.written_version = version(&**resource);
         self.written = Some(resource.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unstructured::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_configuration_that_was_sent_has_to_wait_longer_than_its_create_takes_to_settle()
+     {
+        let [tried, changed] = [b"tried", b"other"].map(|key| Config::default().digest(key));
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let create = Settling {
+            mark: String::new(),
+            at: now + second,
+            again: Some((tried, now + 3 * second)),
+            why: None,
+        };
+        let settled = |digest| create.has_settled(digest);
+        assert!(!settled(Some(changed)) && !settled(None));
+        assert_eq!(create.next(), now + second);
+        tokio::time::advance(second).await;
+        assert!(settled(Some(changed)) && settled(None) && !settled(Some(tried)));
+        assert_eq!(create.next(), now + 3 * second);
+        tokio::time::advance(2 * second).await;
+        assert!(settled(Some(tried)));
     }
 }

@@ -28,7 +28,7 @@ use crate::crd::{
 use crate::hosts::Reach;
 use crate::kinds::{Credentials, SourceKind};
 use crate::scrub::one_line;
-use crate::unstructured::{ApiKey, Config, Endpoint};
+use crate::unstructured::{ApiKey, Config, Digest, Endpoint};
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.
 pub struct Hand<K> {
@@ -94,6 +94,9 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
     if hand.forced.is_some() {
         memory.refused = None;
         memory.grant = None;
+        if let Some(create) = &mut memory.settling {
+            create.again = None;
+        }
     }
     let workspace = workspace(context, &job.key, &*resource).await?;
     let deleting = resource.meta().deletion_timestamp.is_some();
@@ -165,13 +168,13 @@ fn situation<K: SourceKind>(
         Desired::Digest(digest) => Some(digest),
         Desired::Unread | Desired::Blocked(_) => None,
     };
-    let binding = binding(&status, memory, context.policy.settle_time);
+    let binding = binding(&status, memory, context.policy.settle_time, digest);
     let holder = match &binding {
         Binding::Bound(id) => context.index.claim(&job.key, *id).err(),
         Binding::Unbound | Binding::Creating { .. } => None,
     };
     let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
-    let known = |asked: &crate::unstructured::Digest| Some(*asked) == digest;
+    let known = |asked: &Digest| Some(*asked) == digest;
     Situation {
         wanted,
         deletion,
@@ -292,6 +295,7 @@ fn binding<K>(
     status: &SourceStatus,
     memory: &mut Memory<K>,
     settle_time: std::time::Duration,
+    digest: Option<Digest>,
 ) -> Binding {
     if let Some(id) = status.source_id.as_deref().and_then(|id| id.parse().ok()) {
         return Binding::Bound(id);
@@ -309,13 +313,14 @@ fn binding<K>(
         memory.settling = Some(Settling {
             mark,
             at: Instant::now() + settle_time,
+            again: None,
             why: None,
         });
     }
     let settled = memory
         .settling
         .as_ref()
-        .is_some_and(|known| Instant::now() >= known.at);
+        .is_some_and(|known| known.has_settled(digest));
     let stage = if settled {
         Creating::Settled
     } else {

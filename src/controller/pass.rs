@@ -271,19 +271,20 @@ fn note_effect<K: SourceKind>(
                 memory.confirm = Some(Instant::now() + context.policy.settle_time);
             }
             if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
-                let wait = match failure.commit() {
-                    Commit::Never => {
-                        memory.lost_creates = 0;
-                        Duration::ZERO
-                    }
+                let settle_time = context.policy.settle_time;
+                let (lost, settled, pause) = match failure.commit() {
+                    Commit::Never => (0, Duration::ZERO, Duration::ZERO),
                     Commit::Unknown => {
-                        memory.lost_creates = memory.lost_creates.saturating_add(1);
-                        settle_time(context.policy.settle_time, memory.lost_creates)
+                        let lost = memory.lost_creates.saturating_add(1);
+                        (lost, settle_time, pause_after(lost, settle_time))
                     }
                 };
+                let now = Instant::now();
+                memory.lost_creates = lost;
                 memory.settling = Some(Settling {
                     mark: Settling::mark(&create),
-                    at: Instant::now() + wait,
+                    at: now + settled,
+                    again: digest.map(|digest| (digest, now + pause)),
                     why: failure.message().map(ToOwned::to_owned),
                 });
             }
@@ -475,7 +476,7 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
             let settles = memory
                 .settling
                 .as_ref()
-                .map(|create| create.at.saturating_duration_since(Instant::now()));
+                .map(|create| create.next().saturating_duration_since(Instant::now()));
             retry(
                 settles.unwrap_or(context.policy.settle_time) + Duration::from_millis(1),
                 true,
@@ -491,11 +492,10 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
     }
 }
 
-/// How long the outcome of a create is waited for that is the `lost`th in a row: a request that fails again and again, and never
-/// made anything, is not repeated for ever at the same pace.
-fn settle_time(shortest: Duration, lost: u32) -> Duration {
-    let doubled = shortest.saturating_mul(1 << lost.saturating_sub(1).min(16));
-    doubled.min(LONGEST_BACKOFF).max(shortest)
+/// How long a configuration is not sent again after its `lost`th create in a row whose outcome is unknown.
+fn pause_after(lost: u32, settle_time: Duration) -> Duration {
+    let doubled = settle_time.saturating_mul(1 << lost.saturating_sub(1).min(16));
+    doubled.min(LONGEST_BACKOFF).max(settle_time)
 }
 
 fn backoff(failures: u32) -> Duration {

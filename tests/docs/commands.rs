@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use serde_json::json;
 use support::canary::canary;
 use support::controlplane::ControlPlane;
 use support::fake::{FakeDropbox, FakeUnstructured};
-use support::kubelet::Kubelet;
+use support::kubelet::{Image, Kubelet};
 use support::stage::{API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN};
 use support::typist::Typist;
 
@@ -81,7 +80,7 @@ struct Reader {
 impl Reader {
     async fn sits_down() -> Result<Self> {
         let plane = ControlPlane::start().await?;
-        let kubelet = Kubelet::start(&plane, SYSTEM, Path::new(OPERATOR)).await?;
+        let kubelet = Kubelet::start(&plane, SYSTEM, Image::Binary(OPERATOR.into())).await?;
         let api = FakeUnstructured::start();
         let invoices = json!({ "remote_url": "dropbox://invoices", "recursive": false });
         api.workspace(API_KEY)
