@@ -168,12 +168,12 @@ async fn without_a_browser_the_page_is_opened_by_hand() -> Result<()> {
 }
 
 /// The kubeconfig of a user who may do what `rules` say in the stage's namespace, and nothing else.
-async fn user(stage: &Stage, name: &str, rules: Value) -> Result<PathBuf> {
+async fn user(stage: &Stage, name: &str, allowed: Value) -> Result<PathBuf> {
     use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
     let params = PatchParams::apply("tests").force();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": { "name": name }, "rules": rules,
+        "metadata": { "name": name }, "rules": allowed,
     });
     let roles: kube::Api<Role> = kube::Api::namespaced(stage.client.clone(), &stage.namespace);
     roles.patch(name, &params, &Patch::Apply(role)).await?;
