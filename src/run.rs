@@ -13,13 +13,13 @@ use tracing_subscriber::util::TryInitError;
 use crate::cli::{ApiKeySource, Exit, Options};
 use crate::controller::naming::ClusterName;
 use crate::controller::workspaces::OwnKey;
-use crate::controller::{self, Parts, Policy};
+use crate::controller::{self, BrokenDown, Parts, Policy};
 use crate::crd::DropboxSource;
 use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::hosts::HostPolicy;
 use crate::kinds::Providers;
 use crate::runtime::events::Recorder;
-use crate::runtime::http::{self, BindError, Readiness};
+use crate::runtime::http::{self, BindError, Readiness, Vitals};
 use crate::runtime::kube_client::{self, ConnectError};
 use crate::runtime::leader::{LeaderElection, Leadership, Standing};
 use crate::runtime::logging;
@@ -53,6 +53,9 @@ pub enum RunError {
     /// No TLS.
     #[error(transparent)]
     Dropbox(#[from] DropboxClientError),
+    /// It cannot go on.
+    #[error(transparent)]
+    BrokenDown(#[from] BrokenDown),
     /// No traces.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -74,6 +77,7 @@ impl RunError {
             | Self::Dropbox(_)
             | Self::Traces(TracesError::Tls(_))
             | Self::Logging(_)
+            | Self::BrokenDown(_)
             | Self::Signals(_) => 1,
         }
     }
@@ -99,7 +103,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
     let api_url = options.api_endpoint()?;
     let own_key = Arc::new(own_key(&options)?);
     let metrics = Metrics::new();
-    let readiness = Readiness::default();
+    let (vitals, readiness) = (Vitals::default(), Readiness::default());
     let providers = providers(&options)?;
 
     // The endpoints answer before anything else is tried: a standby or a waiting pod is alive.
@@ -116,6 +120,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
     tasks.spawn(http::serve(
         listener,
         metrics.clone(),
+        vitals.clone(),
         readiness.clone(),
         shutdown.clone(),
     ));
@@ -142,6 +147,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
         own_key,
         providers,
         cluster,
+        vitals,
     };
     let work = |leadership: Leadership| {
         let filled = readiness.gate("the list of resources");
@@ -159,7 +165,9 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
             pauses,
             ..LeaderElection::new(pod::namespace(), options.lease_name, identity)
         };
-        Box::pin(election.run(client, shutdown.clone(), observe, work)).await;
+        // None: the shutdown came before the Lease.
+        let worked = Box::pin(election.run(client, shutdown.clone(), observe, work)).await;
+        worked.unwrap_or(Ok(()))?;
     } else {
         campaigning.open();
         metrics.leading(true);
@@ -167,7 +175,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
             shutdown.cancelled().await;
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        tokio::select! { () = work(Leadership::always()) => {}, () = grace => {} }
+        tokio::select! { worked = work(Leadership::always()) => worked?, () = grace => {} }
     }
     tracing::info!("stopped");
     Ok(())

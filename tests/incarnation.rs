@@ -22,7 +22,7 @@ use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;
 use unstructured_operator::kinds::Providers;
 use unstructured_operator::runtime::events::Recorder;
-use unstructured_operator::runtime::http::Readiness;
+use unstructured_operator::runtime::http::{Readiness, Vitals};
 use unstructured_operator::runtime::leader::Leadership;
 use unstructured_operator::runtime::metrics::Metrics;
 use unstructured_operator::unstructured::{ApiKey, Endpoint, Options};
@@ -469,6 +469,7 @@ async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
             }),
         },
         cluster: ClusterName::chosen("test"),
+        vitals: Vitals::default(),
         policy: Policy {
             hosts: HostPolicy::new(&url, Vec::new(), true),
             api_url: endpoint,
@@ -484,5 +485,6 @@ async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
     };
     let filled = Readiness::default().gate("the list of resources");
     let never = CancellationToken::new();
-    controller::run::<DropboxSource>(parts, Leadership::always(), filled, never).await;
+    let ended = controller::run::<DropboxSource>(parts, Leadership::always(), filled, never).await;
+    ended.expect("no part breaks down");
 }

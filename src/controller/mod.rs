@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::hosts::HostPolicy;
 use crate::kinds::{Providers, SourceKind};
 use crate::runtime::events::Recorder;
-use crate::runtime::http::Gate;
+use crate::runtime::http::{Gate, Vitals};
 use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
 use crate::unstructured::{Endpoint, Options};
@@ -94,6 +94,8 @@ pub struct Parts {
     pub cluster: ClusterName,
     /// What to do.
     pub policy: Policy,
+    /// Hears when the work has come to a standstill.
+    pub vitals: Vitals,
 }
 
 /// Everything that passes share. It lives as long as this process leads: a new term starts with nothing remembered.
@@ -114,8 +116,22 @@ pub struct Context<K> {
     kind: &'static str,
 }
 
+/// One of the tasks that should never end did, by a panic that is logged: without it changes would go unnoticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a part of the operator broke down; see the log above, and start it again")]
+pub struct BrokenDown;
+
 /// Works until `shutdown`, or until the future is dropped because another instance leads.
-pub async fn run<K>(parts: Parts, leadership: Leadership, filled: Gate, shutdown: CancellationToken)
+///
+/// # Errors
+///
+/// [`BrokenDown`], after the passes under way have come to their end.
+pub async fn run<K>(
+    parts: Parts,
+    leadership: Leadership,
+    filled: Gate,
+    shutdown: CancellationToken,
+) -> Result<(), BrokenDown>
 where
     K: SourceKind + CustomResourceExt,
 {
@@ -137,6 +153,10 @@ where
         memories: Memories::default(),
         started: Instant::now(),
         kind: kind::<K>(),
+    });
+    parts.vitals.ask({
+        let context = Arc::downgrade(&context);
+        move || standstill(&*context.upgrade()?)
     });
     let mut tasks = JoinSet::new();
     let (listing, listed) = mpsc::channel(1);
@@ -163,8 +183,42 @@ where
         () = all_listed(listed) => {}
         () = shutdown.cancelled() => {}
     }
-    work(context, shutdown).await;
+    let ending = shutdown.child_token();
+    let result = supervised(work(context, ending.clone()), &mut tasks, &ending).await;
     tasks.shutdown().await;
+    result
+}
+
+/// Works for as long as none of `tasks` ends, none of which ever should; then lets the work come to its end.
+async fn supervised(
+    work: impl Future<Output = ()>,
+    tasks: &mut JoinSet<()>,
+    ending: &CancellationToken,
+) -> Result<(), BrokenDown> {
+    tokio::pin!(work);
+    tokio::select! {
+        () = &mut work => Ok(()),
+        Some(_) = tasks.join_next() => {
+            ending.cancel();
+            work.await;
+            Err(BrokenDown)
+        }
+    }
+}
+
+/// Longer than any pass: twice the time in which it may begin an effect, and as long as writing down a new connector's id may take.
+const WRITING_DOWN: Duration = Duration::from_mins(10);
+
+/// What `/healthz` says of a pass that will not come to an end.
+fn standstill<K>(context: &Context<K>) -> Option<String> {
+    let age = context.queue.longest_at_work()?.elapsed();
+    let limit = context.policy.pass_deadline * 2 + WRITING_DOWN;
+    (age > limit).then(|| {
+        format!(
+            "a reconcile has not come to an end for {} seconds",
+            age.as_secs()
+        )
+    })
 }
 
 /// The resource's kind, as metrics and traces call it.
@@ -273,4 +327,29 @@ fn lane_of<K: SourceKind>(resource: &K) -> Lane {
         workspace.hash(&mut hasher);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_ends_in_order_when_a_task_breaks_down_that_it_needs() {
+        let ending = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        let calm = supervised(async {}, &mut tasks, &ending).await;
+        assert_eq!(calm, Ok(()));
+        assert!(!ending.is_cancelled());
+
+        tasks.spawn(async { panic!("a bug") });
+        let mut ended = false;
+        let work = async {
+            ending.cancelled().await;
+            tokio::task::yield_now().await;
+            ended = true;
+        };
+        assert_eq!(supervised(work, &mut tasks, &ending).await, Err(BrokenDown));
+        assert!(ended);
+    }
 }

@@ -69,7 +69,8 @@ struct State {
 struct Entry {
     lane: Lane,
     wish: Option<Wish>,
-    at_work: bool,
+    /// Since when its pass is at work.
+    at_work: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -144,7 +145,7 @@ impl Queue {
         let Some(entry) = state.entries.get_mut(key) else {
             return;
         };
-        entry.at_work = false;
+        entry.at_work = None;
         let lane = entry.lane;
         let wish = entry.wish;
         if let Some(state) = state.lanes.get_mut(&lane) {
@@ -173,7 +174,7 @@ impl Queue {
             return;
         };
         let wish = entry.wish.take();
-        if !entry.at_work {
+        if entry.at_work.is_none() {
             state.entries.remove(key);
         }
         if let Some(Wish {
@@ -198,6 +199,12 @@ impl Queue {
             }
         }
         depths
+    }
+
+    /// Since when the pass is at work that has been for the longest.
+    pub fn longest_at_work(&self) -> Option<Instant> {
+        let state = self.lock();
+        state.entries.values().filter_map(|e| e.at_work).min()
     }
 
     fn wish(
@@ -231,7 +238,7 @@ impl State {
         let entry = self.entries.entry(key.clone()).or_insert(Entry {
             lane,
             wish: None,
-            at_work: false,
+            at_work: None,
         });
         match (&mut entry.wish, due) {
             // A delayed wish never replaces one that comes sooner.
@@ -278,7 +285,7 @@ impl State {
         }
         let Some(due) = due else {
             // A resource at work stays in the lane that counts it.
-            if !entry.at_work {
+            if entry.at_work.is_none() {
                 entry.lane = lane;
             }
             return self.line_up(key, priority, since);
@@ -297,7 +304,7 @@ impl State {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        if entry.at_work {
+        if entry.at_work.is_some() {
             entry.wish = Some(Wish {
                 priority,
                 since,
@@ -346,7 +353,7 @@ impl State {
                     self.sweep(turn);
                     continue;
                 };
-                entry.at_work = true;
+                entry.at_work = Some(Instant::now());
                 lane.at_work += 1;
                 return Some(Job {
                     key,

@@ -61,16 +61,24 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 pub async fn serve(
     listener: TcpListener,
     metrics: Metrics,
+    vitals: Vitals,
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let routes = Router::new()
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(alive).with_state(vitals))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(scrape).with_state(metrics));
     axum::serve(listener, routes)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
+}
+
+async fn alive(State(vitals): State<Vitals>) -> impl IntoResponse {
+    match vitals.complaint() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(complaint) => (StatusCode::SERVICE_UNAVAILABLE, format!("{complaint}\n")),
+    }
 }
 
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -87,6 +95,24 @@ async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
 
 async fn scrape(State(metrics): State<Metrics>) -> impl IntoResponse {
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode())
+}
+
+/// What `/healthz` asks: whether the work has come to a standstill that only a new start can end.
+#[derive(Clone, Default)]
+pub struct Vitals(Arc<Mutex<Option<Examination>>>);
+
+type Examination = Box<dyn Fn() -> Option<String> + Send>;
+
+impl Vitals {
+    /// Asks `examination` from now on, and nobody that was asked before. It says what is wrong, if anything is, without waiting.
+    pub fn ask(&self, examination: impl Fn() -> Option<String> + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(examination));
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let examination = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        examination.as_ref().and_then(|examine| examine())
+    }
 }
 
 /// What `/readyz` waits for. Ready means that every [`Gate`] that exists is open.
@@ -169,8 +195,20 @@ mod tests {
         let readiness = Readiness::default();
         let (caches, lease) = (readiness.gate("caches"), readiness.gate("lease"));
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, Metrics::new(), readiness, shutdown.clone()));
+        let vitals = Vitals::default();
+        let served = tokio::spawn(serve(
+            listener,
+            Metrics::new(),
+            vitals.clone(),
+            readiness,
+            shutdown.clone(),
+        ));
 
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        vitals.ask(|| Some("it hangs".to_owned()));
+        let hanging = get(address, "/healthz").await;
+        assert!(hanging.starts_with("HTTP/1.1 503") && hanging.ends_with("it hangs\n"));
+        vitals.ask(|| None);
         assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         let waiting = get(address, "/readyz").await;
         assert!(
