@@ -1,8 +1,8 @@
 //! The Kubernetes client, with the two defaults changed that an operator cannot live with.
 //!
-//! As kube ships it, the client repeats every method, POST included, on 429, 503 and 504, and waits for an answer without
-//! limit. A repeated POST may create twice, and each caller here already has its own backoff; a silent API server would hold
-//! a reconcile for ever.
+//! As kube ships it, the client repeats every method, POST included, on 429, 503 and 504, and waits for an answer, and for the rest
+//! of one, without limit. A repeated POST may create twice, and each caller here already has its own backoff; a silent API server
+//! would hold a reconcile for ever.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +25,9 @@ use crate::spans;
 
 /// How long the API server may take to begin its answer. A watch begins its answer at once and may then last.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may be silent in the middle of an answer: longer than a watch is, on which the server is silent for no
+/// more than the 290 seconds after which it ends it.
+const READ_TIMEOUT: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
@@ -93,6 +96,9 @@ pub async fn connect_as(
 pub fn client(mut config: Config) -> Result<Client, ConnectError> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    // Or the time in which a connection was not in use would count.
+    config.reset_reader_on_write = true;
     config
         .headers
         .push((USER_AGENT, HeaderValue::from_static(AGENT)));
@@ -310,6 +316,20 @@ mod tests {
         let asked = Instant::now();
         config_maps(address).get("x").await.unwrap_err();
         assert!(asked.elapsed() <= RESPONSE_TIMEOUT + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_breaks_off_in_silence_is_given_up() {
+        let address = server(async |_, mut stream: TcpStream| {
+            let beginning = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{";
+            stream.write_all(beginning).await.unwrap();
+            sleep(Duration::from_hours(1)).await;
+            drop(stream);
+        })
+        .await;
+        let asked = Instant::now();
+        config_maps(address).get("x").await.unwrap_err();
+        assert!(asked.elapsed() <= READ_TIMEOUT + Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
