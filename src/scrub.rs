@@ -86,12 +86,15 @@ impl Scrubber {
 
     fn redact(&self, text: &str) -> String {
         let mut secret = vec![false; text.len()];
-        let mut view = View::new(text);
-        for _ in 0..ROUNDS {
-            self.mark(&view, &mut secret);
-            match view.unescaped() {
-                Some(next) => view = next,
-                None => break,
+        // What is an escape in one notation can be part of the secret in another.
+        for notation in [Notation::Both, Notation::Percent, Notation::Backslash] {
+            let mut view = View::new(text);
+            for _ in 0..ROUNDS {
+                self.mark(&view, &mut secret);
+                match view.unescaped(notation) {
+                    Some(next) => view = next,
+                    None => break,
+                }
             }
         }
         for word in words(text) {
@@ -148,13 +151,13 @@ impl View {
     }
 
     /// The view with one layer of escapes taken off; `None` without any.
-    fn unescaped(&self) -> Option<Self> {
+    fn unescaped(&self, notation: Notation) -> Option<Self> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(self.bytes.len()));
         let mut origins = Vec::with_capacity(self.bytes.len());
         let mut at = 0;
         while at < self.bytes.len() {
             let (char, length) =
-                escape(&self.bytes[at..]).unwrap_or((Unescaped::Byte(self.bytes[at]), 1));
+                escape(&self.bytes[at..], notation).unwrap_or((Unescaped::Byte(self.bytes[at]), 1));
             let origin = self.origins[at].start..self.origins[at + length - 1].end;
             let mut buffer = [0; 4];
             let unescaped = match char {
@@ -194,13 +197,21 @@ impl View {
     }
 }
 
+/// Which escapes are taken off: `%2F`, those that begin with a backslash, or both.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    Percent,
+    Backslash,
+    Both,
+}
+
 enum Unescaped {
     Byte(u8),
     Char(char),
 }
 
 /// What the escape sequence at the start of `bytes` stands for, and its length: `%2F`, `\x2f`, `\u002f`, `\/`, `\n`.
-fn escape(bytes: &[u8]) -> Option<(Unescaped, usize)> {
+fn escape(bytes: &[u8], notation: Notation) -> Option<(Unescaped, usize)> {
     let hex = |digits: Range<usize>| {
         let digits = std::str::from_utf8(bytes.get(digits)?).ok()?;
         digits
@@ -211,9 +222,20 @@ fn escape(bytes: &[u8]) -> Option<(Unescaped, usize)> {
     };
     let byte = |code: Option<u32>| u8::try_from(code?).ok().map(Unescaped::Byte);
     match bytes {
+        [b'%', ..] if notation == Notation::Backslash => None,
+        [b'\\', ..] if notation == Notation::Percent => None,
         [b'%', ..] => Some((byte(hex(1..3))?, 3)),
         [b'\\', b'x', ..] => Some((byte(hex(2..4))?, 4)),
-        [b'\\', b'u', ..] => Some((Unescaped::Char(char::from_u32(hex(2..6)?)?), 6)),
+        [b'\\', b'u', ..] => {
+            // Characters beyond the first 65,536 take two.
+            let unit = |at| u16::try_from(hex(at..at + 4)?).ok();
+            let second = unit(8).filter(|_| bytes[6..].starts_with(b"\\u"));
+            let units = [Some(unit(2)?), second].into_iter().flatten();
+            let char = char::decode_utf16(units).next()?.ok()?;
+            Some((Unescaped::Char(char), 6 * char.len_utf16()))
+        }
+        [b'\\', b'b', ..] => Some((Unescaped::Byte(8), 2)),
+        [b'\\', b'f', ..] => Some((Unescaped::Byte(12), 2)),
         [b'\\', b'n', ..] => Some((Unescaped::Byte(b'\n'), 2)),
         [b'\\', b'r', ..] => Some((Unescaped::Byte(b'\r'), 2)),
         [b'\\', b't', ..] => Some((Unescaped::Byte(b'\t'), 2)),
@@ -325,6 +347,23 @@ mod tests {
                 "{encoding} is shown as {shown}"
             );
         }
+    }
+
+    #[test]
+    fn a_secret_is_redacted_behind_the_rarer_escapes_too() {
+        for (secret, escaped) in [
+            ("p@ss/\u{c}=+d", r"p@ss/\f=+d"),
+            ("p@ss/\u{8}=+d", r"p@ss/\b=+d"),
+            ("ab\u{1f511}cd", r"ab\ud83d\udd11cd"),
+            ("r\r1er%ea2", r"r\r1er%ea2"),
+            (r"a\n1%", r"a\n1%25"),
+        ] {
+            assert_eq!(
+                scrubbed(secret, &format!("bad value {escaped} given")),
+                "bad value [redacted] given"
+            );
+        }
+        assert_eq!(scrubbed("secret", r"\ud83d\u0041"), r"\ud83d\u0041");
     }
 
     #[test]
