@@ -44,6 +44,7 @@ async fn a_spec_that_cannot_work_is_refused_with_the_reason() -> Result<()> {
         (json!({ "remoteUrl": "dropbox://a/../b" }), dots),
         (json!({ "remoteUrl": "dropbox://a/." }), dots),
         (json!({ "remoteUrl": "dropbox://a " }), dots),
+        (json!({ "remoteUrl": "dropbox://a /" }), dots),
         (
             json!({ "remoteUrl": format!("dropbox://{}", "a".repeat(1020)) }),
             "1024",

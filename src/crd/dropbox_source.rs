@@ -75,7 +75,7 @@ pub struct DropboxSourceSpec {
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(r"self.matches('^dropbox://[^/[:cntrl:][:space:]][^/[:cntrl:]]*(/[^/[:cntrl:]]+)*/?$')")
         .message("remoteUrl must be dropbox://<subfolder>[/...]: name a subfolder of the Dropbox app's folder, for example dropbox://contracts/2026; the root itself cannot be read"))]
-    #[x_kube(validation = Rule::new(r"!self.matches('/[.]{1,2}(/|$)') && !self.matches('[[:space:]]$')")
+    #[x_kube(validation = Rule::new(r"!self.matches('/[.]{1,2}(/|$)') && !self.matches('[[:space:]]/?$')")
         .message("remoteUrl must not contain '.' or '..' as a folder and must not end in white space"))]
     pub remote_url: String,
 

@@ -65,12 +65,14 @@ impl FromStr for Subfolder {
         let path = text.strip_prefix(SCHEME).unwrap_or(text);
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
-        if path.trim().is_empty() {
+        // ASCII only, as the rules of the definition have it: both are to admit the same.
+        if path.trim_ascii().is_empty() {
             return Err(SubfolderError::Root);
         }
-        let malformed =
-            |part: &str| matches!(part, "" | "." | "..") || part.contains(char::is_control);
-        if path.trim() != path || path.split('/').any(malformed) {
+        let malformed = |part: &str| {
+            matches!(part, "" | "." | "..") || part.contains(|char: char| char.is_ascii_control())
+        };
+        if path.trim_ascii() != path || path.split('/').any(malformed) {
             return Err(SubfolderError::Malformed);
         }
         if SCHEME.len() + path.chars().count() > LONGEST {
@@ -120,6 +122,7 @@ mod tests {
             ("a//b", SubfolderError::Malformed),
             ("a/../b", SubfolderError::Malformed),
             (" a", SubfolderError::Malformed),
+            ("a /", SubfolderError::Malformed),
             ("a\u{7}", SubfolderError::Malformed),
         ] {
             assert_eq!(text.parse::<Subfolder>(), Err(expected), "{text:?}");
@@ -129,5 +132,6 @@ mod tests {
             Err(SubfolderError::TooLong)
         );
         assert!("ü".repeat(1014).parse::<Subfolder>().is_ok());
+        assert!("a\u{2003}".parse::<Subfolder>().is_ok(), "as the definition");
     }
 }
