@@ -132,6 +132,9 @@ mod tests {
             Err(SubfolderError::TooLong)
         );
         assert!("ü".repeat(1014).parse::<Subfolder>().is_ok());
-        assert!("a\u{2003}".parse::<Subfolder>().is_ok(), "as the definition");
+        assert!(
+            "a\u{2003}".parse::<Subfolder>().is_ok(),
+            "as the definition"
+        );
     }
 }

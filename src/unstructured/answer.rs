@@ -201,7 +201,7 @@ fn is_path(text: &str) -> bool {
 }
 
 /// What `Retry-After` asks for. A date is read against the answer's own `Date`: our clock may be wrong.
-fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
     let date = headers
         .get(DATE)
         .and_then(|date| http_date(date.to_str().ok()?));

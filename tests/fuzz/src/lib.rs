@@ -1,0 +1,27 @@
+//! The operator's parts that read foreign text, and what is promised of each, whatever the text. A promise that is broken is a panic.
+
+// Under test. Each finds its neighbours as it does at home: beside it, or at the root.
+#[path = "../../../src/unstructured/answer.rs"]
+mod answer;
+#[path = "../../../src/unstructured/config.rs"]
+mod config;
+#[path = "../../../src/unstructured/error.rs"]
+mod error;
+#[path = "../../../src/dropbox/folder.rs"]
+mod folder;
+#[path = "../../../src/hosts.rs"]
+mod hosts;
+#[path = "../../../src/scrub.rs"]
+mod scrub;
+#[path = "../../../src/unstructured/types.rs"]
+mod types;
+#[path = "../../../src/cli/values.rs"]
+mod values;
+
+mod answers;
+mod folders;
+mod texts;
+
+pub use answers::{refusal, retry_after, success};
+pub use folders::admitted;
+pub use texts::{duration, scrubbed};
