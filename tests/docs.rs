@@ -78,6 +78,24 @@ fn every_page_is_in_the_summary() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_test_that_the_security_page_names_is_there() -> Result<()> {
+    let page = read("docs/security.md")?;
+    let named: Vec<_> = page
+        .split('`')
+        .filter_map(|word| word.split_once("::"))
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (module, test) in named {
+        let source = read(&format!("tests/{module}.rs"))?;
+        ensure!(
+            source.contains(&format!("fn {test}(")),
+            "{module}::{test} is gone"
+        );
+    }
+    Ok(())
+}
+
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
