@@ -5,6 +5,7 @@
 
 mod disasters;
 mod faults;
+mod soak;
 mod users;
 mod verdict;
 
@@ -27,7 +28,7 @@ use support::stage::{
 use tokio::time::Instant;
 
 use crate::OPERATOR;
-use disasters::Operators;
+use disasters::{OF_ALL, Operators};
 
 /// Every secret of this test begins with it, so that one search finds whichever gets out.
 const CANARY: &str = "canary-7d1f0b93c5a2e864";
@@ -85,7 +86,7 @@ async fn storm(seed: u64, duration: Duration) -> Result<()> {
     let result = async {
         tokio::try_join!(
             users::change_their_minds(&world, users, end),
-            operators.suffer(&world, disasters, end),
+            operators.suffer(&world, disasters, end, &OF_ALL),
         )?;
         world.api.clear_faults();
         world.dropbox.clear_faults();

@@ -21,7 +21,7 @@ const LEASE: &str = "unstructured-operator";
 const LONG_STOP: Duration = Duration::from_secs(18);
 
 #[derive(Clone, Copy, Debug)]
-enum Disaster {
+pub enum Disaster {
     KillLeader,
     KillAll,
     StopLeader(Duration),
@@ -29,7 +29,7 @@ enum Disaster {
 }
 
 /// A round of these comes in random order, then the next.
-const ROUND: [Disaster; 10] = [
+pub const OF_ALL: [Disaster; 10] = [
     Disaster::KillLeader,
     Disaster::KillLeader,
     Disaster::KillLeader,
@@ -39,6 +39,13 @@ const ROUND: [Disaster; 10] = [
     Disaster::StopLeader(Duration::from_secs(3)),
     Disaster::StopLeader(LONG_STOP),
     Disaster::RestartApiServer,
+    Disaster::RestartApiServer,
+];
+
+/// Those that no instance dies of.
+pub const OF_KUBERNETES: [Disaster; 3] = [
+    Disaster::StopLeader(Duration::from_secs(3)),
+    Disaster::StopLeader(LONG_STOP),
     Disaster::RestartApiServer,
 ];
 
@@ -66,12 +73,18 @@ impl Operators {
     }
 
     /// One disaster after the other, until the end. As many instances run afterwards as before.
-    pub async fn suffer(&mut self, world: &World, mut random: Rng, end: Instant) -> Result<()> {
+    pub async fn suffer(
+        &mut self,
+        world: &World,
+        mut random: Rng,
+        end: Instant,
+        disasters: &[Disaster],
+    ) -> Result<()> {
         let mut round = Vec::new();
         while Instant::now() < end {
             sleep(Duration::from_millis(random.u64(300..3_000))).await;
             if round.is_empty() {
-                round.extend(ROUND);
+                round.extend(disasters.iter().copied());
                 random.shuffle(&mut round);
             }
             let Some(disaster) = round.pop() else {
@@ -103,6 +116,15 @@ impl Operators {
             }
         }
         Ok(())
+    }
+
+    /// The memory that all instances hold.
+    pub async fn resident_bytes(&self) -> Result<f64> {
+        let mut bytes = 0.0;
+        for (_, operator) in &self.running {
+            bytes += operator.metric("process_resident_memory_bytes").await?;
+        }
+        Ok(bytes)
     }
 
     async fn launch(&mut self) -> Result<()> {
