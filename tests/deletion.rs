@@ -288,12 +288,12 @@ async fn a_resource_that_somebody_else_holds_does_not_stay_ready_without_its_con
         .await?;
 
     stage.delete("contracts").await?;
-    let held = stage.until_reason("contracts", "Deleting").await?;
+    let deleting = stage.until_reason("contracts", "Deleting").await?;
     assert_eq!(
-        held.metadata.finalizers,
+        deleting.metadata.finalizers,
         Some(vec!["example.com/hold".to_owned()])
     );
-    assert_eq!(source_id(&held), None);
+    assert_eq!(source_id(&deleting), None);
     assert_eq!(stage.workspace.sources(), []);
 
     stage
