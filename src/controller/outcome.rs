@@ -581,7 +581,7 @@ impl Failure {
                     class,
                     reason,
                     requeue,
-                    format!("{}. {advice}", message.trim_end_matches('.')),
+                    format!("{}. {advice}", sentence(message)),
                 )
             }
             Self::Conflict => row(
@@ -614,6 +614,13 @@ impl Failure {
             ),
         }
     }
+}
+
+/// What an API said, as the beginning of a sentence.
+fn sentence(message: &str) -> String {
+    let mut rest = message.trim_end_matches('.').chars();
+    let first = rest.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(rest).collect()
 }
 
 fn list(ids: &[SourceId]) -> String {

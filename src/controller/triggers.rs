@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::mpsc;
@@ -140,7 +142,11 @@ where
     }
 }
 
-/// A watch that goes on for ever: errors are counted, logged once in a while by their kind, and waited out.
+/// A watch that fails is tried again after a time between the first and the second of these. The longest is short: until it works
+/// again nothing new is seen, and one request in that time is no burden.
+const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// A watch that goes on for ever: errors are counted, logged by their kind, and waited out.
 fn watch<K, T>(
     name: &'static str,
     context: &Arc<Context<K>>,
@@ -153,7 +159,14 @@ where
     T::DynamicType: Default,
 {
     let context = context.clone();
-    watcher(api, config).default_backoff().filter_map(move |event| {
+    let (shortest, longest) = WATCH_BACKOFF;
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
+        .with_jitter()
+        .without_max_times();
+    let backoff = ExponentialBackoff::from(backoff);
+    watcher(api, config).backoff(backoff).filter_map(move |event| {
         let event = match event {
             Ok(event) => Some(event),
             Err(error) => {

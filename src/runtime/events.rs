@@ -222,6 +222,11 @@ impl Writer {
                 };
                 self.series.insert(identity, series);
             }
+            // Nothing is wrong, and nobody could read it for long.
+            Ok(Err(kube::Error::Api(status))) if is_terminating(&status) => {
+                self.metrics.event_dropped();
+                debug!("no event is written in a namespace that is being deleted");
+            }
             Ok(Err(error)) => self.failed(&error),
             Err(elapsed) => self.failed(&elapsed),
         }
@@ -288,6 +293,14 @@ impl Writer {
             ..Event::default()
         }
     }
+}
+
+/// Whether the API server refused an object because its namespace is being deleted.
+fn is_terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 enum Written {
