@@ -248,6 +248,8 @@ async fn changes_that_no_watch_can_show_any_more_are_found() -> Result<()> {
     }
 
     operator.pause()?;
+    // What is on its way to a stopped process would be read when it goes on: there must be no connection left.
+    plane.restart(Component::ApiServer).await?;
     stage.edit("edited", json!({ "recursive": true })).await?;
     stage.delete("removed").await?;
     stage.create("fresh", quick).await?;
