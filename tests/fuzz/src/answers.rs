@@ -20,7 +20,11 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 pub fn success(body: &[u8]) {
     let scrubber = Scrubber::new(&[SecretString::from(SECRET)]);
     if let Ok(sources) = answer::sources(body, "dropbox") {
-        assert!(sources.iter().all(|source| &*source.source_type == "dropbox"));
+        assert!(
+            sources
+                .iter()
+                .all(|source| &*source.source_type == "dropbox")
+        );
     }
     if let Ok(source) = answer::source(body) {
         assert!(answer::source_with_id(body, &source.id).is_ok());
