@@ -161,9 +161,9 @@ async fn each_way_to_fail_is_told_and_met_as_the_table_says() -> Result<()> {
             other => panic!("{how}: {other:?} is none of the three"),
         };
         assert_eq!(follows, *then, "{how}: {row:?}");
-        // What happened, in the words of whoever says it, then what to do.
+        // What happened, in the words of whoever says it but for a capital letter, then what to do.
         let said = error.message().trim_end_matches('.');
-        let advice = row.message.strip_prefix(said);
+        let advice = row.message[1..].strip_prefix(&said[1..]);
         assert!(
             advice.is_some_and(|advice| advice.len() > ". ".len()),
             "{how}: {row:?}"
