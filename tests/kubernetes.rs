@@ -90,6 +90,8 @@ async fn a_resource_that_others_keep_writing_to_gets_one_connector() -> Result<(
             .patch("contracts", &PatchParams::default(), &Patch::Merge(label))
             .await?;
         beats += 1;
+        // Twenty times a second, which is more than anybody does, and leaves room for another write in between.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stage.until_ready("contracts").await?;
     assert!(beats > 0);
