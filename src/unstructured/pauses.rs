@@ -59,9 +59,9 @@ impl Pauses {
         let mut pauses: Vec<_> = known.iter().collect();
         pauses.sort_by_key(|(_, until)| std::cmp::Reverse(**until));
         let told = pauses.into_iter().take(MOST).filter_map(|(key, until)| {
-            let seconds = i64::try_from((*until - at).as_secs()).ok()? + 1;
-            let time = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
-            let time = Timestamp::from_second(time.as_second()).ok()?;
+            let left = SignedDuration::try_from(*until - at).ok()?;
+            let end = now.checked_add(left).ok()?;
+            let time = Timestamp::from_second(end.as_second() + 1).ok()?;
             Some(format!("{key}={time}"))
         });
         let told: Vec<_> = told.collect();

@@ -13,11 +13,16 @@ use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::stage::PATIENCE;
 
+/// How long the rest of what a command has written is waited for once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A command whose standard input and error are a pseudo-terminal. Dropping it kills the command.
 pub struct Typist {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
+    /// Fills the screen for as long as somebody may write on it.
+    reader: JoinHandle<()>,
     /// How much of the screen was waited for already.
     read: usize,
     stdout: Option<JoinHandle<String>>,
@@ -72,7 +77,7 @@ impl Typist {
         let keyboard = File::from(master);
         let screen = Arc::new(Mutex::new(String::new()));
         let (mut shown, seen) = (keyboard.try_clone()?, Arc::clone(&screen));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             // Fails once nobody holds the other end.
             while let Ok(length @ 1..) = shown.read(&mut chunk) {
@@ -86,6 +91,7 @@ impl Typist {
             child,
             keyboard,
             screen,
+            reader,
             read: 0,
             stdout,
         })
@@ -146,6 +152,11 @@ impl Typist {
         let end = tokio::time::Instant::now() + patience;
         while tokio::time::Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {
+                // Its last words may still be on their way. A process that it left behind may hold the terminal for ever.
+                let late = tokio::time::Instant::now() + LAST_WORDS;
+                while !self.reader.is_finished() && tokio::time::Instant::now() < late {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 let stdout = self.stdout.take().map(JoinHandle::join);
                 return Ok(Finished {
                     status,
