@@ -1,13 +1,13 @@
 //! Access tokens for many who hold the same credentials: thousands of resources may read one Secret, and Dropbox need not be asked
 //! for each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::login::CallError;
 
@@ -16,14 +16,9 @@ const KEPT: Duration = Duration::from_mins(1);
 
 /// The answers of the last minute.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<State>);
+pub(super) struct Tokens(Arc<Mutex<Slots>>);
 
-#[derive(Default)]
-struct State {
-    slots: HashMap<Credentials, Arc<Slot>>,
-    /// When each slot was made, the oldest first.
-    made: VecDeque<(Instant, Credentials)>,
-}
+type Slots = HashMap<Credentials, Arc<Slot>>;
 
 /// Stands for an app key, an app secret and a refresh token, and does not give them away.
 type Credentials = [u8; 32];
@@ -56,26 +51,25 @@ impl Tokens {
     }
 
     fn slot(&self, credentials: Credentials) -> Arc<Slot> {
-        let now = Instant::now();
-        let mut state = self.state();
-        while let Some((made, old)) = state.made.front().copied()
-            && now.duration_since(made) >= KEPT
-        {
-            state.slots.remove(&old);
-            state.made.pop_front();
-        }
-        if let Some(slot) = state.slots.get(&credentials) {
-            return slot.clone();
-        }
-        let slot = Arc::<Slot>::default();
-        state.slots.insert(credentials, slot.clone());
-        state.made.push_back((now, credentials));
-        slot
+        let make = || {
+            let slots = Arc::downgrade(&self.0);
+            tokio::spawn(async move {
+                sleep(KEPT).await;
+                if let Some(slots) = slots.upgrade() {
+                    lock(&slots).remove(&credentials);
+                }
+            });
+            Arc::default()
+        };
+        lock(&self.0)
+            .entry(credentials)
+            .or_insert_with(make)
+            .clone()
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(slots: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
+    slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn digest(credentials: [&SecretString; 3]) -> Credentials {
@@ -144,13 +138,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn other_credentials_are_asked_for_on_their_own_and_old_ones_are_forgotten() {
+    async fn other_credentials_are_asked_for_on_their_own_and_none_is_kept_for_long() {
         let (asked, since) = (Asked::default(), Instant::now());
         asked.get("r", since, true).await.unwrap();
         asked.get("other", since, true).await.unwrap();
         assert_eq!(asked.times(), 2);
         sleep(KEPT).await;
-        asked.get("r", since, true).await.unwrap();
-        assert_eq!((asked.times(), asked.tokens.state().slots.len()), (3, 1));
+        assert!(lock(&asked.tokens.0).is_empty());
     }
 }
