@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use serde_json::json;
-use support::stage::{API_KEY, PATIENCE, Stage};
+use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, Stage, eventually};
 
 use crate::stage;
 
@@ -76,6 +76,29 @@ async fn verification_costs_a_post_and_two_writes_more() -> Result<()> {
     // The check's id, and its result.
     let expected: BTreeMap<_, _> = (0..MANY).map(|number| (name(number), 5)).collect();
     assert_eq!(writes(&stage).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_changes_is_tried_once_for_all_who_read_it() -> Result<()> {
+    const ROTATED: &str = "rotated-refresh-token-3c41d0";
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "10m");
+    let _operator = stage.operator().await?;
+    many_ready(&stage, false).await?;
+    let grants = || {
+        let asked = stage.dropbox.requests();
+        asked.iter().filter(|r| r.path == "/oauth2/token").count()
+    };
+    let before = grants();
+
+    stage.dropbox.accept(APP_KEY, APP_SECRET, ROTATED);
+    stage.rotate("dropbox", "refresh_token", ROTATED).await?;
+    eventually("all connectors are updated", || {
+        (stage.updates().len() == MANY).then_some(())
+    })
+    .await?;
+    assert_eq!(grants(), before + 1);
     Ok(())
 }
 
