@@ -47,7 +47,7 @@ pub fn render(rows: &[Row]) -> String {
         }
     }
     phases.truncate(COLOURS.len());
-    let width = (PANEL.0 + MARGIN.0) * number(PANELS.len()) + 16.0;
+    let width = (PANEL.0 + MARGIN.0) * number(PANELS.len()) + 32.0;
     let height = PANEL.1 + MARGIN.1 * 2.0 + 18.0 * number(phases.len());
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" \
