@@ -7,12 +7,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
-use support::controlplane::ControlPlane;
 use support::fake::unstructured::{Route, answers};
 use support::fake::{Answer, Fault, On};
 use support::stage::{Stage, condition, eventually, message, source_id};
 
-use crate::stage;
+use crate::{stage, stage_apart};
 
 async fn drop_secret(stage: &Stage, name: &str) -> Result<()> {
     stage
@@ -368,16 +367,14 @@ async fn a_resource_deleted_while_its_create_is_unknown_leaves_nothing() -> Resu
 
 #[tokio::test]
 async fn deleting_the_definition_leaves_every_connector_and_a_new_one_finds_them() -> Result<()> {
-    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await?));
-    let mut stage = Stage::on(plane, crate::OPERATOR).await?;
-    stage.judge = crate::oracle::judge;
+    let mut stage = stage_apart().await?;
     stage.set("LEADER_ELECT", "false");
     let operator = stage.operator().await?;
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
     let before = stage.until_ready("contracts").await?;
 
-    let mut kubectl = plane.kubectl();
+    let mut kubectl = stage.plane.kubectl();
     kubectl.args([
         "delete",
         "crd",

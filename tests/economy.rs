@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use serde_json::json;
+use support::fake::Recorded;
 use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, Stage, eventually};
 
 use crate::stage;
@@ -28,6 +29,23 @@ async fn many_ready(stage: &Stage, verify: bool) -> Result<()> {
 
 fn name(number: usize) -> String {
     format!("source-{number}")
+}
+
+/// What reaches the API in ten intervals in which nothing is to be done: one list each.
+pub async fn ten_quiet_intervals(stage: &Stage) -> Result<Vec<Recorded>> {
+    let before = stage.api.requests().len();
+    stage.after_sweeps(10).await?;
+    let since = stage.api.requests().split_off(before);
+    let others: Vec<_> = since
+        .iter()
+        .filter(|request| request.method != "GET" || request.path != "/api/v1/sources/")
+        .collect();
+    assert!(others.is_empty(), "nothing but lists: {others:?}");
+    assert!(
+        (10..=12).contains(&since.len()),
+        "one list for all: {since:?}"
+    );
+    Ok(since)
 }
 
 /// How often each resource was written, its creation left out.
@@ -109,21 +127,8 @@ async fn at_rest_many_resources_cost_one_list_an_interval_and_no_write() -> Resu
     let _operator = stage.operator().await?;
     many_ready(&stage, false).await?;
     stage.after_sweeps(2).await?;
-    let (requests, written) = (stage.api.requests().len(), writes(&stage).await?);
-    let asked = stage.dropbox.requests().len();
-
-    stage.after_sweeps(10).await?;
-
-    let since = stage.api.requests().split_off(requests);
-    let others: Vec<_> = since
-        .iter()
-        .filter(|request| request.method != "GET" || request.path != "/api/v1/sources/")
-        .collect();
-    assert!(others.is_empty(), "nothing but lists: {others:?}");
-    assert!(
-        (10..=12).contains(&since.len()),
-        "one list for all: {since:?}"
-    );
+    let (written, asked) = (writes(&stage).await?, stage.dropbox.requests().len());
+    let since = ten_quiet_intervals(&stage).await?;
     assert!(since.iter().all(|list| list.api_key() == Some(API_KEY)));
     assert_eq!(stage.dropbox.requests().len(), asked);
     assert_eq!(writes(&stage).await?, written);

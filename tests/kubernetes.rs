@@ -8,19 +8,17 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
-use support::controlplane::{Component, ControlPlane};
+use support::controlplane::Component;
 use support::fake::Fault;
 use support::fake::unstructured::Route;
 use support::refusal::Refusal;
 use support::stage::{PATIENCE, Stage, eventually, source_id};
 
-use crate::stage;
+use crate::{stage, stage_apart};
 
 #[tokio::test]
 async fn an_api_server_that_dies_in_mid_create_costs_nothing() -> Result<()> {
-    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await?));
-    let mut stage = Stage::on(plane, crate::OPERATOR).await?;
-    stage.judge = crate::oracle::judge;
+    let mut stage = stage_apart().await?;
     stage.set("REQUEST_TIMEOUT", "2s");
     stage.set("SETTLE_TIME", "3s");
     stage.set("SYNC_INTERVAL", "500ms");
@@ -39,12 +37,12 @@ async fn an_api_server_that_dies_in_mid_create_costs_nothing() -> Result<()> {
     })
     .await?;
 
-    plane.kill(Component::ApiServer)?;
+    stage.plane.kill(Component::ApiServer)?;
     stage.workspace.edit(&id, |source| {
         source.config.insert("recursive".into(), json!(true));
     });
     stage.api.wait_for(created_twice, PATIENCE).await?;
-    plane.launch(Component::ApiServer).await?;
+    stage.plane.launch(Component::ApiServer).await?;
 
     stage.until_ready("contracts").await?;
     stage
@@ -103,9 +101,7 @@ async fn a_resource_that_others_keep_writing_to_gets_one_connector() -> Result<(
 
 #[tokio::test]
 async fn an_unreadable_resource_stops_no_other() -> Result<()> {
-    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await?));
-    let mut stage = Stage::on(plane, crate::OPERATOR).await?;
-    stage.judge = crate::oracle::judge;
+    let stage = stage_apart().await?;
     // Somebody installed a definition that lets anything pass.
     let definition = "dropboxsources.connectors.unstructured.io";
     let loose = json!([{
@@ -113,7 +109,7 @@ async fn an_unreadable_resource_stops_no_other() -> Result<()> {
         "path": "/spec/versions/0/schema/openAPIV3Schema",
         "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
     }]);
-    let mut kubectl = plane.kubectl();
+    let mut kubectl = stage.plane.kubectl();
     kubectl.args([
         "patch",
         "crd",
@@ -236,9 +232,7 @@ async fn an_api_server_that_refuses_by_priority_and_fairness_costs_no_connector_
 
 #[tokio::test]
 async fn changes_that_no_watch_can_show_any_more_are_found() -> Result<()> {
-    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await?));
-    let mut stage = Stage::on(plane, crate::OPERATOR).await?;
-    stage.judge = crate::oracle::judge;
+    let mut stage = stage_apart().await?;
     // The watches shall go on where they were, not begin anew with a new term.
     stage.set("LEADER_ELECT", "false");
     let operator = stage.operator().await?;
@@ -251,7 +245,7 @@ async fn changes_that_no_watch_can_show_any_more_are_found() -> Result<()> {
 
     operator.pause()?;
     // What is on its way to a stopped process would be read when it goes on: there must be no connection left.
-    plane.restart(Component::ApiServer).await?;
+    stage.plane.restart(Component::ApiServer).await?;
     stage.edit("edited", json!({ "recursive": true })).await?;
     stage.delete("removed").await?;
     stage.create("fresh", quick).await?;
@@ -263,7 +257,7 @@ async fn changes_that_no_watch_can_show_any_more_are_found() -> Result<()> {
         "app-secret-rotated-1d5e",
         support::stage::REFRESH_TOKEN,
     );
-    plane.forget_history().await?;
+    stage.plane.forget_history().await?;
     operator.resume()?;
 
     stage.gone("removed").await?;

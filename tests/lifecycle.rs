@@ -10,6 +10,7 @@ use support::stage::{
     API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN, condition, eventually, message, source_id,
 };
 
+use crate::economy::ten_quiet_intervals;
 use crate::stage;
 
 #[tokio::test]
@@ -72,20 +73,8 @@ async fn at_rest_nothing_is_written_and_each_interval_costs_one_list() -> Result
         stage.until_ready(name).await?;
     }
     stage.after_sweeps(2).await?;
-    let (before, seen) = (stage.api.requests().len(), stage.versions().await?.len());
-
-    stage.after_sweeps(10).await?;
-
-    let since = stage.api.requests().split_off(before);
-    let others: Vec<_> = since
-        .iter()
-        .filter(|request| request.method != "GET" || request.path != "/api/v1/sources/")
-        .collect();
-    assert!(others.is_empty(), "nothing but lists: {others:?}");
-    assert!(
-        (10..=12).contains(&since.len()),
-        "one list for all: {since:?}"
-    );
+    let seen = stage.versions().await?.len();
+    let since = ten_quiet_intervals(&stage).await?;
     assert!(
         since.iter().all(|list| list.query == "source_type=dropbox"),
         "{since:?}"

@@ -45,6 +45,7 @@ mod update_and_drift;
 mod virtual_time;
 
 use anyhow::Result;
+use support::controlplane::ControlPlane;
 use support::stage::Stage;
 
 /// The operator under test.
@@ -53,6 +54,14 @@ const OPERATOR: &str = env!("CARGO_BIN_EXE_unstructured-operator");
 /// A stage that the oracle judges.
 async fn stage() -> Result<Stage> {
     let mut stage = Stage::new(OPERATOR).await?;
+    stage.judge = oracle::judge;
+    Ok(stage)
+}
+
+/// The same on a control plane of its own, which the test may break. It lives as long as the tests do.
+async fn stage_apart() -> Result<Stage> {
+    let plane = Box::leak(Box::new(ControlPlane::start().await?));
+    let mut stage = Stage::on(plane, OPERATOR).await?;
     stage.judge = oracle::judge;
     Ok(stage)
 }

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use support::controlplane::ControlPlane;
+use support::operator::Operator;
+use support::stage::Stage;
 
 use crate::chart::{chart, examples, helm};
 use crate::install::cluster::eventually;
@@ -75,15 +77,21 @@ fn promtool_sees_each_alert_fire_when_it_should_and_only_then() -> Result<()> {
     judge("promtool", &["test", "rules", &tests], "")
 }
 
-#[tokio::test]
-#[ignore = "needs promtool"]
-async fn promtool_reads_every_metric_and_finds_it_well_named() -> Result<()> {
+/// An operator that has something to show.
+async fn at_work() -> Result<(Stage, Operator)> {
     let stage = crate::stage().await?;
     let mut operator = stage.operator().await?;
     operator.ready().await?;
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
     stage.until_ready("contracts").await?;
+    Ok((stage, operator))
+}
+
+#[tokio::test]
+#[ignore = "needs promtool"]
+async fn promtool_reads_every_metric_and_finds_it_well_named() -> Result<()> {
+    let (_stage, operator) = at_work().await?;
     let (_, metrics) = operator.get("/metrics").await?;
     judge("promtool", &["check", "metrics"], &classic(&metrics))
 }
@@ -91,12 +99,7 @@ async fn promtool_reads_every_metric_and_finds_it_well_named() -> Result<()> {
 #[tokio::test]
 #[ignore = "needs prometheus"]
 async fn prometheus_scrapes_the_operator_and_evaluates_every_alert() -> Result<()> {
-    let stage = crate::stage().await?;
-    let mut operator = stage.operator().await?;
-    operator.ready().await?;
-    stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    stage.until_ready("contracts").await?;
+    let (_stage, operator) = at_work().await?;
     let prometheus = Prometheus::start(operator.address())?;
 
     eventually("the leader is scraped", async || {

@@ -494,13 +494,17 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
 
 /// How long a configuration is not sent again after its `lost`th create in a row whose outcome is unknown.
 fn pause_after(lost: u32, settle_time: Duration) -> Duration {
-    let doubled = settle_time.saturating_mul(1 << lost.saturating_sub(1).min(16));
-    doubled.min(LONGEST_BACKOFF).max(settle_time)
+    doubled(settle_time, lost).max(settle_time)
 }
 
 fn backoff(failures: u32) -> Duration {
-    let doubled = SHORTEST_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    jittered(doubled.min(LONGEST_BACKOFF))
+    jittered(doubled(SHORTEST_BACKOFF, failures))
+}
+
+/// The delay after the `times`th failure in a row: the first, then twice as long each time, up to [`LONGEST_BACKOFF`].
+fn doubled(first: Duration, times: u32) -> Duration {
+    let delay = first.saturating_mul(1 << times.saturating_sub(1).min(16));
+    delay.min(LONGEST_BACKOFF)
 }
 
 /// Between a half and the whole of a delay, so that what failed together is not tried again together.
