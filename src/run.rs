@@ -139,7 +139,13 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
     );
     let pauses = Pauses::default();
     let parts = Parts {
-        recorder: Recorder::new(client.clone(), CONTROLLER, &identity, metrics.clone()),
+        recorder: Recorder::new(
+            client.clone(),
+            CONTROLLER,
+            &identity,
+            Some(&pod::namespace()),
+            metrics.clone(),
+        ),
         options: limits(&options, &metrics, &pauses),
         policy: policy(&options, api_url),
         client: client.clone(),

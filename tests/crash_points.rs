@@ -138,6 +138,14 @@ fn a_cleaning_up_of_duplicates_that_is_killed_anywhere_leaves_one_connector() {
             insert_connector(world, &default_name(NAME));
             insert_connector(world, &default_name(NAME));
         },
+        // Both came of creates of this resource, one of which was given up.
+        provoke: |world| {
+            world.create(NAME);
+            world.put_status(
+                NAME,
+                &json!({ "lostCreates": { "count": 1, "since": "2026-01-01T00:00:00Z" } }),
+            );
+        },
         effects: 8,
         all_ours: false,
         ..CREATE

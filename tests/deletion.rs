@@ -52,7 +52,7 @@ async fn the_connector_goes_although_its_credentials_went_first() -> Result<()> 
 async fn without_the_api_key_what_was_never_made_goes_and_what_was_made_waits() -> Result<()> {
     let stage = stage().await?;
     let theirs = stage.api.workspace("tenant-key-0003");
-    let _operator = stage.operator().await?;
+    let operator = stage.operator().await?;
     stage.good_secret().await?;
     stage
         .secret("workspace", &[("api_key", "tenant-key-0003")])
@@ -64,7 +64,10 @@ async fn without_the_api_key_what_was_never_made_goes_and_what_was_made_waits() 
     }
     stage.create("never", spec("absent")).await?;
     stage.until_reason("never", "WorkspaceKeyMissing").await?;
+    // A process that has used the key would still have it in memory.
+    operator.stop().await?;
     drop_secret(&stage, "workspace").await?;
+    let _operator = stage.operator().await?;
 
     for name in ["never", "waits", "retains"] {
         stage.delete(name).await?;
@@ -396,5 +399,95 @@ async fn deleting_the_definition_leaves_every_connector_and_a_new_one_finds_them
     assert_eq!(source_id(&after), source_id(&before));
     assert_eq!(stage.creates().len(), 1);
     drop(operator);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_went_before_its_resource_still_deletes_the_connector() -> Result<()> {
+    let stage = stage().await?;
+    let theirs = stage.api.workspace("tenant-key-0032");
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .secret("workspace", &[("api_key", "tenant-key-0032")])
+        .await?;
+    let spec = json!({ "workspace": { "apiKeySecretRef": { "name": "workspace" } } });
+    stage.create("contracts", spec).await?;
+    stage.until_ready("contracts").await?;
+
+    // As both are pruned in one commit.
+    drop_secret(&stage, "workspace").await?;
+    stage.delete("contracts").await?;
+    stage.gone("contracts").await?;
+
+    assert_eq!(theirs.sources(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_delete_has_taught_outlives_a_conflict_and_the_key() -> Result<()> {
+    let stage = stage().await?;
+    let theirs = stage.api.workspace("tenant-key-0033");
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .secret("workspace", &[("api_key", "tenant-key-0033")])
+        .await?;
+    let spec = json!({ "workspace": { "apiKeySecretRef": { "name": "workspace" } } });
+    stage.create("contracts", spec).await?;
+    stage.until_ready("contracts").await?;
+    theirs.inject(
+        Route::Delete,
+        Fault::none().held_back(Duration::from_millis(1500)),
+    );
+
+    stage.delete("contracts").await?;
+    eventually("the connector is being deleted", || {
+        (stage.deletes().len() == 1).then_some(())
+    })
+    .await?;
+    // A garbage collector touches the resource meanwhile, and the key goes.
+    stage
+        .annotate("contracts", "example.com/touched", "1")
+        .await?;
+    drop_secret(&stage, "workspace").await?;
+    stage.gone("contracts").await?;
+
+    assert_eq!(stage.deletes().len(), 1, "once is enough");
+    assert_eq!(theirs.sources(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_blocked_deletion_notices_that_the_namespace_goes_too() -> Result<()> {
+    let stage = stage().await?;
+    let theirs = stage.api.workspace("tenant-key-0034");
+    let operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .secret("workspace", &[("api_key", "tenant-key-0034")])
+        .await?;
+    let spec = json!({ "workspace": { "apiKeySecretRef": { "name": "workspace" } } });
+    stage.create("contracts", spec).await?;
+    stage.until_ready("contracts").await?;
+    operator.stop().await?;
+    drop_secret(&stage, "workspace").await?;
+    let operator = stage.operator().await?;
+    stage.delete("contracts").await?;
+    stage.until_reason("contracts", "DeletionBlocked").await?;
+
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    namespaces
+        .delete(&stage.namespace, &DeleteParams::default())
+        .await?;
+    stage.gone("contracts").await?;
+
+    assert_eq!(theirs.sources().len(), 1, "nobody could delete it");
+    assert!(
+        operator
+            .metric("unstructured_operator_orphans_total")
+            .await?
+            > 0.0
+    );
     Ok(())
 }

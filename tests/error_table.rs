@@ -148,8 +148,11 @@ async fn each_way_to_fail_is_told_and_met_as_the_table_says() -> Result<()> {
     let api = FakeUnstructured::start();
     let rows = table(&api);
     let errors = join_all(rows.iter().zip(0..).map(|(row, n)| fail(&api, row, n))).await;
-    for (Row(how, _, _, kind, then, reason, commit), error) in rows.iter().zip(&errors) {
-        let failure = Failure::from(error);
+    for (Row(how, call, _, kind, then, reason, commit), error) in rows.iter().zip(&errors) {
+        let failure = match call {
+            Call::Create | Call::CreateMasked => Failure::of_configuration(error),
+            Call::List | Call::Get => Failure::from(error),
+        };
         let row = Outcome::Failed(failure.clone()).row();
         assert_eq!(error.kind.as_str(), *kind, "{how}: {error:?}");
         assert_eq!(failure.commit(), *commit, "{how}: {error:?}");
@@ -179,17 +182,24 @@ async fn each_way_to_fail_is_told_and_met_as_the_table_says() -> Result<()> {
 
 #[test]
 fn what_fails_in_the_cluster_is_tried_again_and_blames_nobody() {
+    use Class::{InProgress, Stalled};
     for failure in all(next_failure) {
         let row = Outcome::Failed(failure.clone()).row();
-        let requeue = match &failure {
+        let expected = match &failure {
             // The tests above are about these.
             Failure::Api { .. } => continue,
-            Failure::Conflict => Requeue::AtOnce,
-            Failure::Kubernetes(_) | Failure::NotLeading | Failure::Overrun(_) => Requeue::Backoff,
+            Failure::Conflict => (InProgress, Reason::Progressing, Requeue::AtOnce),
+            Failure::Kubernetes(_) | Failure::NotLeading | Failure::Overrun(_) => {
+                (InProgress, Reason::Progressing, Requeue::Backoff)
+            }
+            Failure::Forbidden(_) => (InProgress, Reason::KubernetesForbidden, Requeue::Backoff),
+            Failure::Definition(_) => (Stalled, Reason::DefinitionOutdated, Requeue::Backoff),
         };
-        assert_eq!(row.class, Class::InProgress, "{failure:?}");
-        assert_eq!(row.reason, Reason::Progressing, "{failure:?}");
-        assert_eq!(row.requeue, requeue, "{failure:?}");
+        assert_eq!(
+            (row.class, row.reason, row.requeue),
+            expected,
+            "{failure:?}"
+        );
         assert_eq!(
             failure.commit(),
             Commit::Never,
@@ -291,13 +301,16 @@ fn next_failure(last: Option<&Failure>) -> Option<Failure> {
     };
     Some(match last {
         Failure::Conflict => Failure::Kubernetes("it failed".to_owned()),
-        Failure::Kubernetes(_) => Failure::NotLeading,
+        Failure::Kubernetes(_) => Failure::Forbidden("no".to_owned()),
+        Failure::Forbidden(_) => Failure::Definition("no".to_owned()),
+        Failure::Definition(_) => Failure::NotLeading,
         Failure::NotLeading => Failure::Overrun("it took too long"),
         Failure::Overrun(_) => Failure::Api {
             kind: ErrorKind::Server,
             rate_limited: false,
             message: String::new(),
             commit: Commit::Unknown,
+            sent_configuration: false,
         },
         Failure::Api { .. } => return None,
     })

@@ -347,6 +347,8 @@ enum Truth {
     Ready(Map<String, Value>),
     /// `Ready` is False for this reason, and the connector is as it was.
     Held(&'static str),
+    /// `Ready` is True, because nothing is unsent, and the connector is as it was.
+    Suspended,
 }
 
 fn truth(spec: &Value) -> Result<Truth> {
@@ -355,7 +357,7 @@ fn truth(spec: &Value) -> Result<Truth> {
         text.with_context(|| format!("there is no {pointer} in {spec}"))
     };
     if spec["suspend"] == true {
-        return Ok(Truth::Held("Suspended"));
+        return Ok(Truth::Suspended);
     }
     if spec.get("workspace").is_some() {
         let name = text("/workspace/apiKeySecretRef/name")?;
@@ -506,6 +508,7 @@ impl Live<'_> {
         let (status, reason, config) = match &expected {
             Truth::Ready(config) => ("True", "Ready", config),
             Truth::Held(reason) => ("False", *reason, &before.connector.config),
+            Truth::Suspended => ("True", "Suspended", &before.connector.config),
         };
         ensure!(
             ready["status"] == status && ready["reason"] == reason,
@@ -551,8 +554,9 @@ fn at_rest(object: &DynamicObject) -> bool {
     let ready = condition(object, "Ready");
     observed == object.metadata.generation
         && ready.is_some_and(|ready| {
+            let waits = ["SecretNotFound", "SecretKeyMissing", "WorkspaceKeyMissing"];
             ready["status"] == "True"
-                || ready["reason"] == "Suspended"
+                || waits.iter().any(|reason| ready["reason"] == *reason)
                 || condition(object, "Stalled").is_some()
         })
 }

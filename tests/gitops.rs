@@ -128,20 +128,33 @@ async fn argocd_sees_progress_first_and_then_the_truth() -> Result<()> {
     let history = History::begin(&stage);
     stage.good_secret().await?;
     stage.create("good", json!({})).await?;
-    let secret = json!({ "credentials": { "secretRef": { "name": "missing" } } });
+    unusable(&stage).await?;
+    let secret = json!({ "credentials": { "secretRef": { "name": "unusable" } } });
     stage.create("bad", secret).await?;
     let _operator = stage.operator().await?;
     stage.until_ready("good").await?;
-    stage.until_reason("bad", "SecretNotFound").await?;
+    stage.until_reason("bad", "SecretInvalid").await?;
     assert_eq!(verdicts(&history.of("good"))?, ["Progressing", "Healthy"]);
     assert_eq!(verdicts(&history.of("bad"))?, ["Progressing", "Degraded"]);
 
     stage.edit("good", json!({ "suspend": true })).await?;
     let suspended = stage.until_reason("good", "Suspended").await?;
     let (status, message) = health(&serde_json::to_value(&suspended)?)?;
-    assert_eq!(status, "Suspended");
+    assert_eq!(status, "Healthy", "{message}");
+    stage.edit("good", json!({ "recursive": true })).await?;
+    let unsent = stage
+        .until("good", |object| condition(object, "Stalled").is_some())
+        .await?;
+    let (status, message) = health(&serde_json::to_value(&unsent)?)?;
+    assert_eq!(status, "Degraded");
     assert!(message.contains("spec.suspend"), "{message}");
     Ok(())
+}
+
+/// A Secret that no waiting makes right.
+async fn unusable(stage: &Stage) -> Result<()> {
+    let values = [("app_key", ""), ("app_secret", ""), ("refresh_token", "")];
+    stage.secret("unusable", &values).await
 }
 
 /// Installs a chart with one resource and waits as Helm does, which is as Flux does.
@@ -176,14 +189,15 @@ async fn kstatus_waits_for_the_truth_and_fails_what_is_stalled() -> Result<()> {
     let ready = condition(&installed, "Ready").context("no Ready")?;
     assert_eq!(ready["status"], "True", "Helm did not wait: {ready}");
 
-    let spec = json!({ "credentials": { "secretRef": { "name": "missing" } } });
+    unusable(&stage).await?;
+    let spec = json!({ "credentials": { "secretRef": { "name": "unusable" } } });
     let error = helm_waits(&stage, "bad", spec, "10s")
         .await
         .err()
         .context("Helm took a stalled resource for ready")?
         .to_string();
     assert!(
-        error.contains("Failed") && error.contains("missing"),
+        error.contains("Failed") && error.contains("unusable"),
         "{error}"
     );
     Ok(())

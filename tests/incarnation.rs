@@ -29,6 +29,7 @@ use unstructured_operator::unstructured::{ApiKey, Endpoint, Options};
 
 const KEY: &str = "operator-key-4f1c9a7be2d05836";
 const SOURCES: &str = "/apis/connectors.unstructured.io/v1alpha1/namespaces/legal/dropboxsources";
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const SECRETS: &str = "/api/v1/namespaces/legal/secrets";
 
 pub const SYNC_INTERVAL: Duration = Duration::from_mins(10);
@@ -78,6 +79,14 @@ impl World {
         world.api.on_answer(move |_| {
             ended.fetch_add(1, Ordering::SeqCst);
         });
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": { "name": "dropboxsources.connectors.unstructured.io" },
+        });
+        world
+            .kubernetes
+            .create(DEFINITIONS, definition)
+            .expect("a new definition");
         let (fuse, faults) = (world.fuse.clone(), Arc::clone(&world.faults));
         let (came, ended) = (Arc::clone(&world.came), Arc::clone(&world.ended));
         world.api.inject_by(move |route, request| {
@@ -214,6 +223,14 @@ impl World {
         let path = format!("{SOURCES}/{name}");
         self.kubernetes
             .patch(&path, json!({ "spec": spec }))
+            .expect("a resource");
+    }
+
+    /// Writes to the status as somebody else.
+    pub fn put_status(&self, name: &str, status: &Value) {
+        let path = format!("{SOURCES}/{name}/status");
+        self.kubernetes
+            .patch(&path, json!({ "status": status }))
             .expect("a resource");
     }
 
@@ -453,7 +470,7 @@ async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
     let endpoint = Endpoint::parse(&url, true).expect("a URL");
     let key = ApiKey::new(SecretString::from(KEY)).expect("a key");
     let parts = Parts {
-        recorder: Recorder::new(client.clone(), "tests", "tests", metrics.clone()),
+        recorder: Recorder::new(client.clone(), "tests", "tests", None, metrics.clone()),
         client,
         metrics,
         own_key: Arc::new(OwnKey::Fixed(key)),

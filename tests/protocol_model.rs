@@ -53,6 +53,7 @@ fn foreign(id: u8, owner: Owner) -> Connector {
     Connector {
         id,
         owner,
+        made: 0,
         config: Config {
             visible: 3,
             secret: 3,
@@ -191,7 +192,7 @@ fn a_connector_of_another_resource_under_the_reserved_name_is_never_touched() {
 }
 
 #[test]
-fn leftovers_under_the_reserved_name_become_one() {
+fn of_leftovers_under_the_reserved_name_one_is_taken_and_the_others_are_left() {
     let before = vec![foreign(1, Owner::Foreign), foreign(2, Owner::Foreign)];
     explore("leftovers", protocol(before, operator(), 1, 1));
 }

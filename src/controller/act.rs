@@ -3,26 +3,33 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::claims::Claimant;
 use super::effect::{Answer, Effect};
 use super::index::Key;
-use super::observe::{Hand, describe_holder, kubernetes};
+use super::observe::{Hand, describe_holder};
 use super::outcome::{Failure, Outcome};
+use super::record::write_status;
+use super::refusal::kubernetes;
 use super::report::{self, Occasion};
 use super::situation::{Check, Freshness, Grant, Namesake, Sighting, Situation};
 use super::{Context, MANAGER};
-use crate::crd::{FINALIZER, SourceStatus};
+use crate::crd::FINALIZER;
 use crate::kinds::{SourceKind, Verdict};
 use crate::runtime::metrics::GrantResult;
 use crate::unstructured::{self, ApiError, Commit, ErrorKind, Snapshot, Source, SourceId};
 
 /// How often writing down the id of a new connector is tried before a restart has to find it again.
 const RECORD_ATTEMPTS: u32 = 10;
+
+/// How far the service's clock may be from ours.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
 /// Performs one effect.
 pub async fn perform<K: SourceKind>(
@@ -40,14 +47,15 @@ pub async fn perform<K: SourceKind>(
     };
     match effect {
         Effect::AddFinalizer => actor.set_finalizer(true).await,
-        Effect::RemoveFinalizer(_) => actor.set_finalizer(false).await,
+        Effect::Rehearse => actor.rehearse().await,
+        Effect::RemoveFinalizer(_) => actor.remove_finalizer().await,
         Effect::RecordIntent { name } => actor.record_intent(name).await,
         Effect::RecordUpdate => actor.write_ahead(&s.unsure()).await,
         Effect::Record(outcome) => actor.record(outcome).await,
         Effect::Look(freshness) => actor.look(*freshness).await,
         Effect::Confirm(id) => actor.confirm(id).await,
         Effect::CheckCredentials => actor.check_credentials().await,
-        Effect::Bind(id, _) => match context.index.claim(key, *id) {
+        Effect::Bind(id, _) => match actor.claim(*id) {
             Ok(()) => Answer::Claimed,
             Err(holder) => Answer::Held(describe_holder(key, &holder)),
         },
@@ -73,8 +81,44 @@ impl<K: SourceKind> Actor<'_, K> {
 
     // === Kubernetes ===
 
-    /// The resourceVersion makes a decision on a stale cache die with a conflict instead of taking effect.
+    fn who(&self) -> Claimant {
+        Claimant::of(&*self.hand.resource)
+    }
+
+    fn claim(&self, id: SourceId) -> Result<(), Key> {
+        let who = self.who();
+        self.context.index.claims(|claims| claims.claim(&who, id))
+    }
+
     async fn set_finalizer(self, present: bool) -> Answer {
+        match self.patch_finalizer(present, false).await {
+            Ok(written) => {
+                self.hand.take_in(written);
+                Answer::Done
+            }
+            Err(error) => Answer::Failed(kubernetes(&error)),
+        }
+    }
+
+    async fn rehearse(self) -> Answer {
+        let answer = self.patch_finalizer(false, true).await;
+        answer.map_or_else(|error| Answer::Failed(kubernetes(&error)), |_| Answer::Done)
+    }
+
+    async fn remove_finalizer(self) -> Answer {
+        let who = self.who();
+        match self.patch_finalizer(false, false).await {
+            Ok(written) => self.hand.take_in(written),
+            // Whoever took the last finalizer off, the resource is gone as intended.
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => return Answer::Failed(kubernetes(&error)),
+        }
+        self.context.index.claims(|claims| claims.released(&who));
+        Answer::Done
+    }
+
+    /// The resourceVersion makes a decision on a stale cache die with a conflict instead of taking effect.
+    async fn patch_finalizer(&self, present: bool, dry_run: bool) -> kube::Result<K> {
         let resource = &self.hand.resource;
         let mut finalizers: Vec<_> = resource
             .finalizers()
@@ -88,31 +132,23 @@ impl<K: SourceKind> Actor<'_, K> {
         let patch = json!({ "metadata": { "resourceVersion": resource.resource_version(), "finalizers": finalizers } });
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
+            dry_run,
             ..PatchParams::default()
         };
-        match self
-            .api()
+        self.api()
             .patch(&self.key.name, &params, &Patch::Merge(patch))
             .await
-        {
-            Ok(written) => {
-                self.hand.take_in(written);
-                Answer::Done
-            }
-            // Whoever took the last finalizer off, the resource is gone as intended.
-            Err(kube::Error::Api(status)) if status.is_not_found() && !present => Answer::Done,
-            Err(error) => Answer::Failed(kubernetes(&error)),
-        }
     }
 
     async fn record_intent(self, name: &str) -> Answer {
         let Ok(workspace) = &self.s.workspace else {
             return no_workspace();
         };
+        let who = self.who();
         let claim = self
             .context
             .index
-            .claim_name(self.key, &workspace.fingerprint, name);
+            .claims(|claims| claims.claim_name(&who, &workspace.fingerprint, name));
         if let Err(holder) = claim {
             return Answer::Held(describe_holder(self.key, &holder));
         }
@@ -126,9 +162,9 @@ impl<K: SourceKind> Actor<'_, K> {
             &self.hand.status(),
             then,
             &Outcome::Applying,
-            &occasion(self.hand),
+            &occasion(self.context, self.hand),
         );
-        match write_status(self.context, self.key, self.hand, &status).await {
+        match write_status(self.context, self.hand, &status).await {
             Ok(()) => Answer::Done,
             Err(failure) => Answer::Failed(failure),
         }
@@ -147,9 +183,12 @@ impl<K: SourceKind> Actor<'_, K> {
             if !self.context.leadership.is_valid() {
                 return Answer::Failed(Failure::NotLeading);
             }
-            let status = report::status(&self.hand.status(), self.s, outcome, &occasion(self.hand));
-            match write_status(self.context, self.key, self.hand, &status).await {
+            let on = occasion(self.context, self.hand);
+            let status = report::status(&self.hand.status(), self.s, outcome, &on);
+            match write_status(self.context, self.hand, &status).await {
                 Ok(()) => return Answer::Done,
+                // Written again it would be refused again; what is on record stays.
+                Err(failure @ Failure::Definition(_)) => return Answer::Failed(failure),
                 Err(Failure::Conflict) if adopted => return Answer::Failed(Failure::Conflict),
                 Err(Failure::Conflict) => match self.api().get(&self.key.name).await {
                     Ok(fresh) if fresh.uid() == self.hand.resource.uid() => {
@@ -197,10 +236,12 @@ impl<K: SourceKind> Actor<'_, K> {
                 .by_id(&id)
                 .map_or(Sighting::Unlisted, |source| self.sighting(source)),
         };
+        let since = self.lifetime();
         let namesakes = snapshot
             .by_name(&self.s.name().value)
             .into_iter()
             .map(|source| Namesake {
+                recent: source.created_at.is_some_and(|made| made >= since),
                 id: source.id,
                 held: self
                     .context
@@ -212,6 +253,22 @@ impl<K: SourceKind> Actor<'_, K> {
         Answer::Seen {
             connector,
             namesakes: namesakes.collect(),
+        }
+    }
+
+    /// Since when a connector can have come of this resource's creates. The service's clock and ours may differ.
+    fn lifetime(&self) -> Timestamp {
+        let status = self.hand.status();
+        let lost = status.lost_creates.map(|lost| lost.since);
+        match lost.or_else(|| status.create.map(|create| create.started_at)) {
+            Some(begun) => begun.0.checked_sub(CLOCKS_APART).unwrap_or(begun.0),
+            None => self
+                .hand
+                .resource
+                .meta()
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::MAX, |time| time.0),
         }
     }
 
@@ -237,7 +294,10 @@ impl<K: SourceKind> Actor<'_, K> {
         match workspace.client.get(id).await {
             Ok(source) => {
                 let sighting = self.sighting(&source);
-                workspace.inventory.put(source);
+                // One of another kind is in no inventory of ours, and must not be offered under its name.
+                if *source.source_type == *K::SOURCE_TYPE {
+                    workspace.inventory.put(source);
+                }
                 Answer::Connector(sighting)
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
@@ -286,13 +346,13 @@ impl<K: SourceKind> Actor<'_, K> {
         match workspace.client.create(name, K::SOURCE_TYPE, config).await {
             Ok(source) => {
                 let id = source.id;
-                if self.context.index.claim(self.key, id).is_err() {
+                if self.claim(id).is_err() {
                     return replayed(id);
                 }
                 workspace.wrote(config, source);
                 Answer::Created(id)
             }
-            Err(error) => failed(&error),
+            Err(error) => Answer::Failed(Failure::of_configuration(&error)),
         }
     }
 
@@ -305,7 +365,7 @@ impl<K: SourceKind> Actor<'_, K> {
                 workspace.wrote(config, source);
                 Answer::Done
             }
-            Err(error) => failed(&error),
+            Err(error) => Answer::Failed(Failure::of_configuration(&error)),
         }
     }
 
@@ -363,42 +423,16 @@ impl<K: SourceKind> Actor<'_, K> {
 }
 
 /// The moment of a write.
-pub fn occasion<K: SourceKind>(hand: &Hand<K>) -> Occasion {
-    let now = jiff::Timestamp::now();
-    let seconds = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+pub fn occasion<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Occasion {
+    let now = Timestamp::now();
+    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Occasion {
         generation: hand.generation,
         now: Time(seconds),
+        settle_time: context.policy.settle_time,
         forced: None,
         next_attempt: None,
     }
-}
-
-/// Writes the status if it differs from what is on record, and only over the version of the resource that it was decided on.
-pub async fn write_status<K: SourceKind>(
-    context: &Context<K>,
-    key: &Key,
-    hand: &mut Hand<K>,
-    status: &SourceStatus,
-) -> Result<(), Failure> {
-    if hand.resource.status() == Some(status) {
-        return Ok(());
-    }
-    let meta = hand.resource.meta();
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": { "name": &*key.name, "uid": meta.uid, "resourceVersion": meta.resource_version },
-        "status": status,
-    });
-    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
-    let params = PatchParams::apply(MANAGER).force();
-    let written = api
-        .patch_status(&key.name, &params, &Patch::Apply(patch))
-        .await
-        .map_err(|error| kubernetes(&error))?;
-    hand.take_in(written);
-    Ok(())
 }
 
 fn failed(error: &ApiError) -> Answer {
@@ -413,6 +447,7 @@ fn replayed(id: SourceId) -> Answer {
         rate_limited: false,
         message: format!("the API's answer names connector {id}, which another resource holds"),
         commit: Commit::Unknown,
+        sent_configuration: true,
     })
 }
 

@@ -10,6 +10,8 @@ use crate::unstructured::SourceId;
 pub enum Effect {
     /// Put our finalizer on the resource, if nobody changed it meanwhile.
     AddFinalizer,
+    /// See whether the API server would let us take our finalizer off: nothing is deleted by an operator that cannot say so.
+    Rehearse,
     /// Take our finalizer off the resource, which lets it go.
     RemoveFinalizer(Release),
     /// Write into the status that a connector of this name is about to be made, if nobody changed the resource meanwhile.
@@ -57,6 +59,11 @@ impl Effect {
             self,
             Self::Create { .. } | Self::Update(_) | Self::Delete(_) | Self::StartCheck(_)
         )
+    }
+
+    /// Whether it makes something that has to be recorded.
+    pub fn needs_a_record(&self) -> bool {
+        self.writes_to_api() && !matches!(self, Self::Delete(_))
     }
 }
 

@@ -5,7 +5,8 @@ use super::effect::Effect;
 use super::outcome::Outcome;
 use super::plan::Step;
 use super::situation::{
-    Bind, Binding, Creating, Deletion, Freshness, Release, Sighting, Situation, WorkspaceFacts,
+    Bind, Binding, Creating, DefinitionFate, Deletion, Freshness, Namesake, Release, Sighting,
+    Situation, WorkspaceFacts,
 };
 use crate::unstructured::SourceId;
 
@@ -16,22 +17,31 @@ pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
     }
     let on_record = s.bound();
     // Whoever deletes the definition (or uninstalls the chart) has not asked for the connectors to go.
-    if deletion.definition_terminating {
+    if deletion.definition == DefinitionFate::Going {
         return release(Release::Abandoned(on_record));
+    }
+    // Whose the connector is that a copied status names, nobody here knows.
+    if s.foreign.is_some() {
+        return release(Release::Foreign(on_record));
     }
     if s.wanted.retain {
         return release(Release::Retained(on_record));
     }
     match &s.binding {
-        Binding::Unbound if s.changes.is_empty() => release(Release::NeverCreated),
-        Binding::Unbound if s.abandoned && s.wanted.name.reserved => sweep_up(s),
-        Binding::Unbound => release(Release::Deleted),
         Binding::Bound(_) if s.unrecorded => Step::Act(Effect::Record(Outcome::Applying)),
-        Binding::Bound(id) if s.held_by.is_some() => release(Release::Held(*id)),
-        Binding::Bound(_) | Binding::Creating { .. } => match &s.workspace {
+        Binding::Unbound if s.lost_creates == 0 && s.changes.is_empty() => {
+            release(Release::NeverCreated)
+        }
+        Binding::Unbound if s.lost_creates == 0 => release(Release::Deleted),
+        Binding::Bound(id) if s.held_by.is_some() && !s.wanted.name.reserved => {
+            release(Release::Held(*id))
+        }
+        Binding::Unbound | Binding::Bound(_) | Binding::Creating { .. } => match &s.workspace {
             Ok(workspace) => delete(s, deletion, workspace),
             // The key went with the namespace: nobody can ever delete the connector, so the namespace must not wait for it.
             Err(_) if deletion.namespace_terminating => release(Release::Orphaned(on_record)),
+            // It is deleted; only what a lost create may still make would be left.
+            Err(_) if !s.changes.is_empty() && on_record.is_none() => release(Release::Deleted),
             Err(problem) => Step::Rest(Outcome::DeletionBlocked(problem.clone())),
         },
     }
@@ -39,6 +49,8 @@ pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
 
 fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step {
     match &s.binding {
+        // The record was written over; the connector that was ours before it carries our own name.
+        Binding::Bound(id) if s.held_by.is_some() => sweep_up(s, deletion, Release::Held(*id)),
         // Nothing says that it is gone: it is not in the workspace of the present key, and never was.
         Binding::Bound(id) if s.connector == Sighting::Gone && s.moved() => {
             if deletion.namespace_terminating {
@@ -49,19 +61,21 @@ fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step
                 fingerprint: workspace.fingerprint.clone(),
             })
         }
-        Binding::Bound(id) => delete_one(*id),
-        Binding::Creating { stage, .. } => delete_unknown(s, *stage),
+        Binding::Bound(id) => delete_one(deletion, *id),
+        Binding::Creating { stage, .. } => delete_unknown(s, deletion, *stage),
+        // Creates were given up. What they may have made since carries our reserved name, and nobody will look for it any more.
+        Binding::Unbound if s.wanted.name.reserved => sweep_up(s, deletion, Release::Deleted),
         Binding::Unbound => release(Release::Deleted),
     }
 }
 
 /// A create was begun and its outcome is unknown: what it made, or will still make, has to go too.
-fn delete_unknown(s: &Situation, stage: Creating) -> Step {
+fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
     let name = s.name();
     let Some(namesakes) = &s.namesakes else {
         return Step::Act(Effect::Look(Freshness::Now));
     };
-    let free: Vec<SourceId> = namesakes.iter().filter(|n| !n.held).map(|n| n.id).collect();
+    let free: Vec<&Namesake> = namesakes.iter().filter(|n| !n.held).collect();
     match (free.as_slice(), stage) {
         ([], Creating::Settled) => release(Release::Deleted),
         // What was found is deleted; one request makes one connector, so nothing else can come.
@@ -69,30 +83,37 @@ fn delete_unknown(s: &Situation, stage: Creating) -> Step {
         ([], _) => Step::Rest(Outcome::CreateUnsettled(s.lost.clone())),
         // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
         // connector would be gone by now, and this one somebody else's.
-        ([one], _) => Step::Act(Effect::Bind(*one, Bind::Recovered)),
-        ([.., youngest], _) if name.reserved => delete_one(*youngest),
+        ([one], _) => Step::Act(Effect::Bind(one.id, Bind::Recovered)),
+        ([.., youngest], _) if name.reserved && youngest.recent => {
+            delete_one(deletion, youngest.id)
+        }
+        ([oldest, ..], _) if name.reserved => Step::Act(Effect::Bind(oldest.id, Bind::Recovered)),
         (several, _) => Step::Rest(Outcome::DeletionAmbiguous {
             name: name.value,
-            ids: several.to_vec(),
+            ids: several.iter().map(|n| n.id).collect(),
         }),
     }
 }
 
-/// A create was given up once. What it may have made since carries our reserved name, and nobody will look for it any more.
-fn sweep_up(s: &Situation) -> Step {
-    match s
-        .namesakes
-        .as_ref()
-        .map(|namesakes| namesakes.iter().find(|n| !n.held))
-    {
-        None => Step::Act(Effect::Look(Freshness::Now)),
-        Some(Some(late)) => delete_one(late.id),
-        Some(None) => release(Release::Deleted),
+/// Deletes what carries our reserved name, belongs to nobody and was made in the life of this resource; then lets go.
+fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
+    let Some(namesakes) = &s.namesakes else {
+        return Step::Act(Effect::Look(Freshness::Now));
+    };
+    match namesakes.iter().find(|n| !n.held && n.recent) {
+        Some(late) => delete_one(deletion, late.id),
+        None => release(then),
     }
 }
 
-fn delete_one(id: SourceId) -> Step {
-    Step::Act(Effect::Delete(id))
+/// Deletes a connector, unless that is what nobody asked for: an operator that is being uninstalled loses its rights before the
+/// definition goes, and then sees every resource deleted.
+fn delete_one(deletion: Deletion, id: SourceId) -> Step {
+    match deletion.definition {
+        DefinitionFate::Unknown => Step::Rest(Outcome::DefinitionUnknown),
+        _ if !deletion.rehearsed => Step::Act(Effect::Rehearse),
+        _ => Step::Act(Effect::Delete(id)),
+    }
 }
 
 fn release(release: Release) -> Step {

@@ -1,4 +1,4 @@
-//! The watch cache with its indices: which resources read which Secret, and which resource holds which connector.
+//! The watch cache with its indices: which resources read which Secret, and what each resource claims.
 //!
 //! Nothing here is scanned per event. The cache may lag behind the API server; whoever decides something irrevocable on it does so
 //! with a resourceVersion precondition.
@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
+use super::claims::{Claimant, Claims};
+use crate::crd::{ACCEPT_RECORD, ACCEPT_WORKSPACE, RECONCILE_AT};
 use crate::kinds::SourceKind;
 use crate::unstructured::SourceId;
 
@@ -52,6 +53,9 @@ pub fn version<K: kube::Resource>(resource: &K) -> u64 {
         .unwrap_or_default()
 }
 
+/// The annotations that mean something to the operator.
+pub const OURS: [&str; 3] = [RECONCILE_AT, ACCEPT_WORKSPACE, ACCEPT_RECORD];
+
 /// Drops what nobody here reads: the record of managed fields and the annotations of other tools, often a copy of the whole manifest
 /// each, are several times as large as the rest of a resource.
 pub fn strip(meta: &mut ObjectMeta) {
@@ -59,7 +63,7 @@ pub fn strip(meta: &mut ObjectMeta) {
     meta.labels = None;
     meta.owner_references = None;
     if let Some(annotations) = &mut meta.annotations {
-        annotations.retain(|name, _| name == RECONCILE_AT || name == ACCEPT_WORKSPACE);
+        annotations.retain(|name, _| OURS.contains(&name.as_str()));
     }
 }
 
@@ -69,9 +73,6 @@ impl fmt::Display for Key {
     }
 }
 
-/// A name inside one workspace, which the fingerprint of its key stands for.
-type PlaceName = (String, String);
-
 /// The watch cache of one kind.
 pub struct Index<K> {
     state: Mutex<State<K>>,
@@ -80,15 +81,7 @@ pub struct Index<K> {
 struct State<K> {
     objects: HashMap<Key, Arc<K>>,
     readers: HashMap<Key, BTreeSet<Key>>,
-    connectors: HashMap<SourceId, Key>,
-    names: HashMap<PlaceName, Key>,
-    held: HashMap<Key, Held>,
-}
-
-#[derive(Default)]
-struct Held {
-    connector: Option<SourceId>,
-    name: Option<PlaceName>,
+    claims: Claims,
 }
 
 impl<K> Default for Index<K> {
@@ -97,49 +90,56 @@ impl<K> Default for Index<K> {
             state: Mutex::new(State {
                 objects: HashMap::new(),
                 readers: HashMap::new(),
-                connectors: HashMap::new(),
-                names: HashMap::new(),
-                held: HashMap::new(),
+                claims: Claims::default(),
             }),
         }
     }
 }
 
+/// What the watch showed.
+pub struct Shown<K> {
+    /// The resource as it was known before.
+    pub before: Option<Arc<K>>,
+    /// A resource that loses its connector to this one, which is older.
+    pub loser: Option<Key>,
+}
+
 impl<K: SourceKind> Index<K> {
-    /// Takes in a resource as the watch shows it and returns what was known of it before.
-    pub fn apply(&self, resource: Arc<K>) -> Option<Arc<K>> {
+    /// Takes in a resource as the watch shows it.
+    pub fn apply(&self, resource: Arc<K>) -> Shown<K> {
         let key = Key::of(&*resource);
         let mut state = self.lock();
         let before = state.objects.get(&key).cloned();
         if let Some(before) = &before {
             state.unread(&key, before);
-            // Deleted and made again between two looks: whatever the old one held is not the new one's.
-            if before.uid() != resource.uid() {
-                state.let_go(&key);
-            }
         }
         for secret in secrets_of(&*resource) {
             state.readers.entry(secret).or_default().insert(key.clone());
         }
-        if let Some(id) = resource
+        let recorded = resource
             .status()
             .and_then(|s| s.source_id.as_deref())
-            .and_then(|id| id.parse().ok())
-        {
-            // Whoever held it first keeps it; the pass over this resource finds that out.
-            let _ = state.claim(&key, id);
-        }
+            .and_then(|id| id.parse().ok());
+        // Where another holds it, the pass over this resource finds that out.
+        let loser = recorded.and_then(|id| {
+            let claim = state.claims.recorded(&Claimant::of(&*resource), id);
+            claim.unwrap_or_default()
+        });
         state.objects.insert(key, resource);
-        before
+        Shown { before, loser }
     }
 
-    /// Forgets a resource that is gone.
-    pub fn remove(&self, key: &Key) {
+    /// Forgets a resource that is gone. What it held it holds no longer, unless others are to say so: see
+    /// [`triggers::holdings`](super::triggers::holdings).
+    pub fn remove(&self, key: &Key, gone: bool) {
         let mut state = self.lock();
         if let Some(resource) = state.objects.remove(key) {
             state.unread(key, &resource);
+            if gone {
+                let uid = resource.uid().unwrap_or_default();
+                state.claims.forget(key, &uid);
+            }
         }
-        state.let_go(key);
     }
 
     /// The resource, as far as the watch has shown it.
@@ -169,35 +169,14 @@ impl<K: SourceKind> Index<K> {
             .collect()
     }
 
-    /// Claims a connector for a resource, unless another holds it; then that one is returned.
-    pub fn claim(&self, key: &Key, id: SourceId) -> Result<(), Key> {
-        self.lock().claim(key, id)
+    /// Looks at, or changes, what is claimed.
+    pub fn claims<T>(&self, act: impl FnOnce(&mut Claims) -> T) -> T {
+        act(&mut self.lock().claims)
     }
 
     /// The resource that holds a connector.
     pub fn holder(&self, id: SourceId) -> Option<Key> {
-        self.lock().connectors.get(&id).cloned()
-    }
-
-    /// Claims a name in a workspace while a connector is being made, unless another resource does so; then that one is returned.
-    pub fn claim_name(&self, key: &Key, workspace: &str, name: &str) -> Result<(), Key> {
-        let mut state = self.lock();
-        let place = (workspace.to_owned(), name.to_owned());
-        match state.names.get(&place) {
-            Some(holder) if holder != key => return Err(holder.clone()),
-            _ => {}
-        }
-        let earlier = state
-            .held
-            .entry(key.clone())
-            .or_default()
-            .name
-            .replace(place.clone());
-        if let Some(earlier) = earlier.filter(|earlier| *earlier != place) {
-            state.names.remove(&earlier);
-        }
-        state.names.insert(place, key.clone());
-        Ok(())
+        self.lock().claims.holder(id).cloned()
     }
 
     /// How many resources there are.
@@ -232,36 +211,6 @@ impl<K: SourceKind> State<K> {
                     self.readers.remove(&secret);
                 }
             }
-        }
-    }
-
-    fn claim(&mut self, key: &Key, id: SourceId) -> Result<(), Key> {
-        match self.connectors.get(&id) {
-            Some(holder) if holder != key => return Err(holder.clone()),
-            _ => {}
-        }
-        let earlier = self
-            .held
-            .entry(key.clone())
-            .or_default()
-            .connector
-            .replace(id);
-        if let Some(earlier) = earlier.filter(|earlier| *earlier != id) {
-            self.connectors.remove(&earlier);
-        }
-        self.connectors.insert(id, key.clone());
-        Ok(())
-    }
-
-    fn let_go(&mut self, key: &Key) {
-        let Some(held) = self.held.remove(key) else {
-            return;
-        };
-        if let Some(id) = held.connector {
-            self.connectors.remove(&id);
-        }
-        if let Some(name) = held.name {
-            self.names.remove(&name);
         }
     }
 }

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::contest::Contest;
 use super::index::{Key, version};
 use super::outcome::Outcome;
 use super::situation::Grant;
 use super::workspaces::Workspace;
-use crate::crd::CreateIntent;
-use crate::unstructured::Digest;
+use crate::crd::{CreateIntent, SourceStatus};
+use crate::kinds::SourceKind;
+use crate::unstructured::{Digest, SourceId};
 
 /// How long Unstructured may take for a connection check.
 pub const CHECK_TIME: Duration = Duration::from_mins(5);
 
-/// How long a provider that denied the folder is not asked again: shorter than the time until the second look.
+/// How long a provider that refused the credentials, or denied them the folder, is not asked again: shorter than the time until the second look.
 pub const SHORTFALL_TIME: Duration = Duration::from_mins(1);
 
 /// A create whose outcome is not known.
@@ -54,12 +59,30 @@ impl Settling {
     }
 }
 
+/// What a resource waits for that no watch shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaits {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The next inventory: what stands in the way may have gone.
+    Inventory,
+    /// An API that works: the first answer to anybody with this key is worth another try.
+    Api,
+}
+
 /// The memory of one resource.
 pub struct Memory<K> {
+    /// Which resource of its name it is.
+    pub uid: Option<Arc<str>>,
     /// The resource as our own last write returned it, until the watch has caught up.
     pub written: Option<Arc<K>>,
     /// Version of the resource that our own last write made.
     pub written_version: u64,
+    /// A status that this process wrote without hearing whether it was written.
+    pub unsure: Option<Box<SourceStatus>>,
+    /// Who else writes to the status.
+    pub contest: Contest<K>,
     /// Passes in a row that failed.
     pub failures: u32,
     /// A configuration that the API refused, and how that was reported.
@@ -68,18 +91,21 @@ pub struct Memory<K> {
     pub grant: Option<(Digest, Grant, Instant)>,
     /// The create whose outcome is not known.
     pub settling: Option<Settling>,
-    /// Creates in a row whose outcome was not known.
-    pub lost_creates: u32,
-    /// When the last accepted update has to be sent again: one whose answer was lost before it may have been carried out after it.
-    pub confirm: Option<Instant>,
-    /// Whether a create was given up that may still be carried out.
-    pub abandoned: bool,
+    /// When the configuration has to be sent again, as the status says and as this process counts: the clocks of two machines
+    /// differ.
+    pub resend: Option<(Time, Instant)>,
+    /// The connector that was deleted, or was found to be gone, on the way to letting the resource go.
+    pub gone: Option<SourceId>,
     /// The connection check that is waited for, since when, and how often it was polled.
     pub check: Option<(String, Instant, u32)>,
     /// The workspace that was used last. It holds the API key, which outlives its Secret while a namespace is deleted.
     pub workspace: Option<Arc<Workspace>>,
-    /// What stood in the way may have gone when the next inventory is there.
-    pub awaits_inventory: bool,
+    /// What has to be there before another pass is of use.
+    pub awaits: Awaits,
+    /// Whether the operator may not let the resource go.
+    pub stuck: bool,
+    /// Since when the resource waits for what others supply.
+    pub waiting: Option<Instant>,
     /// When a change of the Secret was seen that the API has not accepted yet, for the metric.
     pub secret_changed_at: Option<Instant>,
     /// This process made its first connector, and has not seen it ready since.
@@ -89,18 +115,22 @@ pub struct Memory<K> {
 impl<K> Default for Memory<K> {
     fn default() -> Self {
         Self {
+            uid: None,
             written: None,
             written_version: 0,
+            unsure: None,
+            contest: Contest::default(),
             failures: 0,
             refused: None,
             grant: None,
             settling: None,
-            lost_creates: 0,
-            confirm: None,
-            abandoned: false,
+            resend: None,
+            gone: None,
             check: None,
             workspace: None,
-            awaits_inventory: false,
+            awaits: Awaits::Nothing,
+            stuck: false,
+            waiting: None,
             secret_changed_at: None,
             newborn: false,
         }
@@ -134,34 +164,67 @@ impl<K> Memories<K> {
             .insert(key.clone(), memory);
     }
 
-    /// Whether the resource waits for the next inventory.
-    pub fn awaits_inventory(&self, key: &Key) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .is_some_and(|memory| memory.awaits_inventory)
+    /// How many resources the operator may not let go.
+    pub fn stuck(&self) -> usize {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.values().filter(|memory| memory.stuck).count()
     }
 
-    /// Takes note of a version that the watch shows, and says whether it is news: neither a write of our own nor older than one.
-    /// While a pass is at work its memory is out; the pass itself sees to what came meanwhile.
-    pub fn is_news(&self, key: &Key, version: u64) -> bool {
-        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(memory) = memories.get_mut(key) else {
-            return false;
-        };
-        if version >= memory.written_version {
-            memory.written = None;
-        }
-        version > memory.written_version
+    /// What the resource waits for.
+    pub fn awaits(&self, key: &Key) -> Awaits {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories
+            .get(key)
+            .map_or(Awaits::Nothing, |memory| memory.awaits)
     }
 }
 
-impl<K: kube::Resource> Memory<K> {
+/// What a version that the watch shows is to this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A write of our own, or older than one.
+    Own,
+    /// Somebody else's write.
+    Foreign,
+    /// Somebody else's write to the status, which is to be put right after this time.
+    Overwritten(Duration),
+}
+
+impl<K: SourceKind> Memories<K> {
+    /// Takes note of what the watch shows. While a pass is at work its memory is out; the pass itself sees to what came meanwhile.
+    pub fn take_note(&self, key: &Key, before: Option<&Arc<K>>, now: &K) -> News {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories
+            .get_mut(key)
+            .map_or(News::Own, |memory| memory.take_note(before, now))
+    }
+}
+
+impl<K: SourceKind> Memory<K> {
     /// Keeps the resource as a write of ours left it.
     pub fn wrote(&mut self, resource: &Arc<K>) {
         self.written_version = version(&**resource);
         self.written = Some(resource.clone());
+    }
+
+    /// Takes note of what the watch shows, and of what it replaces where a write of ours is not known to be that.
+    pub fn take_note(&mut self, before: Option<&Arc<K>>, now: &K) -> News {
+        let shown = version(now);
+        if shown < self.written_version {
+            return News::Own;
+        }
+        let written = self.written.take();
+        if shown == self.written_version {
+            return News::Own;
+        }
+        let ours = written.or_else(|| before.cloned());
+        let Some(ours) = ours.filter(|ours| ours.uid() == now.uid()) else {
+            return News::Foreign;
+        };
+        if ours.status() == now.status() || now.status() == self.unsure.as_deref() {
+            return News::Foreign;
+        }
+        News::Overwritten(self.contest.overwritten(ours))
     }
 }
 

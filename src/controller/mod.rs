@@ -7,6 +7,11 @@
 //! Plan, finalize, report, outcome and situation are pure.
 
 pub mod act;
+pub mod ailing;
+pub mod backoff;
+pub mod claims;
+pub mod contest;
+pub mod definition;
 pub mod effect;
 pub mod finalize;
 pub mod index;
@@ -17,14 +22,20 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod queue;
+pub mod record;
+pub mod refusal;
 pub mod report;
+pub mod secrets;
 pub mod situation;
 pub mod sweep;
 pub mod triggers;
+pub mod unclaimed;
+pub mod watched;
 pub mod workspaces;
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -111,9 +122,31 @@ pub struct Context<K> {
     index: Index<K>,
     memories: Memories<K>,
     queue: Queue,
+    definition: record::Definition,
+    rights: definition::Rights,
+    unlisted: Unlisted,
     workspaces: Workspaces,
     started: Instant,
     kind: &'static str,
+}
+
+/// How many watches have not listed yet what resources hold.
+#[derive(Debug, Default)]
+pub struct Unlisted(AtomicUsize);
+
+impl Unlisted {
+    fn expect(&self, watches: usize) {
+        self.0.store(watches, Ordering::Relaxed);
+    }
+
+    fn listed(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every resource that may hold anything is known.
+    pub fn none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// One of the tasks that should never end did, by a panic that is logged: without it changes would go unnoticed.
@@ -149,6 +182,9 @@ where
         cluster: parts.cluster,
         policy: parts.policy,
         leadership,
+        definition: record::Definition::default(),
+        rights: definition::Rights::default(),
+        unlisted: Unlisted::default(),
         index: Index::default(),
         memories: Memories::default(),
         started: Instant::now(),
@@ -160,7 +196,19 @@ where
     });
     let mut tasks = JoinSet::new();
     let (listing, listed) = mpsc::channel(1);
+    let sharded = context.policy.label_selector.is_some();
+    context
+        .unlisted
+        .expect(namespaces.len() * if sharded { 2 } else { 1 });
     for namespace in namespaces {
+        if sharded {
+            tasks.spawn(triggers::holdings(
+                context.clone(),
+                namespace.clone(),
+                filled.clone(),
+                listing.clone(),
+            ));
+        }
         tasks.spawn(triggers::resources(
             context.clone(),
             namespace.clone(),
@@ -312,6 +360,10 @@ async fn measure<K: SourceKind>(context: Arc<Context<K>>) {
         context
             .metrics
             .paused_workspaces(context.workspaces.paused());
+        context.metrics.stuck_deletions(context.memories.stuck());
+        context
+            .metrics
+            .unclaimed_connectors(context.workspaces.unclaimed());
         context
             .metrics
             .resources(&report::census(&context.index, context.kind));

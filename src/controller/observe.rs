@@ -1,34 +1,34 @@
-//! The start of a pass: gathers what a decision may rest on. The only place that reads Secrets.
+//! The start of a pass: gathers what a decision may rest on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::core::PartialObjectMeta;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, CustomResourceExt, ResourceExt};
-use secrecy::SecretString;
 use tokio::time::Instant;
-use zeroize::Zeroize;
 
-use super::Context;
+use super::claims::Claimant;
 use super::index::{Key, strip};
 use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME, Settling};
 use super::outcome::{Failure, Problem};
 use super::queue::{Job, Priority};
+use super::refusal::kubernetes;
 use super::report::{recorded_check, recorded_doubt};
+use super::secrets::{Reading, read_configuration, read_secret};
 use super::situation::{
-    Binding, Check, ConnectorName, Creating, Deletion, Desired, Grant, Sighting, Situation, Wanted,
-    WorkspaceFacts,
+    Binding, Check, ConnectorName, Creating, Deletion, Desired, ForeignRecord, Grant, Resend,
+    Sighting, Situation, Wanted, WorkspaceFacts,
 };
+use super::triggers::look_again;
 use super::workspaces::Workspace;
+use super::{Context, definition};
 use crate::crd::{
-    ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, FINALIZER, RECONCILE_AT, SourceStatus,
+    ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConditionType, DeletionPolicy, FINALIZER,
+    RECONCILE_AT, Reason, SourceStatus,
 };
 use crate::hosts::Reach;
 use crate::kinds::{Credentials, SourceKind};
-use crate::scrub::one_line;
-use crate::unstructured::{ApiKey, Config, Digest, Endpoint};
+use crate::unstructured::{ApiKey, Config, Digest, Endpoint, SourceId};
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.
 pub struct Hand<K> {
@@ -48,11 +48,16 @@ pub struct Hand<K> {
     pub forced: Option<String>,
     /// Keys of the Secret whose value ended in a line break.
     pub trimmed: Vec<String>,
+    /// A status that was written without hearing whether it was.
+    pub unsure: Option<Box<SourceStatus>>,
+    /// The resource as our own last write left it, where somebody else has overwritten its status since.
+    ours: Option<Arc<K>>,
 }
 
 impl<K: SourceKind> Hand<K> {
-    fn new(resource: &Arc<K>, job: &Job) -> Self {
-        let handled = resource
+    fn new(resource: &Arc<K>, ours: Option<Arc<K>>, job: &Job) -> Self {
+        let recorded = ours.as_ref().unwrap_or(resource);
+        let handled = recorded
             .status()
             .and_then(|status| status.last_handled_reconcile_at.as_ref());
         let forced = resource
@@ -68,6 +73,8 @@ impl<K: SourceKind> Hand<K> {
             since: job.since,
             forced: forced.cloned(),
             trimmed: Vec::new(),
+            unsure: None,
+            ours,
         }
     }
 
@@ -77,9 +84,27 @@ impl<K: SourceKind> Hand<K> {
         self.resource = Arc::new(resource);
     }
 
-    /// The status that is on record.
+    /// Takes in the resource as our own write left it.
+    pub fn wrote(&mut self, resource: K) {
+        self.recorded();
+        self.take_in(resource);
+    }
+
+    /// What is on record is ours.
+    pub fn recorded(&mut self) {
+        self.ours = None;
+        self.unsure = None;
+    }
+
+    /// Whether somebody else's status stands where ours was.
+    pub fn is_overwritten(&self) -> bool {
+        self.ours.is_some()
+    }
+
+    /// The status that is on record: what the operator wrote, whoever wrote over it.
     pub fn status(&self) -> SourceStatus {
-        self.resource.status().cloned().unwrap_or_default()
+        let recorded = self.ours.as_ref().unwrap_or(&self.resource);
+        recorded.status().cloned().unwrap_or_default()
     }
 }
 
@@ -90,7 +115,8 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
     resource: Arc<K>,
     job: &Job,
 ) -> Result<(Situation, Hand<K>), Failure> {
-    let mut hand = Hand::new(&resource, job);
+    let ours = memory.contest.ours.clone();
+    let mut hand = Hand::new(&resource, ours, job);
     if hand.forced.is_some() {
         memory.refused = None;
         memory.grant = None;
@@ -100,24 +126,23 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
     }
     let workspace = workspace(context, &job.key, &*resource).await?;
     let deleting = resource.meta().deletion_timestamp.is_some();
+    let home = hand.status().workspace;
     let deletion = if deleting {
-        let home = hand.status().workspace;
         let without_key = workspace.as_ref().map_or(true, |workspace| {
-            home.is_some_and(|home| home.key_fingerprint != workspace.facts().fingerprint)
+            home.as_ref()
+                .is_some_and(|home| home.key_fingerprint != workspace.facts().fingerprint)
         });
         Some(deletion(context, &job.key, without_key).await?)
     } else {
         None
     };
-    let workspace = workspace.or_else(|problem| match (&memory.workspace, deletion) {
-        // The key's Secret may have gone before us with the namespace; the key in memory still works.
-        (
-            Some(held),
-            Some(Deletion {
-                namespace_terminating: true,
-                ..
-            }),
-        ) => Ok(held.clone()),
+    // The key's Secret may have gone before the resource; the key with which this process worked last still works.
+    let workspace = workspace.or_else(|problem| match (&memory.workspace, &home) {
+        (Some(held), Some(home))
+            if deleting && held.facts().fingerprint == home.key_fingerprint =>
+        {
+            Ok(held.clone())
+        }
         _ => Err(problem),
     });
     let desired = if deleting {
@@ -168,20 +193,25 @@ fn situation<K: SourceKind>(
         Desired::Digest(digest) => Some(digest),
         Desired::Unread | Desired::Blocked(_) => None,
     };
+    let foreign = foreign_record(context, &job.key, resource, &status);
     let binding = binding(&status, memory, context.policy.settle_time, digest);
     let holder = match &binding {
-        Binding::Bound(id) => context.index.claim(&job.key, *id).err(),
-        Binding::Unbound | Binding::Creating { .. } => None,
+        Binding::Bound(id) if foreign.is_none() => holder(context, resource, *id),
+        Binding::Bound(_) | Binding::Unbound | Binding::Creating { .. } => None,
     };
     let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
     let known = |asked: &Digest| Some(*asked) == digest;
     Situation {
         wanted,
         deletion,
+        foreign,
+        resources_known: context.unlisted.none(),
+        waited: has_waited(memory, &status),
         finalized: resource
             .finalizers()
             .iter()
-            .any(|finalizer| finalizer == FINALIZER),
+            .any(|finalizer| finalizer == FINALIZER)
+            && !was_released(context, resource),
         binding,
         held_by: holder.map(|holder| describe_holder(&job.key, &holder)),
         applied: status
@@ -220,8 +250,8 @@ fn situation<K: SourceKind>(
             .check
             .as_ref()
             .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
-        confirm: memory.confirm.is_some_and(|at| Instant::now() >= at),
-        abandoned: memory.abandoned,
+        resend: resend(&status, memory, context.policy.settle_time),
+        lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
         lost: memory
             .settling
             .as_ref()
@@ -233,7 +263,95 @@ fn situation<K: SourceKind>(
 
 /// Whether an answer of the provider is still worth something. What it refuses stays refused, but a folder can be made at any time.
 fn holds(grant: &Grant, since: Instant) -> bool {
-    !matches!(grant, Grant::Insufficient(_)) || since.elapsed() < SHORTFALL_TIME
+    !matches!(grant, Grant::Insufficient(_) | Grant::Refused(_)) || since.elapsed() < SHORTFALL_TIME
+}
+
+/// The resource that holds this connector instead, though both have it on record.
+fn holder<K: SourceKind>(context: &Context<K>, resource: &K, id: SourceId) -> Option<Key> {
+    let who = Claimant::of(resource);
+    let claim = context.index.claims(|claims| claims.recorded(&who, id));
+    if let Ok(Some(loser)) = &claim {
+        look_again(context, loser, Priority::Changed);
+    }
+    claim.err()
+}
+
+/// This process let it go, whatever the watch still shows.
+fn was_released<K: SourceKind>(context: &Context<K>, resource: &K) -> bool {
+    let uid = resource.uid().unwrap_or_default();
+    context.index.claims(|claims| claims.is_released(&uid))
+}
+
+/// A record that cannot be this resource's own: without a name or an id in the spec, a connector of ours has our default name.
+fn foreign_record<K: SourceKind>(
+    context: &Context<K>,
+    key: &Key,
+    resource: &K,
+    status: &SourceStatus,
+) -> Option<ForeignRecord> {
+    let options = resource.options();
+    let cluster = context.cluster.as_str();
+    let is_meant = options.connector_name.is_some()
+        || options.existing_source_id.is_some()
+        || resource
+            .annotations()
+            .get(ACCEPT_RECORD)
+            .map(String::as_str)
+            == Some(cluster);
+    let intended = status.create.as_ref().map(|create| &create.name);
+    let name = status.connector_name.as_ref().or(intended)?;
+    let own = context.cluster.default_name(&key.namespace, &key.name);
+    (!is_meant && *name != own.value).then(|| ForeignRecord {
+        name: name.clone(),
+        cluster: cluster.to_owned(),
+    })
+}
+
+/// How long a resource waits for what others supply before that is told as what stalls it.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
+fn has_waited<K>(memory: &Memory<K>, status: &SourceStatus) -> bool {
+    let stalled = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == ConditionType::Stalled.as_str());
+    // An operator before us has waited already.
+    let told = stalled.is_some_and(|c| {
+        [
+            Reason::SecretNotFound,
+            Reason::SecretKeyMissing,
+            Reason::WorkspaceKeyMissing,
+        ]
+        .iter()
+        .any(|reason| reason.as_str() == c.reason)
+    });
+    told || memory
+        .waiting
+        .is_some_and(|since| since.elapsed() >= PATIENCE)
+}
+
+/// Whether an update whose answer was lost has had its time. Wall clocks of two machines differ, so no longer than the settle time
+/// is waited from when this process first saw the record.
+fn resend<K>(status: &SourceStatus, memory: &mut Memory<K>, settle_time: Duration) -> Resend {
+    let Some(after) = &status.resend_after else {
+        memory.resend = None;
+        return Resend::No;
+    };
+    let due = match &memory.resend {
+        Some((known, due)) if known == after => *due,
+        _ => {
+            let left = after.0.duration_since(jiff::Timestamp::now());
+            let left = Duration::try_from(left).unwrap_or_default();
+            let due = Instant::now() + left.min(settle_time);
+            memory.resend = Some((after.clone(), due));
+            due
+        }
+    };
+    if Instant::now() >= due {
+        Resend::Due
+    } else {
+        Resend::Later
+    }
 }
 
 /// What the resource asks for, and what speaks against it that the API server could not refuse.
@@ -298,7 +416,12 @@ fn binding<K>(
     digest: Option<Digest>,
 ) -> Binding {
     if let Some(id) = status.source_id.as_deref().and_then(|id| id.parse().ok()) {
-        return Binding::Bound(id);
+        // What a DELETE or a 404 has taught outlives a conflict.
+        return if memory.gone == Some(id) {
+            Binding::Unbound
+        } else {
+            Binding::Bound(id)
+        };
     }
     let Some(create) = &status.create else {
         return Binding::Unbound;
@@ -403,184 +526,26 @@ fn open<K>(
         .map_err(|error| Problem::InvalidField("workspace", error.to_string()))
 }
 
-async fn read_configuration<K: SourceKind>(
-    context: &Context<K>,
-    hand: &mut Hand<K>,
-) -> Result<Desired, Failure> {
-    let resource = hand.resource.clone();
-    let name = resource.credentials_secret();
-    let namespace = resource.namespace().unwrap_or_default();
-    let secret = match read_secret(context, &namespace, name).await? {
-        Reading::Found(secret) => secret,
-        Reading::Missing => {
-            return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
-        }
-        Reading::Forbidden => {
-            return Ok(Desired::Blocked(Problem::SecretForbidden(name.to_owned())));
-        }
-    };
-    let mut credentials = Credentials::default();
-    for wanted in resource.credentials() {
-        let invalid = |why| {
-            Ok(Desired::Blocked(Problem::SecretInvalid(
-                name.to_owned(),
-                wanted.key.to_owned(),
-                why,
-            )))
-        };
-        let value = match secret.value(wanted.key) {
-            None => {
-                return Ok(Desired::Blocked(Problem::SecretKeyMissing(
-                    name.to_owned(),
-                    wanted.key.to_owned(),
-                )));
-            }
-            Some(Err(why)) => return invalid(why),
-            Some(Ok(value)) => value,
-        };
-        if wanted.refuses_access_token && value.is_access_token {
-            return Ok(Desired::Blocked(Problem::AccessToken(
-                name.to_owned(),
-                wanted.key.to_owned(),
-            )));
-        }
-        if value.is_mask {
-            return invalid(
-                "holds the mask that Unstructured shows in place of a secret, not the secret",
-            );
-        }
-        if value.trimmed {
-            hand.trimmed.push(wanted.key.to_owned());
-        }
-        credentials.insert(wanted.parameter, value.secret);
-    }
-    let config = credentials.complete(resource.settings());
-    let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
-    hand.credentials = Some(credentials);
-    hand.config = Some(config);
-    Ok(Desired::Digest(digest))
-}
-
-/// The data of a Secret, wiped when it is dropped.
-pub(crate) struct SecretData(std::collections::BTreeMap<String, ByteString>);
-
-/// One value of a Secret, and what is noteworthy about it.
-pub(crate) struct Value {
-    pub secret: SecretString,
-    pub trimmed: bool,
-    pub is_access_token: bool,
-    pub is_mask: bool,
-}
-
-impl SecretData {
-    /// The data of this Secret.
-    pub fn of(mut secret: Secret) -> Self {
-        Self(secret.data.take().unwrap_or_default())
-    }
-
-    /// The value of a key, without the line breaks that editors and `echo` leave at its end. Two fields may name the same key.
-    pub fn value(&self, key: &str) -> Option<Result<Value, &'static str>> {
-        let bytes = &self.0.get(key)?.0;
-        Some(match std::str::from_utf8(bytes) {
-            Err(_) => Err("is not text"),
-            Ok(text) => {
-                let trimmed = text.trim_end_matches(['\n', '\r']);
-                if trimmed.trim().is_empty() {
-                    Err("is empty")
-                } else if trimmed.contains(char::is_control) {
-                    Err("contains control characters")
-                } else {
-                    Ok(Value {
-                        secret: SecretString::from(trimmed),
-                        trimmed: trimmed.len() != text.len(),
-                        is_access_token: trimmed.starts_with("sl."),
-                        is_mask: trimmed == crate::unstructured::MASK,
-                    })
-                }
-            }
-        })
-    }
-}
-
-impl Drop for SecretData {
-    fn drop(&mut self) {
-        self.0.values_mut().for_each(|value| value.0.zeroize());
-    }
-}
-
-/// What came of reading a Secret.
-enum Reading {
-    Found(SecretData),
-    Missing,
-    Forbidden,
-}
-
-async fn read_secret<K>(
-    context: &Context<K>,
-    namespace: &str,
-    name: &str,
-) -> Result<Reading, Failure> {
-    // Anything else than a name would become another path, and a resource can be older than the rule that refuses it.
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    if !name.bytes().all(is_name) {
-        return Ok(Reading::Missing);
-    }
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    match secrets.get_opt(name).await {
-        Ok(Some(secret)) => Ok(Reading::Found(SecretData::of(secret))),
-        Ok(None) => Ok(Reading::Missing),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Reading::Forbidden),
-        Err(error) => Err(kubernetes(&error)),
-    }
-}
-
-async fn deletion<K: CustomResourceExt>(
+async fn deletion<K: SourceKind + CustomResourceExt>(
     context: &Context<K>,
     key: &Key,
     without_key: bool,
 ) -> Result<Deletion, Failure> {
-    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> =
-        Api::all(context.client.clone());
-    let definition = visible(definitions.get_metadata_opt(K::crd_name()).await)?;
     let namespace = if without_key {
         let namespaces: Api<Namespace> = Api::all(context.client.clone());
-        visible(namespaces.get_metadata_opt(&key.namespace).await)?
+        match namespaces.get_metadata_opt(&key.namespace).await {
+            Ok(namespace) => namespace,
+            // Then nobody is left behind for its sake.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => None,
+            Err(error) => return Err(kubernetes(&error)),
+        }
     } else {
         None
     };
     Ok(Deletion {
         namespace_terminating: namespace
             .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()),
-        definition_terminating: definition
-            .is_some_and(|definition| definition.metadata.deletion_timestamp.is_some()),
+        definition: definition::fate(context).await?,
+        rehearsed: false,
     })
-}
-
-/// An operator that is confined to some namespaces may not read these objects; then it does not know.
-fn visible<T>(answer: kube::Result<Option<T>>) -> Result<Option<T>, Failure> {
-    match answer {
-        Ok(object) => Ok(object),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
-        Err(error) => Err(kubernetes(&error)),
-    }
-}
-
-/// A failure of the Kubernetes API, in words that hold no object's content.
-pub fn kubernetes(error: &kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
-            Failure::Conflict
-        }
-        // The authorizer's words name the verb, the kind and the account that lacks the right.
-        kube::Error::Api(status) if status.is_forbidden() => {
-            Failure::Kubernetes(one_line(&status.message))
-        }
-        kube::Error::Api(status) => {
-            Failure::Kubernetes(format!("{} ({})", status.reason, status.code))
-        }
-        kube::Error::Service(_) | kube::Error::HyperError(_) => {
-            Failure::Kubernetes("it cannot be reached".to_owned())
-        }
-        _ => Failure::Kubernetes("its answer cannot be read".to_owned()),
-    }
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::situation::ForeignRecord;
 use crate::crd::Reason;
 use crate::unstructured::{ApiError, Commit, ErrorKind, SourceId};
 
@@ -12,8 +13,21 @@ use crate::unstructured::{ApiError, Commit, ErrorKind, SourceId};
 pub enum Outcome {
     /// The connector equals the resource, and nothing is left to do.
     Ready,
-    /// `spec.suspend` is set.
+    /// `spec.suspend` is set, and what was applied last is what the resource asks for.
     Suspended,
+    /// `spec.suspend` is set, and something is not sent, or nothing made.
+    SuspendedUnsent,
+    /// What is on record is another resource's.
+    ForeignRecord {
+        /// The connector on record.
+        id: Option<SourceId>,
+        /// What gives it away.
+        record: ForeignRecord,
+    },
+    /// A resource that is not known yet may hold the connector in question.
+    ResourcesUnknown,
+    /// The operator may not see whether the definition itself is being deleted.
+    DefinitionUnknown,
     /// A change is on its way.
     Applying,
     /// The connection check runs.
@@ -124,11 +138,17 @@ pub enum Failure {
         message: String,
         /// Whether the request may have been carried out.
         commit: Commit,
+        /// Whether it carried the configuration, so that a refusal speaks of the spec or the Secret.
+        sent_configuration: bool,
     },
     /// Somebody changed the resource meanwhile; the pass starts again from what it is now.
     Conflict,
     /// The Kubernetes API.
     Kubernetes(String),
+    /// The operator's role, or a policy, does not let it do this.
+    Forbidden(String),
+    /// The installed definition does not know a field of the status, so that nothing can be recorded.
+    Definition(String),
     /// This process no longer leads.
     NotLeading,
     /// The pass did not come to an end in its time, or went round in circles.
@@ -142,11 +162,24 @@ impl From<&ApiError> for Failure {
             rate_limited: error.is_rate_limited(),
             message: error.message().to_owned(),
             commit: error.commit(),
+            sent_configuration: false,
         }
     }
 }
 
 impl Failure {
+    /// The failure of a request that carried the configuration.
+    pub fn of_configuration(error: &ApiError) -> Self {
+        let mut failure = Self::from(error);
+        if let Self::Api {
+            sent_configuration, ..
+        } = &mut failure
+        {
+            *sent_configuration = true;
+        }
+        failure
+    }
+
     /// The kind of an API failure.
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
@@ -171,6 +204,27 @@ impl Failure {
         )
     }
 
+    /// Whether it says something of the key or of the API as a whole, so that the first answer to anybody with this key is worth
+    /// another try.
+    pub fn is_shared(&self) -> bool {
+        matches!(
+            self.kind(),
+            Some(ErrorKind::Unauthorized | ErrorKind::Connect | ErrorKind::Paused { .. })
+        )
+    }
+
+    /// Whether the next good inventory is worth another try: nothing of the user's was refused.
+    pub fn awaits_api(&self) -> bool {
+        let sent_nothing = matches!(
+            self,
+            Self::Api {
+                sent_configuration: false,
+                ..
+            }
+        );
+        sent_nothing || self.is_shared()
+    }
+
     /// Whether the request may have been carried out. Only requests to the API ever may without our knowing.
     pub fn commit(&self) -> Commit {
         match self {
@@ -185,8 +239,6 @@ impl Failure {
 pub enum Class {
     /// Nothing left to do.
     Current,
-    /// Nothing is done, on purpose.
-    Idle,
     /// Under way, or to be tried again.
     InProgress,
     /// Retrying cannot help.
@@ -206,6 +258,10 @@ pub enum Requeue {
     Settled,
     /// With growing delay.
     Backoff,
+    /// When what is waited for has had its time.
+    Patience,
+    /// With growing delay, and never long: time or somebody else can end it where no watch shows that.
+    Blocked,
     /// Now: there is something newer to look at.
     AtOnce,
     /// After some minutes: a key may be mended where the operator cannot see it.
@@ -245,7 +301,7 @@ impl Outcome {
         reason = "one table is read more easily than three thirds of it"
     )]
     pub fn row(&self) -> Row {
-        use Class::{Current, Idle, InProgress, Stalled};
+        use Class::{Current, InProgress, Stalled};
         use Requeue::{AtOnce, NextInventory, NextPoll, OnChange, Settled};
         match self {
             Self::Ready => row(
@@ -255,10 +311,47 @@ impl Outcome {
                 "The connector has the desired configuration.",
             ),
             Self::Suspended => row(
-                Idle,
+                Current,
                 Reason::Suspended,
                 OnChange,
-                "spec.suspend is true: nothing is written to Unstructured. Set it to false to resume.",
+                "The connector has the desired configuration. spec.suspend is true, so nothing is written to Unstructured; set it \
+                 to false to resume.",
+            ),
+            Self::SuspendedUnsent => row(
+                Stalled,
+                Reason::Suspended,
+                OnChange,
+                "spec.suspend is true, and the connector does not have the desired configuration. Set it to false to send it.",
+            ),
+            Self::ForeignRecord { id, record } => row(
+                Stalled,
+                Reason::ForeignRecord,
+                OnChange,
+                format!(
+                    "The status was copied from another cluster or namespace: it names connector {} as {:?}, which is not this \
+                     resource's own. Nothing was touched. If this is the same cluster, start the operator with the --cluster-name \
+                     it had; if the connector is to belong to this resource from now on, confirm it with the annotation {}={}.",
+                    id.map_or_else(|| "(none)".to_owned(), |id| id.to_string()),
+                    record.name,
+                    crate::crd::ACCEPT_RECORD,
+                    record.cluster
+                ),
+            ),
+            Self::ResourcesUnknown => row(
+                InProgress,
+                Reason::ResourcesUnknown,
+                Requeue::Backoff,
+                "The resources of at least one namespace are not listed yet, and one of them may hold the connector. If it stays \
+                 so, see that the operator may list them in every namespace that it watches.",
+            ),
+            Self::DefinitionUnknown => row(
+                Stalled,
+                Reason::DeletionBlocked,
+                Requeue::Blocked,
+                format!(
+                    "The connector is not deleted: the operator may not see whether the definition itself is being deleted, in \
+                     which case the connector has to stay. Grant the operator get on its customresourcedefinitions. {WAY_OUT}"
+                ),
             ),
             Self::Applying => row(
                 InProgress,
@@ -298,9 +391,12 @@ impl Outcome {
                 ),
             ),
             Self::Blocked(problem) => problem.row(),
-            Self::CredentialsRejected(why) => {
-                row(Stalled, Reason::CredentialsRejected, OnChange, why.clone())
-            }
+            Self::CredentialsRejected(why) => row(
+                Stalled,
+                Reason::CredentialsRejected,
+                Requeue::SecondLook,
+                why.clone(),
+            ),
             Self::NameConflict { name, ids, holder } => row(
                 Stalled,
                 Reason::NameConflict,
@@ -387,13 +483,11 @@ impl Outcome {
                 "The operator has let the resource go. Only finalizers of others hold it.",
             ),
             Self::DeletionBlocked(problem) => {
-                let Row {
-                    message, requeue, ..
-                } = problem.row();
+                let Row { message, .. } = problem.row();
                 row(
                     Stalled,
                     Reason::DeletionBlocked,
-                    requeue,
+                    Requeue::Blocked,
                     format!("The connector cannot be deleted. {message} {WAY_OUT}"),
                 )
             }
@@ -433,6 +527,17 @@ impl Problem {
                 | Self::SecretKeyMissing(..)
                 | Self::SecretInvalid(..)
                 | Self::AccessToken(..)
+        )
+    }
+
+    /// Whether others supply it, often a moment after the resource: it is waited for before it is told as what stalls the resource.
+    pub fn is_awaited(&self) -> bool {
+        matches!(
+            self,
+            Self::SecretNotFound(_)
+                | Self::SecretKeyMissing(..)
+                | Self::KeySecretNotFound(_)
+                | Self::KeyMissing(..)
         )
     }
 
@@ -509,6 +614,7 @@ impl Failure {
                 kind,
                 rate_limited,
                 message,
+                sent_configuration,
                 ..
             } => {
                 let (class, reason, requeue, advice) = match kind {
@@ -524,7 +630,7 @@ impl Failure {
                         Requeue::Slowly,
                         "Use an API key of a Developer or Workspace Admin, and see that the account is in good standing.",
                     ),
-                    ErrorKind::Invalid { .. } => (
+                    ErrorKind::Invalid { .. } if *sent_configuration => (
                         Stalled,
                         Reason::InvalidConfiguration,
                         Requeue::OnChange,
@@ -570,7 +676,8 @@ impl Failure {
                         Requeue::Backoff,
                         "Check the API URL: it must be the one that Unstructured gives for this account.",
                     ),
-                    ErrorKind::Unexpected | ErrorKind::NotFound => (
+                    // A refusal of a request in which nothing of the user's was sent is nothing that the user can correct.
+                    ErrorKind::Unexpected | ErrorKind::NotFound | ErrorKind::Invalid { .. } => (
                         InProgress,
                         Reason::UnexpectedResponse,
                         Requeue::Backoff,
@@ -596,6 +703,25 @@ impl Failure {
                 Requeue::Backoff,
                 format!(
                     "The Kubernetes API failed: {message}. It is tried again with growing delay."
+                ),
+            ),
+            Self::Forbidden(message) => row(
+                InProgress,
+                Reason::KubernetesForbidden,
+                Requeue::Backoff,
+                format!(
+                    "{}. Grant the operator this right, as the Helm chart does, or change the policy that refuses it.",
+                    sentence(message)
+                ),
+            ),
+            Self::Definition(message) => row(
+                Stalled,
+                Reason::DefinitionOutdated,
+                Requeue::Backoff,
+                format!(
+                    "The installed definition of this resource is older than the operator, which cannot record what it does: {}. \
+                     Nothing was made. Apply the definition of this release.",
+                    message.trim_end_matches('.')
                 ),
             ),
             Self::NotLeading => row(

@@ -10,17 +10,20 @@ use kube::{CustomResourceExt, ResourceExt};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::act::{occasion, perform, write_status};
+use super::act::{occasion, perform};
+use super::backoff::{doubled, jittered};
+use super::contest;
 use super::effect::{Answer, Effect};
 use super::index::{Key, version};
-use super::memory::{Memory, Settling};
-use super::observe::{Hand, observe};
+use super::memory::{Awaits, Memory, News, Settling};
+use super::observe::{Hand, PATIENCE, observe};
 use super::outcome::{Class, Failure, Outcome, Requeue};
 use super::plan::{Step, plan};
 use super::queue::{Job, Priority};
+use super::record::{rehearse, write_complaint, write_status};
 use super::report::{self, Note};
-use super::situation::{Binding, Change, Check, Creating, Grant, Release, Situation, poll_delay};
-use super::{Context, lane_of};
+use super::situation::{Change, Check, Grant, Release, Situation, poll_delay};
+use super::{Context, lane_of, sweep};
 use crate::crd::{EventReason, FINALIZER};
 use crate::kinds::SourceKind;
 use crate::runtime::events::{EventNote, EventType};
@@ -34,6 +37,9 @@ const MOST_EFFECTS: usize = 64;
 /// The first delay of a retry; it doubles with each failure up to [`LONGEST_BACKOFF`].
 const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
+
+/// The longest delay where time or somebody else can end what blocks a resource.
+const LONGEST_BLOCKED: Duration = Duration::from_mins(2);
 
 /// The first delay after somebody else's write got in the way.
 const SHORTEST_COLLISION: Duration = Duration::from_millis(10);
@@ -57,6 +63,9 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
             return forget(context, &job.key);
         }
         Some(resource) => {
+            if memory.contest.is_news() {
+                contest::tell(context, &job.key, &*resource).await;
+            }
             let guarded =
                 AssertUnwindSafe(pass(context, &mut memory, resource.clone(), job)).catch_unwind();
             let (next, result) = guarded.await.unwrap_or_else(|_| {
@@ -73,10 +82,10 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
             {
                 context.queue.add_after(&job.key, lane, priority, delay);
             }
-            if was_overtaken(context, &mut memory, &job.key) {
+            if let Some(delay) = was_overtaken(context, &mut memory, &job.key) {
                 context
                     .queue
-                    .add(&job.key, lane, Priority::Changed, Instant::now());
+                    .add_after(&job.key, lane, Priority::Changed, delay);
             }
             result
         }
@@ -106,6 +115,16 @@ fn latest<K: SourceKind>(
     key: &Key,
 ) -> Option<Arc<K>> {
     let watched = context.index.get(key)?;
+    let uid = watched.uid();
+    if memory.uid.as_deref() != uid.as_deref() {
+        if let Some(workspace) = memory.workspace.take() {
+            workspace.leave(key);
+        }
+        *memory = Memory {
+            uid: uid.map(Into::into),
+            ..Memory::default()
+        };
+    }
     let written = memory.written.take().filter(|written| {
         written.uid() == watched.uid() && version(&**written) > version(&*watched)
     });
@@ -113,17 +132,19 @@ fn latest<K: SourceKind>(
     Some(written.unwrap_or(watched))
 }
 
-/// Whether the watch has shown a status meanwhile that we did not write: somebody meddles with it.
-fn was_overtaken<K: SourceKind>(context: &Context<K>, memory: &mut Memory<K>, key: &Key) -> bool {
-    let Some(watched) = context.index.get(key) else {
-        return false;
-    };
-    if version(&*watched) < memory.written_version {
-        return false;
+/// Whether the watch has shown meanwhile that somebody else wrote to the status or the finalizers, and how long that is left so.
+fn was_overtaken<K: SourceKind>(
+    context: &Context<K>,
+    memory: &mut Memory<K>,
+    key: &Key,
+) -> Option<Duration> {
+    let watched = context.index.get(key)?;
+    let written = memory.written.clone()?;
+    match memory.take_note(None, &*watched) {
+        News::Own => None,
+        News::Overwritten(delay) => Some(delay),
+        News::Foreign => (written.finalizers() != watched.finalizers()).then_some(Duration::ZERO),
     }
-    let written = memory.written.take();
-    version(&*watched) > memory.written_version
-        && written.is_some_and(|written| written.status() != watched.status())
 }
 
 /// When a pass has to follow without anybody asking, and how it counts for the metric.
@@ -155,10 +176,22 @@ async fn pass<K: SourceKind + CustomResourceExt>(
         }
     };
     let before = hand.status();
+    if hand.forced.is_some()
+        && let Some(workspace) = &hand.workspace
+    {
+        workspace.client.invite_probe();
+    }
     let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
     memory.wrote(&hand.resource);
     remember(memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
+    if let Some(workspace) = &hand.workspace {
+        if matches!(&outcome, Outcome::Failed(failure) if failure.is_shared()) {
+            workspace.ails();
+        } else {
+            sweep::wake_if_recovered(context, workspace);
+        }
+    }
     tell(context, memory, &before, &situation, &outcome, &hand, job);
 
     let row = report::row(&situation, &outcome);
@@ -175,13 +208,25 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     if silent || !context.leadership.is_valid() {
         return (next, result);
     }
-    let mut occasion = occasion(&hand);
+    let mut occasion = occasion(context, &hand);
     // Only now: a pass that is cut short has not handled what the user asked for.
     occasion.forced.clone_from(&hand.forced);
     occasion.next_attempt = next.filter(|next| next.told).map(|next| next.delay);
     let status = report::status(&hand.status(), &situation, &outcome, &occasion);
-    let written = write_status(context, &job.key, &mut hand, &status).await;
+    let written = match write_status(context, &mut hand, &status).await {
+        Err(failure @ Failure::Definition(_)) => {
+            let outcome = Outcome::Failed(failure.clone());
+            let complaint = report::status(&hand.status(), &situation, &outcome, &occasion);
+            let complained = write_complaint(context, &mut hand, &complaint).await;
+            complained.and(Err(failure))
+        }
+        written => written,
+    };
     memory.wrote(&hand.resource);
+    memory.unsure = hand.unsure.take();
+    if !hand.is_overwritten() {
+        memory.contest.ours = None;
+    }
     match written {
         Ok(()) => (next, result),
         Err(Failure::Conflict) => (
@@ -219,6 +264,11 @@ async fn decide_and_act<K: SourceKind>(
         if Instant::now() > deadline && !matches!(effect, Effect::Record(_)) {
             return Outcome::Failed(Failure::Overrun("it took too long"));
         }
+        if effect.needs_a_record()
+            && let Err(failure) = rehearse(context, hand).await
+        {
+            return Outcome::Failed(failure);
+        }
         tracing::debug!(resource = %job.key, ?effect, "acting");
         let answer = perform(context, &job.key, hand, situation, &effect).await;
         if let Answer::Failed(failure) = &answer {
@@ -249,38 +299,20 @@ fn note_effect<K: SourceKind>(
         ) => {
             memory.grant = digest.map(|digest| (digest, grant.clone(), Instant::now()));
         }
-        (Effect::RecordIntent { .. }, Answer::Done) => {
-            let given_up = matches!(
-                situation.binding,
-                Binding::Creating {
-                    stage: Creating::Settled,
-                    ..
-                }
-            );
-            memory.abandoned |= given_up;
-        }
         (Effect::Create { .. } | Effect::Update(_), Answer::Failed(failure)) => {
             if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) {
                 memory.refused = digest.map(|digest| (digest, Outcome::Failed(failure.clone())));
             }
-            let lost = matches!(
-                failure.kind(),
-                Some(ErrorKind::Timeout | ErrorKind::Interrupted)
-            );
-            if matches!(effect, Effect::Update(_)) && lost && failure.commit() == Commit::Unknown {
-                memory.confirm = Some(Instant::now() + context.policy.settle_time);
-            }
             if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
                 let settle_time = context.policy.settle_time;
-                let (lost, settled, pause) = match failure.commit() {
-                    Commit::Never => (0, Duration::ZERO, Duration::ZERO),
+                let (settled, pause) = match failure.commit() {
+                    Commit::Never => (Duration::ZERO, Duration::ZERO),
                     Commit::Unknown => {
-                        let lost = memory.lost_creates.saturating_add(1);
-                        (lost, settle_time, pause_after(lost, settle_time))
+                        let lost = situation.lost_creates.saturating_add(1);
+                        (settle_time, pause_after(lost, settle_time))
                     }
                 };
                 let now = Instant::now();
-                memory.lost_creates = lost;
                 memory.settling = Some(Settling {
                     mark: Settling::mark(&create),
                     at: now + settled,
@@ -291,10 +323,6 @@ fn note_effect<K: SourceKind>(
         }
         (Effect::Create { .. } | Effect::Update(_), Answer::Created(_) | Answer::Done) => {
             memory.refused = None;
-            memory.lost_creates = 0;
-            if situation.confirm {
-                memory.confirm = None;
-            }
             if let Some(since) = memory
                 .secret_changed_at
                 .take()
@@ -308,7 +336,25 @@ fn note_effect<K: SourceKind>(
 }
 
 fn remember<K>(memory: &mut Memory<K>, situation: &Situation, outcome: &Outcome) {
-    memory.awaits_inventory = outcome.row().requeue == Requeue::NextInventory;
+    memory.awaits = match outcome {
+        Outcome::Failed(failure) if failure.awaits_api() => Awaits::Api,
+        _ if outcome.row().requeue == Requeue::NextInventory => Awaits::Inventory,
+        _ => Awaits::Nothing,
+    };
+    memory.stuck =
+        situation.deletion.is_some() && matches!(outcome, Outcome::Failed(Failure::Forbidden(_)));
+    memory.waiting = match outcome {
+        Outcome::Blocked(problem) if problem.is_awaited() => {
+            Some(memory.waiting.unwrap_or_else(Instant::now))
+        }
+        _ => None,
+    };
+    if let Some(id) = situation.changes.iter().find_map(|change| match change {
+        Change::Deleted(id) => Some(*id),
+        _ => None,
+    }) {
+        memory.gone = Some(id);
+    }
     memory.check = match (&situation.check, memory.check.take()) {
         (Check::Scheduled(id), Some((known, since, polls))) if known == *id => {
             Some((known, since, polls + u32::from(situation.polled)))
@@ -369,11 +415,11 @@ fn tell<K: SourceKind>(
             note: note.text,
         };
         if note.lasting {
-            let event = EventNote {
-                note: format!("{} {}: {}", K::kind(&()), job.key, event.note),
-                ..event
-            };
-            context.recorder.publish(&namespace(&job.key), event);
+            let note = format!("{} {}: {}", K::kind(&()), job.key, event.note);
+            let about = namespace(&job.key.namespace);
+            context
+                .recorder
+                .publish(&about, EventNote { note, ..event });
         } else {
             context
                 .recorder
@@ -401,20 +447,37 @@ fn tell<K: SourceKind>(
 }
 
 /// The namespace itself. A terminating namespace takes no events; those about it are kept in `default`.
-fn namespace(key: &Key) -> ObjectReference {
+fn namespace(name: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Namespace".to_owned()),
-        name: Some(key.namespace.to_string()),
+        name: Some(name.to_owned()),
         ..ObjectReference::default()
     }
+}
+
+/// Warns of what concerns no resource that is there, about the namespace `default`, where everybody looks.
+pub fn warn_lasting<K>(
+    context: &Context<K>,
+    reason: EventReason,
+    action: &'static str,
+    note: String,
+) {
+    tracing::warn!(reason = reason.as_str(), "{note}");
+    let event = EventNote {
+        type_: EventType::Warning,
+        reason: reason.as_str(),
+        action,
+        note,
+    };
+    context.recorder.publish(&namespace("default"), event);
 }
 
 fn result(outcome: &Outcome, class: Class) -> ReconcileResult {
     match (outcome, class) {
         (Outcome::Failed(Failure::Conflict), _) => ReconcileResult::Conflict,
         (Outcome::Failed(Failure::NotLeading), _) => ReconcileResult::Abandoned,
-        (_, Class::Current | Class::Idle) => ReconcileResult::Settled,
+        (_, Class::Current) => ReconcileResult::Settled,
         (_, Class::Stalled) => ReconcileResult::Stalled,
         (Outcome::Failed(_), Class::InProgress) => ReconcileResult::Failed,
         (_, Class::InProgress) => ReconcileResult::Waiting,
@@ -429,15 +492,16 @@ fn follow_up<K>(
 ) -> Option<FollowUp> {
     // One that is due and was not sent has met something that brings the resource back by itself, or that only a change ends.
     let due = memory
-        .confirm
-        .and_then(|at| at.checked_duration_since(Instant::now()));
-    let confirm = due.filter(|due| !due.is_zero()).map(|due| FollowUp {
+        .resend
+        .as_ref()
+        .and_then(|(_, at)| at.checked_duration_since(Instant::now()));
+    let resend = due.filter(|due| !due.is_zero()).map(|due| FollowUp {
         priority: Priority::Retry,
         delay: due + Duration::from_millis(1),
         told: false,
     });
     let next = requeued(memory, requeue, context);
-    [next, confirm]
+    [next, resend]
         .into_iter()
         .flatten()
         .min_by_key(|follow_up| follow_up.delay)
@@ -446,7 +510,11 @@ fn follow_up<K>(
 fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -> Option<FollowUp> {
     let failed = matches!(
         requeue,
-        Requeue::Backoff | Requeue::AtOnce | Requeue::Slowly | Requeue::Resumed(_)
+        Requeue::Backoff
+            | Requeue::Blocked
+            | Requeue::AtOnce
+            | Requeue::Slowly
+            | Requeue::Resumed(_)
     );
     memory.failures = if failed {
         memory.failures.saturating_add(1)
@@ -482,7 +550,17 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
                 true,
             )
         }
-        Requeue::Backoff => retry(backoff(memory.failures), true),
+        Requeue::Backoff => retry(backoff(memory.failures, LONGEST_BACKOFF), true),
+        Requeue::Blocked => retry(backoff(memory.failures, LONGEST_BLOCKED), true),
+        Requeue::Patience => {
+            let waited = memory
+                .waiting
+                .map_or(Duration::ZERO, |since| since.elapsed());
+            retry(
+                PATIENCE.saturating_sub(waited) + Duration::from_millis(1),
+                false,
+            )
+        }
         Requeue::Slowly => retry(jittered(SLOWLY), true),
         Requeue::SecondLook => retry(jittered(SLOWLY), false),
         Requeue::Resumed(at) => {
@@ -494,20 +572,9 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
 
 /// How long a configuration is not sent again after its `lost`th create in a row whose outcome is unknown.
 fn pause_after(lost: u32, settle_time: Duration) -> Duration {
-    doubled(settle_time, lost).max(settle_time)
+    doubled(settle_time, lost, LONGEST_BACKOFF).max(settle_time)
 }
 
-fn backoff(failures: u32) -> Duration {
-    jittered(doubled(SHORTEST_BACKOFF, failures))
-}
-
-/// The delay after the `times`th failure in a row: the first, then twice as long each time, up to [`LONGEST_BACKOFF`].
-fn doubled(first: Duration, times: u32) -> Duration {
-    let delay = first.saturating_mul(1 << times.saturating_sub(1).min(16));
-    delay.min(LONGEST_BACKOFF)
-}
-
-/// Between a half and the whole of a delay, so that what failed together is not tried again together.
-fn jittered(delay: Duration) -> Duration {
-    delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+fn backoff(failures: u32, longest: Duration) -> Duration {
+    jittered(doubled(SHORTEST_BACKOFF, failures, longest))
 }

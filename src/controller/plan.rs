@@ -7,8 +7,8 @@ use super::effect::Effect;
 use super::finalize::finalize;
 use super::outcome::Outcome;
 use super::situation::{
-    Bind, Binding, Check, Creating, Desired, Freshness, Grant, Namesake, Sighting, Situation,
-    WorkspaceFacts,
+    Bind, Binding, Check, Creating, Desired, Freshness, Grant, Namesake, Resend, Sighting,
+    Situation, WorkspaceFacts, is_synced,
 };
 use crate::unstructured::{Digest, SourceId};
 
@@ -34,8 +34,14 @@ fn keep(s: &Situation) -> Step {
     if s.unrecorded {
         return Step::Act(Effect::Record(provisional(s)));
     }
+    if let Some(record) = &s.foreign {
+        return Step::Rest(Outcome::ForeignRecord {
+            id: s.bound(),
+            record: record.clone(),
+        });
+    }
     if s.wanted.suspend {
-        return Step::Rest(Outcome::Suspended);
+        return Step::Rest(suspended(s));
     }
     let workspace = match &s.workspace {
         Ok(workspace) => workspace,
@@ -54,6 +60,15 @@ fn keep(s: &Situation) -> Step {
         } => Step::Act(Effect::Create { name: name.clone() }),
         Binding::Creating { stage, .. } => recover(s, *stage),
         Binding::Unbound => find(s),
+    }
+}
+
+/// Nothing is sent. Whether that leaves anything unsent can be known without asking anybody.
+fn suspended(s: &Situation) -> Outcome {
+    match &s.check {
+        _ if !is_synced(s) => Outcome::SuspendedUnsent,
+        Check::Failed(_, reason) if s.wanted.verify => Outcome::VerificationFailed(reason.clone()),
+        _ => Outcome::Suspended,
     }
 }
 
@@ -81,10 +96,10 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
         Sighting::Gone => by_name(s),
         Sighting::Present { drift, .. } => {
             // A create that was carried out after we had given up on it leaves a second connector of the reserved name.
-            if let Some(extra) = duplicates(s, id).next() {
+            if let Some(extra) = duplicates(s, id).last().filter(|_| s.resources_known) {
                 return Step::Act(Effect::Delete(extra.id));
             }
-            if s.applied != Some(digest) || !drift.is_empty() || s.confirm {
+            if s.applied != Some(digest) || !drift.is_empty() || s.resend == Resend::Due {
                 return vetted(s).unwrap_or_else(|| update(s, id, digest));
             }
             // What was missing at the provider may be there by now.
@@ -151,6 +166,9 @@ fn existing(s: &Situation, id: SourceId) -> Step {
 fn by_name(s: &Situation) -> Step {
     match s.namesakes.as_deref() {
         None => Step::Act(Effect::Look(Freshness::Trigger)),
+        Some(_) if !s.wanted.name.reserved && !s.resources_known => {
+            Step::Rest(Outcome::ResourcesUnknown)
+        }
         Some([]) => create(s),
         Some(namesakes) if s.wanted.name.reserved => take(s, namesakes, Bind::Reserved),
         Some([_]) if !s.wanted.adopt_by_name => Step::Rest(conflict(s)),
@@ -195,6 +213,11 @@ fn bind(s: &Situation, id: SourceId, how: Bind) -> Step {
             id,
             holder: holder.clone(),
         });
+    }
+    // A connector with our own default name is ours; any other may be held by a resource that is not known yet.
+    let by_own_name = how != Bind::ById && s.name().reserved;
+    if !by_own_name && !s.resources_known {
+        return Step::Rest(Outcome::ResourcesUnknown);
     }
     if s.finalized {
         Step::Act(Effect::Bind(id, how))
@@ -274,13 +297,14 @@ fn provisional(s: &Situation) -> Outcome {
     }
 }
 
-/// Other connectors of our reserved name that nobody else holds.
+/// Connectors that can only have come of our own creates, oldest first: they carry our reserved name, nobody holds them, and they
+/// were made since the first create that was given up. The name alone says nothing: what was retained once carries it too.
 pub(super) fn duplicates(s: &Situation, ours: SourceId) -> impl Iterator<Item = &Namesake> {
-    let reserved = s.wanted.name.reserved;
+    let possible = s.wanted.name.reserved && s.lost_creates > 0;
     s.namesakes
         .iter()
         .flatten()
-        .filter(move |n| reserved && n.id != ours && !n.held)
+        .filter(move |n| possible && n.id != ours && !n.held && n.recent)
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::index::Index;
-use super::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
+use super::outcome::{Class, Failure, Outcome, Requeue, Row, WAY_OUT};
 use super::situation::{
-    Bind, Binding, Change, Check, Creating, Desired, Grant, Release, Sighting, Situation,
+    Bind, Binding, Change, Check, Creating, Desired, Grant, Release, Resend, Sighting, Situation,
+    is_synced,
 };
 use crate::crd::{
-    ConditionType, ConnectionCheck, CreateIntent, EventReason, Reason, SourceStatus,
+    ConditionType, ConnectionCheck, CreateIntent, EventReason, LostCreates, Reason, SourceStatus,
     WorkspaceStatus,
 };
 use crate::kinds::SourceKind;
@@ -24,6 +25,8 @@ pub struct Occasion {
     pub generation: i64,
     /// The time, to the second: conditions do not know finer ones.
     pub now: Time,
+    /// How long an update whose answer was lost may take to be carried out.
+    pub settle_time: Duration,
     /// Value of the annotation that forced this pass, once the pass is over.
     pub forced: Option<String>,
     /// How long until the next attempt, if there will be one by itself.
@@ -61,14 +64,21 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
         },
         (Some(_), Outcome::Applying, _) => Row {
             reason: Reason::Deleting,
-            message: "The connector is being deleted.".to_owned(),
+            message: deleting(s).to_owned(),
             ..row
         },
         (Some(_), _, Class::InProgress) => Row {
             reason: Reason::Deleting,
-            message: format!("The connector is being deleted. {}", row.message),
+            message: format!("{} {}", deleting(s), row.message),
             ..row
         },
+        (None, Outcome::Blocked(problem), Class::Stalled) if problem.is_awaited() && !s.waited => {
+            Row {
+                class: Class::InProgress,
+                requeue: Requeue::Patience,
+                ..row
+            }
+        }
         (None, _, Class::Current | Class::Stalled)
             if s.doubted && s.grant != Grant::Accepted && is_synced(s) =>
         {
@@ -78,6 +88,14 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
             }
         }
         _ => row,
+    }
+}
+
+fn deleting(s: &Situation) -> &'static str {
+    if s.wanted.retain {
+        "The resource is being let go; its connector stays."
+    } else {
+        "The connector is being deleted."
     }
 }
 
@@ -113,6 +131,8 @@ pub fn status(
             .or_else(|| previous.last_handled_reconcile_at.clone()),
         connection_check: connection_check(s, outcome),
         create: intent(previous, s, on),
+        lost_creates: lost_creates(previous, s, on),
+        resend_after: resend_after(previous, s, on),
         conditions: conditions(previous, s, outcome, on),
     }
 }
@@ -161,6 +181,33 @@ fn intent(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<Creat
         name: name.clone(),
         started_at,
     })
+}
+
+fn lost_creates(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<LostCreates> {
+    let since = match (&previous.lost_creates, &previous.create) {
+        (Some(lost), _) => lost.since.clone(),
+        // The create that is given up now is the one that is still on record.
+        (None, Some(create)) => create.started_at.clone(),
+        (None, None) => on.now.clone(),
+    };
+    (s.lost_creates > 0).then_some(LostCreates {
+        count: s.lost_creates,
+        since,
+    })
+}
+
+fn resend_after(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<Time> {
+    let fresh = || {
+        let settle_time = jiff::SignedDuration::try_from(on.settle_time).unwrap_or_default();
+        Time(on.now.0.checked_add(settle_time).unwrap_or(on.now.0))
+    };
+    match s.resend {
+        Resend::No => None,
+        Resend::Lost => Some(fresh()),
+        Resend::Ahead | Resend::Later | Resend::Due => {
+            Some(previous.resend_after.clone().unwrap_or_else(fresh))
+        }
+    }
 }
 
 fn connection_check(s: &Situation, outcome: &Outcome) -> Option<ConnectionCheck> {
@@ -231,7 +278,7 @@ fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     match row.class {
         Class::InProgress => say(ConditionType::Reconciling, "True", row.reason, &row.message),
         Class::Stalled => say(ConditionType::Stalled, "True", row.reason, &row.message),
-        Class::Current | Class::Idle => {}
+        Class::Current => {}
     }
     match (outcome.blames_credentials(), &s.desired, &s.grant) {
         (true, ..) => say(
@@ -265,7 +312,7 @@ fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
             Reason::Ready,
             "The connector has the desired configuration.",
         );
-    } else if *outcome != Outcome::Suspended {
+    } else {
         say(ConditionType::Synced, "False", row.reason, &row.message);
     }
     if s.wanted.verify && synced {
@@ -395,18 +442,6 @@ fn condition(verdict: &Verdict, before: Option<&Condition>, on: &Occasion) -> Co
     }
 }
 
-/// Whether the connector has exactly the desired configuration, as far as anybody can know: the API accepted it, and nothing
-/// readable differs from it.
-pub fn is_synced(s: &Situation) -> bool {
-    let accepted = s.applied.is_some() && s.digest() == s.applied;
-    let untouched = match &s.connector {
-        Sighting::Present { drift, .. } => drift.is_empty(),
-        Sighting::Unseen => true,
-        Sighting::Unlisted | Sighting::Gone => false,
-    };
-    s.bound().is_some() && accepted && untouched && s.held_by.is_none()
-}
-
 /// An event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -440,11 +475,17 @@ pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<N
         text,
     };
     notes.extend(shortfall(previous, s));
+    notes.extend(stuck(s, outcome));
     match row.class {
         Class::Current if news && s.deletion.is_none() => notes.push(note(false, row.message)),
         Class::Stalled if news => notes.push(note(true, row.message)),
         Class::InProgress if news && !matches!(outcome, Outcome::Applying | Outcome::Checking) => {
-            let quiet = row.reason == Reason::Progressing;
+            // That somebody else wrote first, or leads now, is no news about the resource.
+            let quiet = row.reason == Reason::Progressing
+                || matches!(
+                    outcome,
+                    Outcome::Failed(Failure::Conflict | Failure::NotLeading)
+                );
             if !quiet {
                 notes.push(note(true, row.message));
             }
@@ -452,6 +493,29 @@ pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<N
         _ => {}
     }
     notes
+}
+
+/// Whoever may not let a resource go may not write its status either.
+fn stuck(s: &Situation, outcome: &Outcome) -> Option<Note> {
+    let (Some(_), Outcome::Failed(Failure::Forbidden(why))) = (s.deletion, outcome) else {
+        return None;
+    };
+    let connector = match s.bound() {
+        Some(id) => format!("Connector {id} is still in the workspace"),
+        None => "It has no connector any more".to_owned(),
+    };
+    Some(Note {
+        warning: true,
+        reason: EventReason::Stuck.as_str(),
+        action: "Release",
+        lasting: true,
+        text: format!(
+            "The operator may not let this resource go: {}. {connector}. Give the operator its rights back; in a namespace that is \
+             being deleted only a ClusterRoleBinding can. Or delete the connector by hand, then take the finalizer {} off.",
+            why.trim_end_matches('.'),
+            crate::crd::FINALIZER
+        ),
+    })
 }
 
 /// What the provider denies the credentials, where that is news: the outcome does not speak of it.
@@ -534,6 +598,15 @@ impl Change {
             Self::Released(Release::Held(id)) => {
                 note(false, EventReason::Retained, "Release", format!("Left connector {id} to the resource that holds it."))
             }
+            Self::Released(Release::Foreign(id)) => note(
+                false,
+                EventReason::Retained,
+                "Release",
+                format!(
+                    "Left connector {} alone: the status that names it was copied from another cluster or namespace.",
+                    id.map_or_else(|| "(none)".to_owned(), |id| id.to_string())
+                ),
+            ),
             Self::Released(Release::Orphaned(id)) => note(
                 true,
                 EventReason::Orphaned,

@@ -7,7 +7,6 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::effect::{Answer, Effect};
 use super::outcome::{Failure, Outcome, Problem};
-use super::report::is_synced;
 use crate::kinds::Shortfall;
 use crate::unstructured::{CheckStatus, Commit, Digest, ErrorKind, SourceId};
 
@@ -95,8 +94,36 @@ pub struct Namesake {
     pub id: SourceId,
     /// Whether another resource holds it.
     pub held: bool,
+    /// Whether it was made since the first of the creates that were given up was begun; without such a create, since the resource
+    /// was made. What was there before cannot have come of them.
+    pub recent: bool,
     /// Readable settings that differ from the desired ones.
     pub drift: BTreeSet<String>,
+}
+
+/// What an update that may still be carried out asks for: whatever was accepted since, an older configuration may replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resend {
+    /// Nothing: the answer to every update is known.
+    No,
+    /// It is on record that this pass sends one, and the answer is not known yet.
+    Ahead,
+    /// This pass sent one, and its answer was lost.
+    Lost,
+    /// One was lost, and its time is not over.
+    Later,
+    /// One was lost, and has been carried out by now or never will be: the configuration has to be sent once more.
+    Due,
+}
+
+/// A record in the status that cannot be this resource's own: it names a connector by the default name of another resource, which
+/// is how a status looks that was copied from another cluster or namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForeignRecord {
+    /// The connector's name on record.
+    pub name: String,
+    /// The name of this cluster, which the annotation that confirms the record has to have.
+    pub cluster: String,
 }
 
 /// How recent an inventory has to be.
@@ -167,8 +194,23 @@ pub struct WorkspaceFacts {
 pub struct Deletion {
     /// The whole namespace is going.
     pub namespace_terminating: bool,
-    /// The custom resource definition itself is going: then every connector is left alone.
-    pub definition_terminating: bool,
+    /// What the custom resource definition is doing.
+    pub definition: DefinitionFate,
+    /// Whether the API server would let this operator take its finalizer off. What could not be let go is not deleted either: the
+    /// rights of an operator that is being uninstalled go first.
+    pub rehearsed: bool,
+}
+
+/// What is known of the custom resource definition while a resource goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DefinitionFate {
+    /// It stays: somebody deleted the resource.
+    #[default]
+    Stays,
+    /// It is going itself: then every connector is left alone.
+    Going,
+    /// The operator may not look. That is never taken for [`DefinitionFate::Stays`].
+    Unknown,
 }
 
 /// Everything a decision may rest on.
@@ -182,6 +224,12 @@ pub struct Situation {
     pub wanted: Wanted,
     /// Set while the resource is being deleted.
     pub deletion: Option<Deletion>,
+    /// What is on record is another resource's.
+    pub foreign: Option<ForeignRecord>,
+    /// Whether every resource that may hold a connector is known.
+    pub resources_known: bool,
+    /// Whether what the resource waits for has been waited for long enough to be told as what stalls it.
+    pub waited: bool,
     /// Whether our finalizer is on the resource.
     pub finalized: bool,
     /// Which connector is ours.
@@ -216,10 +264,10 @@ pub struct Situation {
     pub polled: bool,
     /// Whether the check has had its time.
     pub check_overdue: bool,
-    /// An update whose answer was lost may have been carried out after the one that was accepted since: send that one again.
-    pub confirm: bool,
-    /// A create of this resource was given up, and may still have been carried out since.
-    pub abandoned: bool,
+    /// An update whose answer was lost may be carried out after the one that was accepted since.
+    pub resend: Resend,
+    /// Creates of this resource that were given up, and may still be carried out.
+    pub lost_creates: u32,
     /// What came of the create whose outcome is not known, if this process sent it.
     pub lost: Option<String>,
     /// Something of this is not in the status yet and must not be lost.
@@ -277,6 +325,8 @@ pub enum Release {
     Orphaned(Option<SourceId>),
     /// Another resource holds it.
     Held(SourceId),
+    /// The record was another resource's: whose the connector is, nobody here knows.
+    Foreign(Option<SourceId>),
 }
 
 impl Situation {
@@ -318,12 +368,22 @@ impl Situation {
     /// The same with an intent to make a connector of this name.
     #[must_use]
     pub fn intending(&self, name: &str) -> Self {
+        let given_up = matches!(
+            self.binding,
+            Binding::Creating {
+                stage: Creating::Settled,
+                ..
+            }
+        );
         Self {
             binding: Binding::Creating {
                 name: name.to_owned(),
                 stage: Creating::Recorded,
             },
-            ..self.unsure()
+            lost_creates: self.lost_creates.saturating_add(u32::from(given_up)),
+            applied: None,
+            check: Check::None,
+            ..self.clone()
         }
     }
 
@@ -333,6 +393,7 @@ impl Situation {
         Self {
             applied: None,
             check: Check::None,
+            resend: self.resend.ahead(),
             ..self.clone()
         }
     }
@@ -345,6 +406,11 @@ impl Situation {
     pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
         match (effect, answer) {
             (Effect::AddFinalizer, Answer::Done) => self.finalized = true,
+            (Effect::Rehearse, Answer::Done) => {
+                if let Some(deletion) = &mut self.deletion {
+                    deletion.rehearsed = true;
+                }
+            }
             (Effect::RemoveFinalizer(release), Answer::Done) => {
                 self.finalized = false;
                 self.changes.push(Change::Released(release.clone()));
@@ -390,6 +456,14 @@ impl Situation {
                 self.held_by = None;
                 self.applied = None;
                 self.check = Check::None;
+                self.resend = self.resend.ahead();
+                if *how == Bind::Recovered {
+                    // There was none when the create was begun, so all that came since came of our creates.
+                    let late = self.namesakes.iter().flatten();
+                    let late = late.filter(|n| n.id != *id && !n.held && n.recent).count();
+                    let late = u32::try_from(late).unwrap_or(u32::MAX);
+                    self.lost_creates = self.lost_creates.max(late);
+                }
                 self.home = self.workspace.clone().ok();
                 self.unrecorded = true;
                 self.changes.push(Change::Bound(*id, *how));
@@ -433,8 +507,8 @@ impl Situation {
                     self.lost = failure.message().map(ToOwned::to_owned);
                 }
             },
-            (Effect::Update(_), Answer::Done) if self.confirm && is_synced(self) => {
-                self.confirm = false;
+            (Effect::Update(_), Answer::Done) if self.resend == Resend::Due && is_synced(self) => {
+                self.resend = Resend::No;
             }
             (Effect::Update(_), Answer::Done) => {
                 let drift = match &self.connector {
@@ -447,7 +521,7 @@ impl Situation {
                 } else {
                     Change::Updated
                 });
-                self.confirm = false;
+                self.resend = self.resend.answered();
                 self.accepted();
                 if let Sighting::Present { drift, .. } = &mut self.connector {
                     drift.clear();
@@ -470,6 +544,14 @@ impl Situation {
                 if failure.kind() == Some(ErrorKind::NotFound) =>
             {
                 self.connector = Sighting::Unlisted;
+                self.resend = self.resend.refused();
+            }
+            (Effect::Update(_), Answer::Failed(failure)) => {
+                self.resend = match failure.commit() {
+                    Commit::Never => self.resend.refused(),
+                    Commit::Unknown => Resend::Lost,
+                };
+                return Err(failure);
             }
             // Either the connector has just gone, or this API has no such route.
             (Effect::StartCheck(_), Answer::Failed(failure))
@@ -517,9 +599,48 @@ impl Situation {
             self.check = Check::None;
             self.changes.push(Change::Deleted(id));
         } else {
+            self.lost_creates = self.lost_creates.saturating_sub(1);
             self.changes.push(Change::DuplicateDeleted(id));
         }
     }
+}
+
+impl Resend {
+    /// An update is about to be sent.
+    const fn ahead(self) -> Self {
+        match self {
+            Self::No => Self::Ahead,
+            other => other,
+        }
+    }
+
+    /// The answer to the update of this pass is known. What was lost before it is still on its way.
+    const fn answered(self) -> Self {
+        match self {
+            Self::Ahead | Self::Due => Self::No,
+            other => other,
+        }
+    }
+
+    /// The update of this pass was certainly not carried out.
+    const fn refused(self) -> Self {
+        match self {
+            Self::Ahead => Self::No,
+            other => other,
+        }
+    }
+}
+
+/// Whether the connector has exactly the desired configuration, as far as anybody can know: the API accepted it, and nothing
+/// readable differs from it.
+pub fn is_synced(s: &Situation) -> bool {
+    let accepted = s.applied.is_some() && s.digest() == s.applied;
+    let untouched = match &s.connector {
+        Sighting::Present { drift, .. } => drift.is_empty(),
+        Sighting::Unseen => true,
+        Sighting::Unlisted | Sighting::Gone => false,
+    };
+    s.bound().is_some() && accepted && untouched && s.held_by.is_none()
 }
 
 impl Check {

@@ -1,40 +1,77 @@
 //! The drift check: one list for each workspace and interval, compared with all of its resources at once. Only those that differ
 //! are queued; there is no periodic pass for each resource.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
+use futures::FutureExt;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::index::Key;
+use super::memory::Awaits;
 use super::queue::Priority;
+use super::triggers::look_again;
 use super::workspaces::Workspace;
-use super::{Context, lane_of};
+use super::{Context, lane_of, unclaimed};
 use crate::crd::SourceStatus;
 use crate::kinds::{Credentials, SourceKind};
 use crate::spans;
 use crate::unstructured::{Snapshot, SourceId};
 
-/// Sweeps a workspace at every interval for as long as any resource uses it.
+/// Sweeps a workspace at every interval for as long as any resource uses it, and more often while somebody waits for its API.
 pub async fn workspace<K: SourceKind>(context: Arc<Context<K>>, workspace: Weak<Workspace>) {
+    let Some(ailing) = workspace.upgrade().map(|open| open.ailing.clone()) else {
+        return;
+    };
     loop {
         let interval = context.policy.sync_interval;
-        tokio::time::sleep(interval.mul_f64(0.95 + fastrand::f64() / 10.0)).await;
-        let Some(workspace) = workspace.upgrade() else {
-            return;
-        };
-        look_and_compare(&context, &workspace)
-            .instrument(spans::sweep())
-            .await;
+        let due = Instant::now() + interval.mul_f64(0.95 + fastrand::f64() / 10.0);
+        let mut probes = 0;
+        loop {
+            let is_due = tokio::select! {
+                () = tokio::time::sleep_until(due) => true,
+                () = ailing.probe_due(probes + 1) => false,
+            };
+            let Some(workspace) = workspace.upgrade() else {
+                return;
+            };
+            // One that breaks down is logged, and must not be the last.
+            let looking = AssertUnwindSafe(look_and_compare(&context, &workspace)).catch_unwind();
+            if looking.instrument(spans::sweep()).await.is_err() {
+                tracing::error!("the comparison with the inventory panicked; trying again later");
+            }
+            if is_due {
+                break;
+            }
+            probes += 1;
+        }
     }
 }
 
 async fn look_and_compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace) {
     match workspace.inventory.at_least(Instant::now()).await {
-        Ok(snapshot) => compare(context, workspace, &snapshot),
+        Ok(snapshot) => {
+            compare(context, workspace, &snapshot);
+            unclaimed::report(context, workspace, &snapshot);
+            wake_if_recovered(context, workspace);
+        }
         Err(error) => {
             spans::failed(&Span::current(), error.kind.as_str(), error.message());
-            tracing::warn!(%error, "the inventory could not be read; trying again at the next interval");
+            tracing::warn!(%error, "the inventory could not be read; trying again");
+            workspace.ails();
+        }
+    }
+}
+
+/// Wakes everybody who waits for the API, where it has answered anybody since it began to ail.
+pub fn wake_if_recovered<K: SourceKind>(context: &Context<K>, workspace: &Workspace) {
+    if !workspace.ailing.has_ended(workspace.client.answers()) {
+        return;
+    }
+    for key in workspace.members() {
+        if context.memories.awaits(&key) == Awaits::Api {
+            look_again(context, &key, Priority::Retry);
         }
     }
 }
@@ -45,7 +82,7 @@ fn compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot:
         let Some(resource) = context.index.get(&key) else {
             continue;
         };
-        if context.memories.awaits_inventory(&key)
+        if context.memories.awaits(&key) != Awaits::Nothing
             || differs(context, workspace, &key, &*resource, snapshot)
         {
             differing += 1;
@@ -81,8 +118,10 @@ fn differs<K: SourceKind>(
     };
     let settings = Credentials::default().complete(resource.settings());
     let name = context.cluster.default_name(&key.namespace, &key.name);
+    let lost_creates = resource.status().is_some_and(|s| s.lost_creates.is_some());
     let doubled = || {
-        resource.options().connector_name.is_none()
+        lost_creates
+            && resource.options().connector_name.is_none()
             && snapshot
                 .by_name(&name.value)
                 .iter()

@@ -1,28 +1,30 @@
 //! What makes the controller look at a resource: one task for each watch, so that one that fails delays no other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::index::{Key, strip, version};
+use super::claims::Claimant;
+use super::index::{Key, OURS, Shown, strip};
+use super::memory::News;
 use super::pass::forget;
 use super::queue::Priority;
+use super::watched::{Holding, Watched};
 use super::{Context, lane_of};
-use crate::crd::{ACCEPT_WORKSPACE, RECONCILE_AT};
 use crate::kinds::SourceKind;
 use crate::runtime::http::Gate;
 
-/// Follows the resources of one namespace, or of all. `listing` is dropped once they are listed.
+/// Follows the resources of one namespace, or of all. `listing` is dropped once they are listed, and `filled` opened once all are.
 pub async fn resources<K: SourceKind>(
     context: Arc<Context<K>>,
     namespace: Option<String>,
@@ -30,7 +32,7 @@ pub async fn resources<K: SourceKind>(
     listing: mpsc::Sender<()>,
 ) {
     let mut listing = Some(listing);
-    let api: Api<DeserializeGuard<K>> = scoped(&context, namespace.as_deref());
+    let api: Api<Watched<K>> = scoped(&context, namespace.as_deref());
     let mut config = watcher::Config::default();
     if let Some(selector) = &context.policy.label_selector {
         config = config.labels(selector);
@@ -40,11 +42,9 @@ pub async fn resources<K: SourceKind>(
     while let Some(event) = events.next().await {
         match event {
             watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(guarded) => {
-                if let Some(resource) = readable(guarded) {
-                    listed.insert(Key::of(&resource));
-                    see(&context, resource);
-                }
+            watcher::Event::InitApply(watched) => {
+                listed.insert(Key::of(&watched));
+                see(&context, watched);
             }
             watcher::Event::InitDone => {
                 // What vanished between two lists was never announced as deleted.
@@ -52,24 +52,64 @@ pub async fn resources<K: SourceKind>(
                     gone(&context, key);
                 }
                 listed.clear();
-                filled.open();
-                drop(listing.take());
+                all_listed(&context, &filled, &mut listing);
                 tracing::info!(resources = context.index.len(), "the resources are listed");
             }
-            watcher::Event::Apply(guarded) => {
-                if let Some(resource) = readable(guarded) {
-                    see(&context, resource);
-                }
+            watcher::Event::Apply(watched) => see(&context, watched),
+            watcher::Event::Delete(watched) => gone(&context, &Key::of(&watched)),
+        }
+    }
+}
+
+/// Follows what all resources hold, those of other shards too: a shard works on its own resources, and takes nothing from others.
+pub async fn holdings<K: SourceKind>(
+    context: Arc<Context<K>>,
+    namespace: Option<String>,
+    filled: Gate,
+    listing: mpsc::Sender<()>,
+) {
+    let mut listing = Some(listing);
+    let api: Api<Holding<K>> = scoped(&context, namespace.as_deref());
+    let mut events = std::pin::pin!(watch("holdings", &context, api, watcher::Config::default()));
+    let mut known: BTreeMap<Key, String> = BTreeMap::new();
+    let mut listed = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(holding) | watcher::Event::Apply(holding) => {
+                let key = Key::of(&holding);
+                listed.insert(key.clone());
+                known.insert(key, holding.uid().unwrap_or_default());
+                hold(&context, &holding);
             }
-            watcher::Event::Delete(guarded) => {
-                let meta = guarded.meta();
-                let key = Key::new(
-                    meta.namespace.as_deref().unwrap_or_default(),
-                    meta.name.as_deref().unwrap_or_default(),
-                );
-                gone(&context, &key);
+            watcher::Event::InitDone => {
+                known.retain(|key, uid| {
+                    let stays = listed.contains(key);
+                    if !stays {
+                        context.index.claims(|claims| claims.forget(key, uid));
+                    }
+                    stays
+                });
+                listed.clear();
+                all_listed(&context, &filled, &mut listing);
+            }
+            watcher::Event::Delete(holding) => {
+                let key = Key::of(&holding);
+                known.remove(&key);
+                let uid = holding.uid().unwrap_or_default();
+                context.index.claims(|claims| claims.forget(&key, &uid));
             }
         }
+    }
+}
+
+/// A watch has listed its objects. The first time it drops `listing`, which tells the work to begin.
+fn all_listed<K>(context: &Context<K>, filled: &Gate, listing: &mut Option<mpsc::Sender<()>>) {
+    if listing.take().is_some() {
+        context.unlisted.listed();
+    }
+    if context.unlisted.none() {
+        filled.open();
     }
 }
 
@@ -191,46 +231,71 @@ fn describe(error: &watcher::Error) -> String {
     }
 }
 
-/// One resource that cannot be read must not stop the watch for all others.
-fn readable<K: SourceKind>(guarded: DeserializeGuard<K>) -> Option<K> {
-    match guarded.0 {
-        Ok(mut resource) => {
-            strip(resource.meta_mut());
-            Some(resource)
+fn see<K: SourceKind>(context: &Context<K>, watched: Watched<K>) {
+    let mut resource = match watched {
+        Watched::Readable(resource) => resource,
+        Watched::Unreadable(holding) => return set_aside(context, &holding),
+    };
+    strip(resource.meta_mut());
+    let resource = Arc::new(resource);
+    let key = Key::of(&*resource);
+    let Shown { before, loser } = context.index.apply(resource.clone());
+    if let Some(loser) = loser {
+        look_again(context, &loser, Priority::Changed);
+    }
+    let news = context
+        .memories
+        .take_note(&key, before.as_ref(), &*resource);
+    let matters = before
+        .as_deref()
+        .is_none_or(|before| matters(before, &resource, news != News::Own));
+    if !matters {
+        return;
+    }
+    // A resource that was settled when it was last seen only has to be compared.
+    let settled = before.is_none() && is_settled(&*resource);
+    let priority = if settled {
+        Priority::Drift
+    } else {
+        Priority::Changed
+    };
+    let lane = lane_of(&*resource);
+    match news {
+        News::Overwritten(delay) if !delay.is_zero() => {
+            context.queue.add_after(&key, lane, priority, delay);
         }
-        Err(invalid) => {
-            tracing::error!(
-                resource = format!(
-                    "{}/{}",
-                    invalid.metadata.namespace.unwrap_or_default(),
-                    invalid.metadata.name.unwrap_or_default()
-                ),
-                "a resource cannot be read: it does not fit the installed definition; apply the definition of this release"
-            );
-            None
-        }
+        _ => context.queue.add(&key, lane, priority, Instant::now()),
     }
 }
 
-fn see<K: SourceKind>(context: &Context<K>, resource: K) {
-    let resource = Arc::new(resource);
-    let key = Key::of(&*resource);
-    let before = context.index.apply(resource.clone());
-    let foreign = context.memories.is_news(&key, version(&*resource));
-    if before
-        .as_deref()
-        .is_none_or(|before| matters(before, &resource, foreign))
-    {
-        // A resource that was settled when it was last seen only has to be compared.
-        let settled = before.is_none() && is_settled(&*resource);
-        let priority = if settled {
-            Priority::Drift
-        } else {
-            Priority::Changed
-        };
-        context
-            .queue
-            .add(&key, lane_of(&*resource), priority, Instant::now());
+/// A resource that does not fit the operator's types is not worked on, and keeps what it holds.
+fn set_aside<K: SourceKind>(context: &Context<K>, holding: &Holding<K>) {
+    let key = Key::of(holding);
+    tracing::error!(
+        resource = %key,
+        "a resource cannot be read: it does not fit the installed definition; apply the definition of this release"
+    );
+    hold(context, holding);
+    context.index.remove(&key, false);
+    context.queue.forget(&key);
+}
+
+fn hold<K: SourceKind>(context: &Context<K>, holding: &Holding<K>) {
+    let Some(id) = holding.connector else {
+        return;
+    };
+    let who = Claimant::of(holding);
+    let claim = context.index.claims(|claims| claims.recorded(&who, id));
+    if let Ok(Some(loser)) = claim {
+        look_again(context, &loser, Priority::Changed);
+    }
+}
+
+/// Asks for a pass over a resource, if there is such a one here.
+pub fn look_again<K: SourceKind>(context: &Context<K>, key: &Key, priority: Priority) {
+    if let Some(resource) = context.index.get(key) {
+        let lane = lane_of(&*resource);
+        context.queue.add(key, lane, priority, Instant::now());
     }
 }
 
@@ -245,17 +310,19 @@ fn is_settled<K: SourceKind>(resource: &K) -> bool {
 /// somebody else wrote is put right.
 fn matters<K: SourceKind>(before: &K, after: &K, foreign: bool) -> bool {
     let (old, new) = (before.meta(), after.meta());
-    let annotation = |name: &str| before.annotations().get(name) != after.annotations().get(name);
+    let annotation =
+        |name: &&str| before.annotations().get(*name) != after.annotations().get(*name);
     old.uid != new.uid
         || old.generation != new.generation
         || old.deletion_timestamp != new.deletion_timestamp
         || (foreign && (old.finalizers != new.finalizers || before.status() != after.status()))
-        || annotation(RECONCILE_AT)
-        || annotation(ACCEPT_WORKSPACE)
+        || OURS.iter().any(annotation)
 }
 
 fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {
-    context.index.remove(key);
+    // Of a resource that only left the shard, others say what it holds.
+    let told_here = context.policy.label_selector.is_none();
+    context.index.remove(key, told_here);
     forget(context, key);
     context.queue.forget(key);
 }

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 use zeroize::Zeroize;
 
+use super::ailing::Ailing;
 use super::index::Key;
 use super::situation::WorkspaceFacts;
 use serde_json::Value;
@@ -29,9 +30,35 @@ pub struct Workspace {
     pub inventory: Inventory,
     members: Mutex<BTreeSet<Key>>,
     normal_forms: Mutex<NormalForms>,
+    /// Whether somebody waits for this API to work.
+    pub(super) ailing: Arc<Ailing>,
+    /// Connectors that were told to belong to nobody.
+    unclaimed: Mutex<BTreeSet<SourceId>>,
 }
 
 impl Workspace {
+    /// Takes note that somebody waits for this API to work.
+    pub fn ails(&self) {
+        self.ailing.begin(self.client.answers());
+    }
+
+    /// Takes note of the connectors that belong to nobody, and says which of them are news.
+    pub fn found_unclaimed(&self, found: BTreeSet<SourceId>) -> BTreeSet<SourceId> {
+        let mut known = self
+            .unclaimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let news = found.difference(&known).copied().collect();
+        *known = found;
+        news
+    }
+
+    /// How many connectors belong to nobody.
+    pub fn unclaimed(&self) -> usize {
+        let known = self.unclaimed.lock();
+        known.unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// What decisions need to know of it.
     pub fn facts(&self) -> WorkspaceFacts {
         WorkspaceFacts {
@@ -174,12 +201,21 @@ impl Workspaces {
             inventory,
             members: Mutex::default(),
             normal_forms: Mutex::default(),
+            ailing: Arc::default(),
+            unclaimed: Mutex::default(),
         });
         open.retain(|_, workspace| workspace.strong_count() > 0);
         open.insert(place, Arc::downgrade(&workspace));
         // Nobody listens any more only while the process ends.
         let _ = self.opened.send(Arc::downgrade(&workspace));
         Ok(workspace)
+    }
+
+    /// How many connectors in the open workspaces carry a default name of this cluster and belong to nobody.
+    pub fn unclaimed(&self) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = open.values().filter_map(Weak::upgrade);
+        open.map(|workspace| workspace.unclaimed()).sum()
     }
 
     /// How many of the open workspaces accept no requests at the moment.

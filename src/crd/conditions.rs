@@ -35,7 +35,8 @@ words! {
 
     /// The connector equals this resource, and the connection check passed, is switched off, or gave no verdict.
     Ready,
-    /// `spec.suspend` is true: nothing is written until it is false again.
+    /// `spec.suspend` is true: nothing is written until it is false again. Ready is True where what was applied last is what the
+    /// resource asks for, False where something is not sent.
     Suspended,
     /// Work is under way.
     Progressing,
@@ -75,6 +76,11 @@ words! {
     SourceNotFound,
     /// The API key now belongs to a workspace without this connector. Restore the old key, or confirm the move by annotation.
     WorkspaceChanged,
+    /// The status was copied from another cluster or namespace, and names a connector that cannot be this resource's own. Do one of
+    /// the two things that the message names; nothing is touched before.
+    ForeignRecord,
+    /// The resources of a namespace are not all known yet, and one of them may hold the connector. The operator waits for the list.
+    ResourcesUnknown,
     /// The answer to a create was lost. The operator waits, looks for the connector, and goes on by itself.
     CreateOutcomeUnknown,
     /// Unstructured asks for fewer requests. The operator waits as long as it was told to.
@@ -93,6 +99,10 @@ words! {
     CheckTimedOut,
     /// This API offers no connection check.
     CheckUnavailable,
+    /// The operator's role, or a policy of the cluster, refuses what has to be done. Grant the right that the message names.
+    KubernetesForbidden,
+    /// The installed definition is older than the operator and cannot hold its status. Apply the definition of this release.
+    DefinitionOutdated,
     /// The connector is being deleted.
     Deleting,
     /// The connector cannot be deleted. Do what the message says, or leave it behind with `deletionPolicy: Retain`.

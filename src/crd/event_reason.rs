@@ -25,6 +25,12 @@ words! {
     Retained,
     /// The namespace went, and with it the API key that could have deleted the connector. Kept in the namespace `default`.
     Orphaned,
+    /// Somebody else keeps writing to the status of the resource, which is the operator's alone.
+    StatusContested,
+    /// Connectors carry default names of resources that do not exist. Kept in a namespace that the operator may write to.
+    Unclaimed,
+    /// The resource cannot be let go, because the operator lost the right to. Kept in a namespace that the operator may write to.
+    Stuck,
     /// A line break at the end of a value in the Secret was ignored.
     SecretTrimmed,
 }

@@ -14,7 +14,7 @@ pub use definition::{definition, definition_yaml};
 pub use dropbox_source::{CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec};
 pub use event_reason::EventReason;
 pub use source::{
-    AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, SecretKeyReference,
+    AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, LostCreates, SecretKeyReference,
     SecretReference, SourceStatus, WorkspaceReference, WorkspaceStatus,
 };
 
@@ -27,6 +27,10 @@ pub const RECONCILE_AT: &str = "connectors.unstructured.io/reconcile-at";
 /// Annotation by which a user confirms that a resource may move to another workspace: its value is the fingerprint of the new
 /// API key, as the condition `WorkspaceChanged` names it.
 pub const ACCEPT_WORKSPACE: &str = "connectors.unstructured.io/accept-workspace";
+
+/// Annotation by which a user confirms that a record in the status which names another cluster's connector is meant: its value is the
+/// name of this cluster, so that a copy in a third cluster confirms nothing there.
+pub const ACCEPT_RECORD: &str = "connectors.unstructured.io/accept-record";
 
 /// Finalizer that keeps a resource until its connector is deleted or deliberately left.
 pub const FINALIZER: &str = "connectors.unstructured.io/connector";

@@ -104,6 +104,13 @@ pub struct SourceStatus {
     /// Present while a connector may be being created: the record that lets a restarted operator find it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateIntent>,
+    /// Present while creates that were given up may still be carried out: what they make under this resource's own name is a
+    /// duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_creates: Option<LostCreates>,
+    /// Present while an update whose answer was lost may still be carried out: the configuration is sent once more after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resend_after: Option<Time>,
     /// `Ready`, `Reconciling`, `Stalled`, `CredentialsValid`, `Synced`, `ConnectionVerified`, as kstatus defines them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -129,7 +136,50 @@ impl Default for SourceStatus {
             last_handled_reconcile_at: None,
             connection_check: None,
             create: None,
+            lost_creates: None,
+            resend_after: None,
             conditions: Vec::new(),
+        }
+    }
+}
+
+impl SourceStatus {
+    /// A status in which every field has a value: what a definition has to be able to hold.
+    pub fn specimen() -> Self {
+        let id = "00000000-0000-0000-0000-000000000000".to_owned();
+        let time = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+        Self {
+            observed_generation: UNOBSERVED,
+            source_id: Some(id.clone()),
+            connector_name: Some("specimen".to_owned()),
+            workspace: Some(WorkspaceStatus {
+                api_url: "https://specimen".to_owned(),
+                key_fingerprint: "specimen".to_owned(),
+            }),
+            applied_digest: Some("specimen".to_owned()),
+            last_sync_time: Some(time.clone()),
+            last_handled_reconcile_at: Some("specimen".to_owned()),
+            connection_check: Some(ConnectionCheck {
+                id,
+                status: "SCHEDULED".to_owned(),
+            }),
+            create: Some(CreateIntent {
+                name: "specimen".to_owned(),
+                started_at: time.clone(),
+            }),
+            lost_creates: Some(LostCreates {
+                count: 1,
+                since: time.clone(),
+            }),
+            resend_after: Some(time.clone()),
+            conditions: vec![Condition {
+                type_: "Ready".to_owned(),
+                status: "Unknown".to_owned(),
+                reason: "Specimen".to_owned(),
+                message: "specimen".to_owned(),
+                observed_generation: Some(UNOBSERVED.max(0)),
+                last_transition_time: time,
+            }],
         }
     }
 }
@@ -161,4 +211,14 @@ pub struct CreateIntent {
     pub name: String,
     /// When the create was started.
     pub started_at: Time,
+}
+
+/// Creates that were given up and may still be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LostCreates {
+    /// How many.
+    #[schemars(range(min = 1))]
+    pub count: u32,
+    /// When the first of them was started.
+    pub since: Time,
 }

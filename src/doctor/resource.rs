@@ -8,7 +8,7 @@ use super::cluster::sentence;
 use super::findings::Findings;
 use super::workspace;
 use crate::cli::Network;
-use crate::controller::observe::SecretData;
+use crate::controller::secrets::SecretData;
 use crate::crd::{DropboxSource, RECONCILE_AT, SourceStatus};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::hosts::{HostPolicy, Reach};

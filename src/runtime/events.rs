@@ -21,7 +21,7 @@ use kube::{
 use serde_json::json;
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, error::Elapsed, timeout},
 };
 use tracing::{debug, warn};
 
@@ -75,13 +75,20 @@ pub struct Recorder {
 
 impl Recorder {
     /// A recorder that reports as `controller`, a qualified name such as `example.com/operator`, and as `instance`, the
-    /// pod. Must be called inside a tokio runtime: it spawns the one task that writes, which ends with the last clone.
-    pub fn new(client: Client, controller: &'static str, instance: &str, metrics: Metrics) -> Self {
+    /// pod, which lives in the namespace `home`: that is where an event goes that may not be written where it belongs. Must be called inside a tokio runtime: it spawns the one task that writes, which ends with the last clone.
+    pub fn new(
+        client: Client,
+        controller: &'static str,
+        instance: &str,
+        home: Option<&str>,
+        metrics: Metrics,
+    ) -> Self {
         let (queue, mut published) = mpsc::channel(QUEUE);
         let mut writer = Writer {
             client,
             controller,
             instance: cut(instance, INSTANCE_LIMIT).to_owned(),
+            home: home.map(ToOwned::to_owned),
             metrics: metrics.clone(),
             series: HashMap::new(),
             budgets: HashMap::new(),
@@ -173,6 +180,7 @@ struct Writer {
     client: Client,
     controller: &'static str,
     instance: String,
+    home: Option<String>,
     metrics: Metrics,
     series: HashMap<Identity, Series>,
     budgets: HashMap<Object, Budget>,
@@ -206,12 +214,19 @@ impl Writer {
             }
             return;
         }
-        let events = Api::namespaced(
-            self.client.clone(),
-            regarding.namespace.as_deref().unwrap_or("default"),
-        );
-        let new = self.event(regarding, &identity.note);
-        match timeout(WRITE_TIMEOUT, write(&events, repeated, new)).await {
+        let answer = match self
+            .write(regarding, repeated.clone(), &identity.note)
+            .await
+        {
+            // Last words are written where they can be.
+            Ok(Err(kube::Error::Api(status)))
+                if status.is_forbidden() && !is_terminating(&status) && self.home.is_some() =>
+            {
+                self.write(self.pod(), repeated, &abroad(&identity)).await
+            }
+            answer => answer,
+        };
+        match answer {
             Ok(Ok(Written::Again)) => self.failing = false,
             Ok(Ok(Written::New(event))) => {
                 self.failing = false;
@@ -229,6 +244,29 @@ impl Writer {
             }
             Ok(Err(error)) => self.failed(&error),
             Err(elapsed) => self.failed(&elapsed),
+        }
+    }
+
+    async fn write(
+        &self,
+        regarding: ObjectReference,
+        repeated: Option<(String, i32)>,
+        note: &EventNote,
+    ) -> Result<kube::Result<Written>, Elapsed> {
+        let namespace = regarding.namespace.as_deref().unwrap_or("default");
+        let events = Api::namespaced(self.client.clone(), namespace);
+        let new = self.event(regarding, note);
+        timeout(WRITE_TIMEOUT, write(&events, repeated, new)).await
+    }
+
+    /// The operator itself.
+    fn pod(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(self.instance.clone()),
+            namespace: self.home.clone(),
+            ..ObjectReference::default()
         }
     }
 
@@ -293,6 +331,21 @@ impl Writer {
             ..Event::default()
         }
     }
+}
+
+/// The note for a place where nothing else says what it is about.
+fn abroad(Identity { object, note }: &Identity) -> EventNote {
+    let Some(namespace) = &object.namespace else {
+        return note.clone();
+    };
+    let kind = object.kind.as_deref().unwrap_or_default();
+    let name = object.name.as_deref().unwrap_or_default();
+    let mut note = EventNote {
+        note: format!("{kind} {namespace}/{name}: {}", note.note),
+        ..note.clone()
+    };
+    shorten(&mut note.note);
+    note
 }
 
 /// Whether the API server refused an object because its namespace is being deleted.

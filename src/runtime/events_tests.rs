@@ -27,7 +27,13 @@ fn recorder(
         })
     });
     let metrics = Metrics::new();
-    let recorder = Recorder::new(client, "example.com/operator", "pod-1", metrics.clone());
+    let recorder = Recorder::new(
+        client,
+        "example.com/operator",
+        "pod-1",
+        Some("home"),
+        metrics.clone(),
+    );
     (recorder, calls, metrics)
 }
 
@@ -197,8 +203,45 @@ async fn a_refused_event_is_dropped_and_counted_and_the_next_is_tried() {
     recorder.publish(&source("contracts"), note("one"));
     recorder.publish(&source("contracts"), note("two"));
     settle().await;
-    assert_eq!(calls.lock().unwrap().len(), 2);
+    let calls = calls.lock().unwrap();
+    let about_the_resource = calls.iter().filter(|(_, path, _)| path.contains("/legal/"));
+    assert_eq!(about_the_resource.count(), 2);
     assert_eq!(dropped(&metrics), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_may_not_be_written_where_it_belongs_is_written_at_home() {
+    let calls = Calls::default();
+    let seen = calls.clone();
+    let client = fake_api::client(move |call| {
+        let abroad = call.path.contains("/legal/");
+        let mut event = call.body.clone();
+        seen.lock()
+            .unwrap()
+            .push((call.method, call.path, call.body));
+        event["metadata"]["name"] = "stored".into();
+        if abroad {
+            Answer::Refusal(403, "Forbidden")
+        } else {
+            Answer::Object(200, event)
+        }
+    });
+    let metrics = Metrics::new();
+    let recorder = Recorder::new(
+        client,
+        "example.com/operator",
+        "pod-1",
+        Some("home"),
+        metrics.clone(),
+    );
+    recorder.publish(&source("contracts"), note("gone"));
+    settle().await;
+    let calls = calls.lock().unwrap();
+    let (_, path, event) = &calls[1];
+    assert!(path.contains("/namespaces/home/"), "{path}");
+    assert_eq!(event["regarding"]["name"], "pod-1");
+    assert_eq!(event["note"], "DropboxSource legal/contracts: gone");
+    assert_eq!(dropped(&metrics), "0");
 }
 
 #[test]

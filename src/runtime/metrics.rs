@@ -133,6 +133,8 @@ struct Inner {
     time_to_ready: Histogram,
     watch_errors: Counters<1>,
     paused_workspaces: Gauge,
+    unclaimed_connectors: Gauge,
+    stuck_deletions: Gauge,
 }
 
 impl Default for Metrics {
@@ -230,6 +232,14 @@ impl Metrics {
             paused_workspaces: metrics.add(
                 "paused_workspaces",
                 "Workspaces whose requests are held back",
+            ),
+            unclaimed_connectors: metrics.add(
+                "unclaimed_connectors",
+                "Connectors with default names of this cluster that belong to no resource",
+            ),
+            stuck_deletions: metrics.add(
+                "stuck_deletions",
+                "Resources that the operator lacks the right to let go",
             ),
             registry: root,
         }))
@@ -356,6 +366,16 @@ impl Metrics {
         self.0.paused_workspaces.set(count(workspaces));
     }
 
+    /// So many connectors carry default names of this cluster and belong to no resource.
+    pub fn unclaimed_connectors(&self, connectors: usize) {
+        self.0.unclaimed_connectors.set(count(connectors));
+    }
+
+    /// So many resources cannot be let go for want of a right.
+    pub fn stuck_deletions(&self, resources: usize) {
+        self.0.stuck_deletions.set(count(resources));
+    }
+
     /// Everything in the exposition format [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -415,6 +435,8 @@ mod tests {
         metrics.first_ready(second);
         metrics.watch_failed("secrets");
         metrics.paused_workspaces(2);
+        metrics.unclaimed_connectors(3);
+        metrics.stuck_deletions(1);
         for (series, expected) in [
             (
                 r#"reconciles_total{kind="DropboxSource",result="settled"}"#,
@@ -445,6 +467,8 @@ mod tests {
             ("time_to_ready_seconds_count", "1"),
             (r#"watch_errors_total{watch="secrets"}"#, "1"),
             ("paused_workspaces", "2"),
+            ("unclaimed_connectors", "3"),
+            ("stuck_deletions", "1"),
             (
                 concat!(
                     r#"build_info{version=""#,

@@ -225,6 +225,16 @@ impl Client {
         self.0.fingerprint()
     }
 
+    /// How many calls have got what they asked for.
+    pub fn answers(&self) -> u64 {
+        self.0.answers()
+    }
+
+    /// Lets the next call find out whether the API works again, although a pause after failures is on. A rate limit stands.
+    pub fn invite_probe(&self) {
+        self.0.invite_probe();
+    }
+
     /// Until when every call fails with [`ErrorKind::Paused`], if they do now.
     pub fn paused_until(&self) -> Option<Instant> {
         self.0.paused_until()

@@ -1,5 +1,7 @@
 //! One request and its answer: when it is sent, how long it may take, and what each way to fail means.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Response};
@@ -32,6 +34,7 @@ pub(super) struct Transport {
     fingerprint: Fingerprint,
     flow: Flow,
     options: Options,
+    answers: AtomicU64,
 }
 
 /// A request, and what is needed to understand its answer.
@@ -111,6 +114,7 @@ impl Transport {
                 connect_timeout,
                 ..options.clone()
             },
+            answers: AtomicU64::default(),
         })
     }
 
@@ -124,6 +128,14 @@ impl Transport {
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    pub fn invite_probe(&self) {
+        self.flow.invite_probe();
     }
 
     pub fn paused_until(&self) -> Option<Instant> {
@@ -176,6 +188,9 @@ impl Transport {
         }
         if let Err(error) = &result {
             spans::failed(&span, error.kind.as_str(), error.message());
+        }
+        if result.is_ok() {
+            self.answers.fetch_add(1, Ordering::Relaxed);
         }
         let health = result.as_ref().err().map_or(Health::Answers, Health::from);
         turn.settle(health);

@@ -19,7 +19,7 @@ const RUN: u32 = 5;
 
 /// The pause after a run of failures doubles from the first to the second of these.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_FAILURE_PAUSE: Duration = Duration::from_mins(1);
+const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(15);
 
 /// The pause after a 429 that names none, and the least after one that does.
 const DEFAULT_RATE_LIMIT_PAUSE: Duration = Duration::from_secs(5);
@@ -133,6 +133,13 @@ impl Flow {
         gate.rate_limited_until = gate.rate_limited_until.max(Some(until));
     }
 
+    /// Ends the wait for the next probe: somebody wants to know now.
+    pub fn invite_probe(&self) {
+        let mut gate = self.gate();
+        let now = Instant::now();
+        gate.broken_until = gate.broken_until.map(|until| until.min(now));
+    }
+
     /// Until when the rate limit lets nothing through; it may be over.
     pub fn rate_limited_until(&self) -> Option<Instant> {
         self.gate().rate_limited_until
@@ -231,7 +238,7 @@ impl Gate {
     }
 }
 
-/// 1, 2, 4… up to 60 s, give or take a fifth so that several operators do not come back together.
+/// 1, 2, 4… up to 15 s, give or take a fifth so that several operators do not come back together.
 fn failure_pause(doublings: u32) -> Duration {
     let pause = FIRST_PAUSE
         .saturating_mul(2_u32.saturating_pow(doublings))
@@ -382,10 +389,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_probes_double_the_pause_up_to_a_minute() {
+    async fn failed_probes_double_the_pause_up_to_fifteen_seconds() {
         let flow = flow();
         fail(&flow, RUN).await;
-        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+        for expected in [1, 2, 4, 8, 15, 15] {
             let expected = Duration::from_secs(expected);
             let pause = pause(&flow);
             assert!(

@@ -248,21 +248,17 @@ impl Snapshot {
         found
     }
 
+    /// Every connector, in no particular order.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let listed = self.list.by_id.iter();
+        let listed = listed.filter(|source| !self.writes.by_id.contains_key(&source.id));
+        let written = self.writes.by_id.values();
+        listed.chain(written.filter_map(|write| write.source.as_deref()))
+    }
+
     /// How many connectors there are.
     pub fn len(&self) -> usize {
-        let listed = self
-            .list
-            .by_id
-            .iter()
-            .filter(|source| !self.writes.by_id.contains_key(&source.id))
-            .count();
-        listed
-            + self
-                .writes
-                .by_id
-                .values()
-                .filter(|write| write.source.is_some())
-                .count()
+        self.sources().count()
     }
 
     /// Whether there are none.

@@ -11,10 +11,11 @@ use unstructured_operator::controller::plan::Step;
 use unstructured_operator::controller::report::{self, Occasion};
 use unstructured_operator::controller::situation::{
     Binding, Change, Check, ConnectorName, Creating, Deletion, Desired, Freshness, Grant, Namesake,
-    Sighting, Situation, Wanted, WorkspaceFacts,
+    Resend, Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use unstructured_operator::crd::{
-    ConditionType, ConnectionCheck, CreateIntent, Reason, SourceStatus, WorkspaceStatus,
+    ConditionType, ConnectionCheck, CreateIntent, LostCreates, Reason, SourceStatus,
+    WorkspaceStatus,
 };
 use unstructured_operator::unstructured::{Commit, ErrorKind, SourceId};
 
@@ -106,6 +107,9 @@ impl Operator {
                 suspend: false,
             },
             deletion: resource.deleting.then(Deletion::default),
+            foreign: None,
+            resources_known: true,
+            waited: false,
             finalized: resource.finalized,
             binding,
             held_by: None,
@@ -127,8 +131,12 @@ impl Operator {
             check: report::recorded_check(recorded(status.check.as_deref()).as_ref()),
             polled: false,
             check_overdue: false,
-            confirm: false,
-            abandoned: false,
+            resend: match status.resend {
+                None => Resend::No,
+                Some(lost) if lost < clock => Resend::Due,
+                Some(_) => Resend::Later,
+            },
+            lost_creates: status.lost.map_or(0, |(count, _)| count.into()),
             lost: None,
             unrecorded: false,
             changes: Vec::new(),
@@ -175,7 +183,8 @@ impl Operator {
                 Effect::Create { .. } => &[Refused, LostUndone, LostDone, LostLate],
                 Effect::Update(_) | Effect::Delete(_) => &[LostUndone, LostDone, LostLate],
                 Effect::Bind(..) | Effect::CheckCredentials => &[],
-                Effect::Look(_)
+                Effect::Rehearse
+                | Effect::Look(_)
                 | Effect::Confirm(_)
                 | Effect::StartCheck(_)
                 | Effect::PollCheck { .. } => &[Refused],
@@ -219,6 +228,13 @@ impl Operator {
         let s = &pass.situation;
         match effect {
             Effect::AddFinalizer => set_finalizer(world, pass, true, fate),
+            Effect::Rehearse | Effect::Look(_) | Effect::Confirm(_) if fate == Fate::Refused => {
+                failed(fate)
+            }
+            Effect::Rehearse => match &world.resource {
+                Some(_) if world.is_current(&pass.resource) => Answer::Done,
+                _ => Answer::Failed(Failure::Conflict),
+            },
             Effect::RemoveFinalizer(_) => set_finalizer(world, pass, false, fate),
             Effect::RecordIntent { name } => {
                 let then = s.intending(name);
@@ -229,7 +245,6 @@ impl Operator {
                 answered(write_status(world, pass, &then, &Outcome::Applying, fate))
             }
             Effect::Record(outcome) => record(world, pass, outcome, fate),
-            Effect::Look(_) | Effect::Confirm(_) if fate == Fate::Refused => failed(fate),
             Effect::Look(freshness) => look(world, i, pass, *freshness),
             Effect::Confirm(id) => {
                 let found = world.connector(number(*id)).cloned();
@@ -250,7 +265,7 @@ impl Operator {
             Effect::Update(id) => {
                 let config = wanted(s);
                 let id = number(*id);
-                self.judge_touch(world, id);
+                Self::judge_touch(world, id);
                 // Updates of one connector take effect in the order in which they were sent, or not at all.
                 if fate != Fate::LostUndone {
                     world.flights.retain(
@@ -261,7 +276,7 @@ impl Operator {
             }
             Effect::Delete(id) => {
                 let id = number(*id);
-                self.judge_touch(world, id);
+                Self::judge_touch(world, id);
                 request(world, i, Flight::Delete { id }, fate)
             }
             Effect::StartCheck(_) | Effect::PollCheck { .. } if fate == Fate::Refused => {
@@ -273,11 +288,11 @@ impl Operator {
         }
     }
 
-    /// I3. A connector is ours when it was made by us, was bound by a policy and recorded so, or carries a reserved name.
-    fn judge_touch(&self, world: &mut World, id: u8) {
+    /// I3. A connector is ours when it was made by us, or was bound and recorded so: a name alone, the reserved one too, says nothing.
+    fn judge_touch(world: &mut World, id: u8) {
         match world.connector(id).map(|c| c.owner) {
             Some(Owner::Held) => world.offend(Offence::TouchedHeld),
-            Some(Owner::Foreign) if !self.reserved => world.offend(Offence::TouchedForeign),
+            Some(Owner::Foreign) => world.offend(Offence::TouchedForeign),
             _ => {}
         }
     }
@@ -357,6 +372,7 @@ fn write_status(
     let on = Occasion {
         generation: pass.generation.into(),
         now: time(world.clock),
+        settle_time: std::time::Duration::ZERO,
         forced: None,
         next_attempt: None,
     };
@@ -469,6 +485,9 @@ fn look(world: &mut World, i: usize, pass: &mut Pass, freshness: Freshness) -> A
     }
     let inventory = inventory.as_deref().unwrap_or_default();
     let s = &pass.situation;
+    let status = &pass.resource.status;
+    let since = status.lost.map(|(_, since)| since).or(status.create);
+    let since = since.unwrap_or(pass.resource.made);
     let target = s.bound().or(s.wanted.existing).map(number);
     Answer::Seen {
         connector: target.map_or(Sighting::Unseen, |id| {
@@ -480,6 +499,7 @@ fn look(world: &mut World, i: usize, pass: &mut Pass, freshness: Freshness) -> A
             .map(|c| Namesake {
                 id: source_id(c.id),
                 held: c.owner == Owner::Held,
+                recent: c.made >= since,
                 drift: drift(s, c),
             })
             .collect(),
@@ -526,6 +546,7 @@ fn api(kind: ErrorKind, commit: Commit) -> Answer {
         rate_limited: false,
         message: "it failed".to_owned(),
         commit,
+        sent_configuration: false,
     })
 }
 
@@ -614,6 +635,11 @@ fn full(status: &Status) -> SourceStatus {
             name: NAME.to_owned(),
             started_at: time(at),
         }),
+        lost_creates: status.lost.map(|(count, since)| LostCreates {
+            count: count.into(),
+            since: time(since),
+        }),
+        resend_after: status.resend.map(time),
         conditions: ready.into_iter().collect(),
     }
 }
@@ -634,6 +660,14 @@ fn compact(status: &SourceStatus) -> Status {
         create: status.create.as_ref().map(|create| {
             u8::try_from(create.started_at.0.as_second()).expect("a time of the model")
         }),
+        lost: status.lost_creates.as_ref().map(|lost| {
+            let since = u8::try_from(lost.since.0.as_second()).expect("a time of the model");
+            (u8::try_from(lost.count).expect("few"), since)
+        }),
+        resend: status
+            .resend_after
+            .as_ref()
+            .map(|after| u8::try_from(after.0.as_second()).expect("a time of the model")),
         home: status.workspace.is_some(),
         check: status.connection_check.as_ref().map(|c| c.status.clone()),
         ready: ready.map(|c| {

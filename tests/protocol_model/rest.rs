@@ -115,7 +115,7 @@ fn judge(operator: &Operator, world: &World) -> Result<(), &'static str> {
                 Err("it is called ready and its connector is not as desired")
             } else if resource.status.create.is_some() {
                 Err("an intent is left over")
-            } else if world.made_for(resource.uid) != 1 || operator.reserved && free != 1 {
+            } else if world.made_for(resource.uid) != 1 {
                 Err("it has more than one connector")
             } else {
                 Ok(())

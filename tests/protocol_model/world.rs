@@ -65,6 +65,8 @@ pub struct Resource {
     pub spec: u8,
     pub finalized: bool,
     pub deleting: bool,
+    /// `creationTimestamp`.
+    pub made: u8,
     pub status: Status,
 }
 
@@ -77,6 +79,10 @@ pub struct Status {
     pub applied: Option<Config>,
     /// `create.startedAt` on the clock of the world.
     pub create: Option<u8>,
+    /// `lostCreates`: how many, and since when.
+    pub lost: Option<(u8, u8)>,
+    /// `resendAfter`.
+    pub resend: Option<u8>,
     pub home: bool,
     pub check: Option<String>,
     /// Reason of the condition `Ready`, and whether it is True.
@@ -99,6 +105,8 @@ pub enum Owner {
 pub struct Connector {
     pub id: u8,
     pub owner: Owner,
+    /// `created_at`.
+    pub made: u8,
     pub config: Config,
     /// Changed behind our back since it was last written by us.
     pub tampered: bool,
@@ -131,6 +139,8 @@ impl From<Requeue> for Queued {
             Requeue::Settled => Self::AtSettled,
             Requeue::NextPoll
             | Requeue::Backoff
+            | Requeue::Patience
+            | Requeue::Blocked
             | Requeue::AtOnce
             | Requeue::Slowly
             | Requeue::SecondLook
@@ -270,6 +280,7 @@ impl World {
             spec: 0,
             finalized: false,
             deleting: false,
+            made: self.clock,
             status: Status::default(),
         });
     }
@@ -322,6 +333,7 @@ impl World {
         self.connectors.push(Connector {
             id: self.next_id,
             owner: Owner::Foreign,
+            made: self.clock,
             config,
             tampered: false,
         });
@@ -424,6 +436,7 @@ impl World {
                 self.connectors.push(Connector {
                     id,
                     owner: Owner::Us(owner),
+                    made: self.clock,
                     config,
                     tampered: false,
                 });

@@ -53,7 +53,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [get, list, watch, patch]
 - apiGroups: [connectors.unstructured.io]
   resources: [dropboxsources/status]
-  verbs: [patch]
+  verbs: [update]
 # Where the admission plugin OwnerReferencesPermissionEnforcement asks for it.
 - apiGroups: [connectors.unstructured.io]
   resources: [dropboxsources/finalizers]

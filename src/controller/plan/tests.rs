@@ -8,8 +8,8 @@ use super::{Step, plan};
 use crate::controller::effect::{Answer, Effect};
 use crate::controller::outcome::{Failure, Outcome};
 use crate::controller::situation::{
-    Bind, Binding, Check, ConnectorName, Creating, Deletion, Desired, Freshness, Grant, Namesake,
-    Sighting, Situation, Wanted, WorkspaceFacts,
+    Bind, Binding, Check, ConnectorName, Creating, DefinitionFate, Deletion, Desired,
+    ForeignRecord, Freshness, Grant, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use crate::kinds::Shortfall;
 use crate::unstructured::{Commit, Digest, ErrorKind, SourceId};
@@ -49,6 +49,9 @@ pub(in crate::controller) fn blank() -> Situation {
             suspend: false,
         },
         deletion: None,
+        foreign: None,
+        resources_known: true,
+        waited: false,
         finalized: true,
         binding: Binding::Unbound,
         held_by: None,
@@ -66,8 +69,8 @@ pub(in crate::controller) fn blank() -> Situation {
         check: Check::None,
         polled: false,
         check_overdue: false,
-        confirm: false,
-        abandoned: false,
+        resend: Resend::No,
+        lost_creates: 0,
         lost: None,
         unrecorded: false,
         changes: Vec::new(),
@@ -95,10 +98,11 @@ fn sighting() -> impl Strategy<Value = Sighting> {
 }
 
 fn namesakes() -> impl Strategy<Value = Vec<Namesake>> {
-    vec((any::<bool>(), drift()), 0..4).prop_map(|found| {
-        let namesake = |(n, (held, drift))| Namesake {
+    vec((any::<[bool; 2]>(), drift()), 0..4).prop_map(|found| {
+        let namesake = |(n, (facts, drift)): (u8, ([bool; 2], _))| Namesake {
             id: id(n),
-            held,
+            held: facts[0],
+            recent: facts[1],
             drift,
         };
         (1..).zip(found).map(namesake).collect()
@@ -133,8 +137,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn deletion()(namespace_terminating in any::<bool>(), definition_terminating in prop::bool::weighted(0.2)) -> Deletion {
-        Deletion { namespace_terminating, definition_terminating }
+    fn deletion()(
+        namespace_terminating in any::<bool>(),
+        definition in prop_oneof![3 => Just(DefinitionFate::Stays), 1 => Just(DefinitionFate::Going), 1 => Just(DefinitionFate::Unknown)],
+    ) -> Deletion {
+        Deletion { namespace_terminating, definition, rehearsed: false }
     }
 }
 
@@ -147,7 +154,10 @@ prop_compose! {
         held in prop::bool::weighted(0.2),
         applied in option::of(0..3_u8),
         home in option::of(0..2_u8),
-        [finalized, move_accepted, forced, check_overdue, doubted] in any::<[bool; 5]>(),
+        [finalized, move_accepted, forced, check_overdue, doubted, waited, resources_known] in any::<[bool; 7]>(),
+        foreign in prop::bool::weighted(0.1),
+        lost_creates in 0..3_u32,
+        resend in prop_oneof![4 => Just(Resend::No), 1 => Just(Resend::Later), 1 => Just(Resend::Due)],
         grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
         check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Failed("c".to_owned(), None)), Just(Check::Unavailable)],
     ) -> Situation {
@@ -156,7 +166,9 @@ prop_compose! {
             held_by: held.then(|| "another".to_owned()),
             applied: applied.map(digest),
             home: home.map(workspace),
+            foreign: foreign.then(|| ForeignRecord { name: "theirs".to_owned(), cluster: "ours".to_owned() }),
             wanted, deletion, finalized, binding, move_accepted, forced, grant, doubted, check, check_overdue,
+            waited, resources_known, lost_creates, resend,
             ..blank()
         }
     }
@@ -168,6 +180,7 @@ fn failure(kind: ErrorKind, commit: Commit) -> Answer {
         rate_limited: false,
         message: "it failed".to_owned(),
         commit,
+        sent_configuration: true,
     })
 }
 
@@ -183,6 +196,7 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
     let held = Just(Answer::Held("another".to_owned()));
     match effect {
         Effect::AddFinalizer
+        | Effect::Rehearse
         | Effect::RemoveFinalizer(_)
         | Effect::RecordUpdate
         | Effect::Record(_) => prop_oneof![8 => done, 1 => fails].boxed(),
@@ -262,7 +276,11 @@ proptest! {
 fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
     let spared = s
         .deletion
-        .is_some_and(|d| s.wanted.retain || d.definition_terminating);
+        .is_some_and(|d| s.wanted.retain || d.definition != DefinitionFate::Stays || !d.rehearsed);
+    // Whatever a copied record names, nothing is done to it.
+    if s.foreign.is_some() && effect.writes_to_api() {
+        return false;
+    }
     let suspended = s.deletion.is_none() && s.wanted.suspend;
     if suspended && effect.writes_to_api() {
         return false;
@@ -296,10 +314,12 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
     }
 }
 
-/// A connector that is not on record may be deleted only under the reserved name.
+/// A connector that is not on record may be deleted only under the reserved name, and only if it can have come of our own creates:
+/// what was retained carries the same name.
 fn may_delete(s: &Situation, id: SourceId) -> bool {
     let mut free = s.namesakes.iter().flatten().filter(|n| !n.held);
-    s.name().reserved && free.any(|n| n.id == id)
+    let going = s.deletion.is_some();
+    s.name().reserved && (going || s.lost_creates > 0) && free.any(|n| n.id == id && n.recent)
 }
 
 #[test]
@@ -314,6 +334,7 @@ fn what_a_lost_create_made_is_put_on_record_before_it_is_deleted() {
         namesakes: Some(vec![Namesake {
             id: id(1),
             held: false,
+            recent: true,
             drift: [].into(),
         }]),
         ..blank()
@@ -324,6 +345,8 @@ fn what_a_lost_create_made_is_put_on_record_before_it_is_deleted() {
     let record = Effect::Record(Outcome::Applying);
     assert_eq!(plan(&s), Step::Act(record.clone()));
     s.learn(&record, Answer::Done).unwrap();
+    assert_eq!(plan(&s), Step::Act(Effect::Rehearse));
+    s.learn(&Effect::Rehearse, Answer::Done).unwrap();
     assert_eq!(plan(&s), Step::Act(Effect::Delete(id(1))));
 }
 
@@ -363,6 +386,7 @@ fn a_connector_that_has_gone_is_not_bound_again_from_the_inventory_that_showed_i
         namesakes: Some(vec![Namesake {
             id: id(1),
             held: false,
+            recent: true,
             drift: [].into(),
         }]),
         ..blank()
@@ -384,6 +408,7 @@ fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
         namesakes: Some(vec![Namesake {
             id: id(1),
             held: true,
+            recent: true,
             drift: [].into(),
         }]),
         ..blank()
@@ -405,4 +430,118 @@ fn a_connector_that_was_taken_over_by_id_and_lost_is_made_anew_even_after_a_refu
         name: "contracts".to_owned(),
     };
     assert_eq!(plan(&s), Step::Act(intent));
+}
+
+fn present() -> Sighting {
+    Sighting::Present {
+        drift: [].into(),
+        name: "contracts".to_owned(),
+        same_kind: true,
+    }
+}
+
+fn namesake(n: u8, recent: bool) -> Namesake {
+    Namesake {
+        id: id(n),
+        held: false,
+        recent,
+        drift: [].into(),
+    }
+}
+
+#[test]
+fn a_name_alone_makes_no_duplicate_of_what_was_retained() {
+    let mut s = Situation {
+        binding: Binding::Bound(id(1)),
+        applied: Some(digest(1)),
+        connector: present(),
+        namesakes: Some(vec![namesake(2, true), namesake(3, false)]),
+        ..blank()
+    };
+    s.wanted.name.reserved = true;
+    assert_eq!(
+        plan(&s),
+        Step::Rest(Outcome::Ready),
+        "no create was ever given up"
+    );
+
+    s.lost_creates = 1;
+    assert_eq!(plan(&s), Step::Act(Effect::Delete(id(2))));
+    s.learn(&Effect::Delete(id(2)), Answer::Done).unwrap();
+    assert_eq!(s.lost_creates, 0);
+    assert_eq!(
+        plan(&s),
+        Step::Rest(Outcome::Ready),
+        "what was there before is not ours"
+    );
+}
+
+#[test]
+fn what_cannot_be_known_of_the_definition_is_not_taken_for_no() {
+    let mut s = Situation {
+        deletion: Some(Deletion {
+            definition: DefinitionFate::Unknown,
+            ..Deletion::default()
+        }),
+        desired: Desired::Unread,
+        binding: Binding::Bound(id(1)),
+        ..blank()
+    };
+    assert_eq!(plan(&s), Step::Rest(Outcome::DefinitionUnknown));
+    s.wanted.retain = true;
+    let retained = crate::controller::situation::Release::Retained(Some(id(1)));
+    assert_eq!(plan(&s), Step::Act(Effect::RemoveFinalizer(retained)));
+}
+
+#[test]
+fn a_copied_record_is_neither_believed_nor_replaced() {
+    let record = ForeignRecord {
+        name: "legal.contracts.production".to_owned(),
+        cluster: "staging".to_owned(),
+    };
+    let mut s = Situation {
+        binding: Binding::Bound(id(1)),
+        foreign: Some(record.clone()),
+        ..blank()
+    };
+    let told = Outcome::ForeignRecord {
+        id: Some(id(1)),
+        record,
+    };
+    assert_eq!(plan(&s), Step::Rest(told));
+    s.deletion = Some(Deletion::default());
+    let released = crate::controller::situation::Release::Foreign(Some(id(1)));
+    assert_eq!(plan(&s), Step::Act(Effect::RemoveFinalizer(released)));
+}
+
+#[test]
+fn suspended_is_ready_only_where_nothing_is_unsent() {
+    let mut s = Situation {
+        binding: Binding::Bound(id(1)),
+        applied: Some(digest(1)),
+        ..blank()
+    };
+    s.wanted.suspend = true;
+    assert_eq!(plan(&s), Step::Rest(Outcome::Suspended));
+    s.applied = Some(digest(0));
+    assert_eq!(plan(&s), Step::Rest(Outcome::SuspendedUnsent));
+    s.binding = Binding::Unbound;
+    assert_eq!(plan(&s), Step::Rest(Outcome::SuspendedUnsent));
+}
+
+#[test]
+fn nobody_elses_connector_is_taken_before_every_resource_is_known() {
+    let mut s = Situation {
+        resources_known: false,
+        namesakes: Some(vec![namesake(1, false)]),
+        connector: present(),
+        ..blank()
+    };
+    s.wanted.adopt_by_name = true;
+    assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
+    s.wanted.existing = Some(id(1));
+    assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
+    s.wanted.existing = None;
+    s.wanted.name.reserved = true;
+    assert_eq!(plan(&s), Step::Act(Effect::Bind(id(1), Bind::Reserved)));
 }

@@ -14,6 +14,7 @@ fn on(second: i64) -> Occasion {
     Occasion {
         generation: 3,
         now: Time(jiff::Timestamp::from_second(second).unwrap()),
+        settle_time: std::time::Duration::from_mins(1),
         forced: None,
         next_attempt: None,
     }

@@ -46,7 +46,7 @@ pub(super) struct Event {
     pub object: Value,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Store {
     version: u64,
     objects: BTreeMap<Place, Value>,
@@ -159,6 +159,12 @@ impl Store {
     pub fn compact(&mut self) {
         self.compacted = self.version;
         self.history.clear();
+    }
+
+    /// What a write would be answered, without carrying it out.
+    pub fn rehearse(&self, target: &Target, write: Write) -> Result<Value, Refusal> {
+        let mut copy = self.clone();
+        copy.write(target, write)
     }
 
     pub fn write(&mut self, target: &Target, write: Write) -> Result<Value, Refusal> {

@@ -24,8 +24,6 @@ health.message = ready.message
 if holds("Stalled") then
   health.status = "Degraded"
   health.message = conditions.Stalled.message
-elseif ready.reason == "Suspended" then
-  health.status = "Suspended"
 elseif holds("Reconciling") then
   health.status = "Progressing"
 elseif holds("Ready") then

@@ -1,0 +1,149 @@
+//! How the status is written: as a whole, over the version of the resource that it was decided on, and by nobody else.
+//!
+//! A plain replacement, not server-side apply: apply cannot take away what another field manager owns, and a restored backup, a
+//! `kubectl edit --subresource=status` or an operator of another name each leave such a manager behind.
+//!
+//! The API server is asked to refuse fields that the installed definition does not know instead of dropping them in silence: a
+//! connector whose id is dropped on the way into the status is a connector that is made again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{Method, Request, header::CONTENT_TYPE};
+use serde_json::json;
+
+use super::observe::Hand;
+use super::outcome::Failure;
+use super::refusal::kubernetes;
+use super::{Context, MANAGER};
+use crate::crd::SourceStatus;
+use crate::kinds::SourceKind;
+
+/// Whether the installed definition is known to have every field of the status. Looked at before the first write of a process, and
+/// again after a write that it refused.
+#[derive(Debug, Default)]
+pub struct Definition {
+    fits: AtomicBool,
+}
+
+/// What becomes of fields that the installed definition does not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// The write is refused.
+    Refused,
+    /// They are dropped.
+    Dropped,
+}
+
+/// Whether the write is carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Earnest {
+    Meant,
+    Rehearsed,
+}
+
+/// Writes the status if it differs from what is on record.
+///
+/// # Errors
+///
+/// [`Failure::Conflict`] when somebody changed the resource meanwhile, [`Failure::Definition`] when the installed definition
+/// cannot hold the status; then nothing was written.
+pub async fn write_status<K: SourceKind>(
+    context: &Context<K>,
+    hand: &mut Hand<K>,
+    status: &SourceStatus,
+) -> Result<(), Failure> {
+    if hand.resource.status() == Some(status) {
+        hand.recorded();
+        return Ok(());
+    }
+    rehearse(context, hand).await?;
+    let written = replace(context, hand, status, Unknown::Refused, Earnest::Meant).await;
+    match &written {
+        Err(Failure::Definition(_)) => context.definition.fits.store(false, Ordering::Relaxed),
+        // It may have been written, and is then nobody else's.
+        Err(Failure::Kubernetes(_)) => hand.unsure = Some(Box::new(status.clone())),
+        _ => {}
+    }
+    hand.wrote(written?);
+    Ok(())
+}
+
+/// Says in the conditions what stands in the way of recording anything, and leaves every recorded fact as it is.
+pub async fn write_complaint<K: SourceKind>(
+    context: &Context<K>,
+    hand: &mut Hand<K>,
+    complaint: &SourceStatus,
+) -> Result<(), Failure> {
+    let recorded = hand.status();
+    let status = SourceStatus {
+        observed_generation: complaint.observed_generation,
+        conditions: complaint.conditions.clone(),
+        ..recorded.clone()
+    };
+    if status == recorded {
+        return Ok(());
+    }
+    let written = replace(context, hand, &status, Unknown::Dropped, Earnest::Meant).await?;
+    hand.wrote(written);
+    Ok(())
+}
+
+/// Asks the API server once whether it could write a status with every field there is: before anything is made that could then not
+/// be recorded.
+pub async fn rehearse<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Result<(), Failure> {
+    if context.definition.fits.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let specimen = SourceStatus::specimen();
+    replace(
+        context,
+        hand,
+        &specimen,
+        Unknown::Refused,
+        Earnest::Rehearsed,
+    )
+    .await?;
+    context.definition.fits.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+async fn replace<K: SourceKind>(
+    context: &Context<K>,
+    hand: &Hand<K>,
+    status: &SourceStatus,
+    unknown: Unknown,
+    earnest: Earnest,
+) -> Result<K, Failure> {
+    let meta = hand.resource.meta();
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+        },
+        "status": status,
+    });
+    let collection = K::url_path(&(), meta.namespace.as_deref());
+    let name = meta.name.as_deref().unwrap_or_default();
+    let validation = match unknown {
+        Unknown::Refused => "Strict",
+        Unknown::Dropped => "Ignore",
+    };
+    let dry_run = match earnest {
+        Earnest::Meant => "",
+        Earnest::Rehearsed => "&dryRun=All",
+    };
+    let request = Request::builder()
+        .method(Method::PUT)
+        .uri(format!(
+            "{collection}/{name}/status?fieldManager={MANAGER}&fieldValidation={validation}{dry_run}"
+        ))
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.to_string().into_bytes())
+        .map_err(|_| Failure::Kubernetes("the name of the resource makes no path".to_owned()))?;
+    let answer = context.client.request::<K>(request).await;
+    answer.map_err(|error| kubernetes(&error))
+}

@@ -1,0 +1,30 @@
+//! What a failure of the Kubernetes API means to a pass.
+
+use super::outcome::Failure;
+use crate::scrub::one_line;
+
+/// A failure of the Kubernetes API, in words that hold no object's content.
+pub fn kubernetes(error: &kube::Error) -> Failure {
+    let status = match error {
+        kube::Error::Api(status) => status,
+        kube::Error::Service(_) | kube::Error::HyperError(_) => {
+            return Failure::Kubernetes("it cannot be reached".to_owned());
+        }
+        _ => return Failure::Kubernetes("its answer cannot be read".to_owned()),
+    };
+    if status.is_conflict() || status.is_not_found() {
+        return Failure::Conflict;
+    }
+    if status.message.contains("strict decoding error") {
+        return Failure::Definition(one_line(&status.message));
+    }
+    match status.code {
+        // The authorizer's words name the verb, the kind and the account that lacks the right.
+        403 => Failure::Forbidden(one_line(&status.message)),
+        // What a policy or a validation says is meant for whoever wrote the object, and nobody else can say it.
+        code @ 400..=499 if !status.message.is_empty() => {
+            Failure::Kubernetes(format!("{} ({code})", one_line(&status.message)))
+        }
+        code => Failure::Kubernetes(format!("{} ({code})", status.reason)),
+    }
+}
