@@ -102,7 +102,7 @@ async fn forget_field(stage: &Stage, field: &str) -> Result<Value> {
     let definitions: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
     let name = "dropboxsources.connectors.unstructured.io";
     let whole = serde_json::to_value(definitions.get(name).await?.spec)?;
-    let path =
+    let pointer =
         format!("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/{field}");
     let patch: Patch<()> = Patch::Json(serde_json::from_value(
         json!([{ "op": "remove", "path": pointer }]),
