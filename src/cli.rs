@@ -41,16 +41,18 @@ const API_KEY: &str = "UNSTRUCTURED_API_KEY";
 /// Where traces alone are sent, among the other signals that the standard knows: the whole URL.
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
+/// Said of options without a command: it may be meant for the operator, which nobody shall start by accident.
+const NO_COMMAND: &str = "which command? It comes before its options, as in unstructured-operator run --leader-elect; see --help";
+
 /// What the command line asks for.
 #[derive(Debug, Parser)]
 #[command(
     name = "unstructured-operator",
     version,
-    about = "Kubernetes operator that keeps source connectors of the Unstructured platform true to their resources",
-    disable_help_subcommand = true
+    about = "Kubernetes operator that keeps source connectors of the Unstructured platform true to their resources"
 )]
 pub enum Command {
-    /// Run the operator (what happens without a command)
+    /// Run the operator
     Run(Box<Options>),
     /// Print the custom resource definitions as YAML
     Crd,
@@ -337,9 +339,9 @@ pub fn parse(
 ) -> Result<Command, Exit> {
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
     let mut arguments: Vec<_> = arguments.into_iter().collect();
-    if is_bare(&arguments) {
-        arguments.insert(arguments.len().min(1), "run".into());
-    }
+    let options_first = arguments
+        .get(1)
+        .is_some_and(|first| first.as_encoded_bytes().starts_with(b"-"));
     let mut from_environment = Vec::new();
     let command = command();
     let (chosen, depth) = chosen(&command, &arguments);
@@ -357,7 +359,10 @@ pub fn parse(
     let mut parsed = command
         .try_get_matches_from(arguments)
         .and_then(|matches| Command::from_arg_matches(&matches))
-        .map_err(|error| explain(&error, &from_environment))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::UnknownArgument if options_first => Exit::Refused(NO_COMMAND.to_owned()),
+            _ => explain(&error, &from_environment),
+        })?;
     let secret = |name: &str| variable(name).map(|value| secret(name, value)).transpose();
     match &mut parsed {
         Command::Run(options) => {
@@ -396,14 +401,6 @@ pub fn man(directory: &std::path::Path) -> Result<(), Exit> {
             "the man pages cannot be written to {}: {error}",
             directory.display()
         ))
-    })
-}
-
-/// Whether the command is left out: nothing follows the program's name, or an option that is not about the program itself.
-fn is_bare(arguments: &[OsString]) -> bool {
-    let about = ["-h", "--help", "-V", "--version"];
-    arguments.get(1).is_none_or(|first| {
-        first.as_encoded_bytes().starts_with(b"-") && !about.iter().any(|flag| first == flag)
     })
 }
 
@@ -498,7 +495,9 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         }
     };
     Exit::Refused(match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::DisplayVersion => {
             return Exit::Told(error.render().to_string());
         }
         ErrorKind::ValueValidation => {

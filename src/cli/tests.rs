@@ -6,7 +6,7 @@ use super::*;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, String> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();
-    let arguments = ["unstructured-operator"]
+    let arguments = ["unstructured-operator", "run"]
         .iter()
         .chain(arguments)
         .map(OsString::from);
@@ -48,30 +48,28 @@ fn told(arguments: &[&str]) -> String {
 
 #[test]
 fn without_anything_the_defaults_hold() {
-    for arguments in [&[][..], &["run"]] {
-        let options = run(arguments, &[]).unwrap();
-        assert_eq!(
-            options.api_url,
-            "https://platform.unstructuredapp.io/api/v1"
-        );
-        assert!(options.api_key().is_none());
-        assert_eq!(options.dropbox_api_url, "https://api.dropbox.com");
-        assert!(options.validate_dropbox_credentials);
-        assert!(!options.allow_insecure_http);
-        assert_eq!(options.cluster_name, None);
-        assert!(options.watch_namespaces.is_empty());
-        assert_eq!(options.watch_label_selector, None);
-        assert_eq!(options.sync_interval, Duration::from_mins(10));
-        assert_eq!(options.request_timeout, Duration::from_secs(30));
-        assert_eq!(options.settle_time(), Duration::from_mins(1));
-        assert_eq!(options.max_requests_per_second.get(), 20);
-        assert_eq!(options.max_concurrent_requests.get(), 16);
-        assert_eq!(options.max_concurrent_reconciles.get(), 64);
-        assert!(options.leader_elect);
-        assert_eq!(options.lease_name, "unstructured-operator");
-        assert_eq!(options.listen, "[::]:8080".parse().unwrap());
-        assert_eq!(options.log_level, LogLevel::default());
-    }
+    let options = run(&[], &[]).unwrap();
+    assert_eq!(
+        options.api_url,
+        "https://platform.unstructuredapp.io/api/v1"
+    );
+    assert!(options.api_key().is_none());
+    assert_eq!(options.dropbox_api_url, "https://api.dropbox.com");
+    assert!(options.validate_dropbox_credentials);
+    assert!(!options.allow_insecure_http);
+    assert_eq!(options.cluster_name, None);
+    assert!(options.watch_namespaces.is_empty());
+    assert_eq!(options.watch_label_selector, None);
+    assert_eq!(options.sync_interval, Duration::from_mins(10));
+    assert_eq!(options.request_timeout, Duration::from_secs(30));
+    assert_eq!(options.settle_time(), Duration::from_mins(1));
+    assert_eq!(options.max_requests_per_second.get(), 20);
+    assert_eq!(options.max_concurrent_requests.get(), 16);
+    assert_eq!(options.max_concurrent_reconciles.get(), 64);
+    assert!(options.leader_elect);
+    assert_eq!(options.lease_name, "unstructured-operator");
+    assert_eq!(options.listen, "[::]:8080".parse().unwrap());
+    assert_eq!(options.log_level, LogLevel::default());
 }
 
 /// Each option: its flag, its variable, a value, and what it then is.
@@ -228,10 +226,6 @@ fn every_option_is_a_flag_and_a_variable() {
             "{flag}"
         );
         assert!(
-            holds(&run(&["run", &format!("{flag}={value}")], &[]).unwrap()),
-            "run {flag}"
-        );
-        assert!(
             holds(&run(&[], &[(variable, value)]).unwrap()),
             "{variable}"
         );
@@ -286,7 +280,6 @@ fn the_api_key_comes_from_the_environment_and_shows_nowhere() {
         &["--api-key=sk-123"][..],
         &["--api-key", "sk-123"],
         &["sk-123"],
-        &["run", "sk-123"],
     ] {
         assert!(!refusal(arguments, &[]).contains("sk-123"));
     }
@@ -413,15 +406,14 @@ fn every_bad_combination_is_one_line() {
 
 #[test]
 fn a_command_line_that_is_not_understood_is_one_line() {
+    let unexpected = "unexpected argument: only options are taken, see --help";
     let rows: &[(&[&str], &str)] = &[
         (
-            &["--frobnicate=1"],
+            &["run", "--frobnicate=1"],
             "--frobnicate: unknown option, see --help",
         ),
-        (
-            &["run", "extra"],
-            "unexpected argument: only options are taken, see --help",
-        ),
+        (&["run", "extra"], unexpected),
+        (&["run", "-x"], unexpected),
         (
             &["crd", "--listen=x"],
             "--listen: unknown option, see --help",
@@ -430,19 +422,42 @@ fn a_command_line_that_is_not_understood_is_one_line() {
             &["start"],
             "unknown command: give run, crd, login dropbox, doctor, import or completions, see --help",
         ),
+        (&["--listen=[::]:1"], NO_COMMAND),
+        (&["-x"], NO_COMMAND),
         (
-            &["--listen=[::]:1", "--listen=[::]:2"],
+            &["run", "--listen=[::]:1", "--listen=[::]:2"],
             "--listen: given more than once",
         ),
-        (&["--sync-interval"], "--sync-interval: needs a value"),
         (
-            &["-x"],
-            "unexpected argument: only options are taken, see --help",
+            &["run", "--sync-interval"],
+            "--sync-interval: needs a value",
         ),
     ];
     for (arguments, line) in rows {
-        assert_eq!(refusal(arguments, &[]), *line, "{arguments:?}");
+        let Err(Exit::Refused(said)) = parsed(arguments, &[]) else {
+            panic!("{arguments:?} is taken")
+        };
+        assert_eq!(said, *line, "{arguments:?}");
     }
+}
+
+#[test]
+fn the_name_alone_runs_nothing_and_prints_the_help() {
+    let environment = [("LISTEN", "127.0.0.1:9"), ("SYNC_INTERVAL", "soon")];
+    for arguments in [&[][..], &["help"]] {
+        let Err(Exit::Told(help)) = parsed(arguments, &environment) else {
+            panic!("{arguments:?}")
+        };
+        assert_eq!(help, told(&["--help"]), "{arguments:?}");
+    }
+    let Err(Exit::Told(help)) = parsed(&["login"], &environment) else {
+        panic!("login")
+    };
+    assert!(help.contains("dropbox"), "{help}");
+    assert_eq!(
+        told(&["help", "login", "dropbox"]),
+        told(&["login", "dropbox", "--help"])
+    );
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Operator {
         let output =
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(&settings.binary)
+            .arg("run")
             .env_clear()
             .envs(
                 settings
