@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::hosts::Reach;
 
+/// `User-Agent` of every request, to whichever API.
+pub(crate) const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
 /// The URL that a client's paths are appended to: `https://host[:port][/prefix]`, without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseUrl(String);

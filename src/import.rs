@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::cli::{Exit, Network, Workspace};
 use crate::crd::DropboxSource;
 use crate::dropbox::Subfolder;
 use crate::hosts::Reach;
 use crate::kinds::SourceKind;
 use crate::manifest::{dns_name, source, unique_name, yaml};
+use crate::options::{Exit, Network, Workspace};
+use crate::output::print;
 use crate::scrub::one_line;
 use crate::terminal::{Mark, report};
 use crate::unstructured::Source;
@@ -33,11 +34,11 @@ pub struct Options {
     network: Network,
 
     /// The namespace that the manifests name [default: none, kubectl apply decides]
-    #[arg(short, long, value_name = "NAME", value_parser = crate::cli::namespace)]
+    #[arg(short, long, value_name = "NAME", value_parser = crate::options::namespace)]
     namespace: Option<String>,
 
     /// The Secret that the manifests name
-    #[arg(long, value_name = "NAME", default_value = "dropbox", value_parser = crate::cli::object_name)]
+    #[arg(long, value_name = "NAME", default_value = "dropbox", value_parser = crate::options::object_name)]
     secret_name: String,
 }
 
@@ -78,7 +79,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
             }
         }
     }
-    print!("{}", documents.join("---\n"));
+    print(&documents.join("---\n"))?;
     report(
         Mark::Good,
         &format!(

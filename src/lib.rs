@@ -3,6 +3,8 @@
 //! Data flows one way: watch → observe → plan → act → report. [`controller`] holds that loop, [`crd`] the resources,
 //! [`unstructured`] and [`dropbox`] the two APIs (neither knows of Kubernetes), [`runtime`] the parts of a process.
 #![forbid(unsafe_code)]
+// `println!` panics when nobody reads; see `output`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod hosts;
 mod http;
@@ -19,6 +21,8 @@ pub mod import;
 pub mod kinds;
 pub mod login;
 mod manifest;
+pub mod options;
+mod output;
 pub mod run;
 pub mod runtime;
 mod spans;

@@ -1,10 +1,13 @@
 //! The binary: the TLS provider first, then options, then one of the commands.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 
-use unstructured_operator::cli::{self, Command, Exit, Login, Options};
-use unstructured_operator::{crd, doctor, import, login, run};
+use tokio::runtime::Builder;
+use unstructured_operator::cli::{self, Command, Login};
+use unstructured_operator::options::Exit;
+use unstructured_operator::{doctor, import, login, run};
 
 /// glibc's allocator takes a fifth of the CPU time, and keeps for good what a sweep over thousands of connectors took for a moment.
 #[global_allocator]
@@ -16,61 +19,38 @@ fn main() -> ExitCode {
         .install_default()
         .is_err()
     {
-        eprintln!("error: a TLS provider is installed already; this is a bug");
-        return ExitCode::FAILURE;
+        return Exit::Failed("a TLS provider is installed already; this is a bug".to_owned())
+            .report();
     }
-    let command = match cli::parse(std::env::args_os(), |name| std::env::var_os(name)) {
-        Ok(command) => command,
-        Err(exit) => return exit.report(),
-    };
-    let done = match command {
-        Command::Run(options) => return operate(*options),
-        Command::Crd => match crd::definition_yaml() {
-            Ok(yaml) => {
-                print!("{yaml}");
-                Ok(())
-            }
-            Err(error) => return fail(1, &error),
-        },
-        Command::Login(Login::Dropbox(options)) => block_on(login::run(&options)),
-        Command::Doctor(options) => block_on(doctor::run(&options)),
-        Command::Import(options) => block_on(import::run(&options)),
-        Command::Completions { shell } => {
-            cli::completions(shell);
-            Ok(())
-        }
-        Command::Man { directory } => cli::man(&directory),
-    };
+    let done = cli::parse(std::env::args_os(), |name| std::env::var_os(name)).and_then(carry_out);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report(),
     }
 }
 
-fn operate(options: Options) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(1, &error),
-    };
-    match runtime.block_on(run::run(options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(error.exit_code(), &error),
+fn carry_out(command: Command) -> Result<(), Exit> {
+    // One thread does for a person who waits.
+    let mut alone = Builder::new_current_thread();
+    match command {
+        Command::Run(options) => {
+            let operator = async { Ok(run::run(*options).await?) };
+            block_on(&mut Builder::new_multi_thread(), operator)
+        }
+        Command::Crd => cli::definition(),
+        Command::Login(Login::Dropbox(options)) => block_on(&mut alone, login::run(&options)),
+        Command::Doctor(options) => block_on(&mut alone, doctor::run(&options)),
+        Command::Import(options) => block_on(&mut alone, import::run(&options)),
+        Command::Completions { shell } => cli::completions(shell),
+        Command::Man { directory } => cli::man(&directory),
     }
 }
 
-/// Runs a command of a person who waits: one thread does.
-fn block_on(command: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Exit::Failed(error.to_string()))?;
+fn block_on(
+    runtime: &mut Builder,
+    command: impl Future<Output = Result<(), Exit>>,
+) -> Result<(), Exit> {
+    let runtime = runtime.enable_all().build();
+    let runtime = runtime.map_err(|error| Exit::Failed(error.to_string()))?;
     runtime.block_on(command)
-}
-
-fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::from(code)
 }

@@ -1,5 +1,7 @@
 //! `unstructured-operator run`: from options to a running controller.
 
+mod options;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +12,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::TryInitError;
 
-use crate::cli::{ApiKeySource, Exit, Options};
 use crate::controller::naming::ClusterName;
 use crate::controller::workspaces::OwnKey;
 use crate::controller::{self, BrokenDown, Parts, Policy};
 use crate::crd::DropboxSource;
 use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::hosts::HostPolicy;
+use crate::http::USER_AGENT;
 use crate::kinds::Providers;
+use crate::options::Exit;
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness, Vitals};
 use crate::runtime::kube_client::{self, ConnectError};
@@ -29,11 +32,11 @@ use crate::runtime::shutdown;
 use crate::runtime::traces::{Traces, TracesError};
 use crate::unstructured::{ApiKey, Endpoint, Pauses};
 
+pub(crate) use options::TRACES_ENDPOINT;
+pub use options::{ApiKeySource, Options};
+
 /// Name of the reporting controller in events.
 const CONTROLLER: &str = "connectors.unstructured.io/unstructured-operator";
-
-/// `User-Agent` of every request that leaves the cluster.
-const USER_AGENT: &str = concat!("unstructured-operator/", env!("CARGO_PKG_VERSION"));
 
 /// Why the operator did not start, or did not go on.
 #[derive(Debug, Error)]
@@ -67,18 +70,21 @@ pub enum RunError {
     Signals(#[from] std::io::Error),
 }
 
-impl RunError {
-    /// 2 for what the user gave, 1 for what the world did.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Option(_) | Self::Refused(_) | Self::Traces(TracesError::Settings(_)) => 2,
-            Self::Connect(_)
-            | Self::Bind(_)
-            | Self::Dropbox(_)
-            | Self::Traces(TracesError::Tls(_))
-            | Self::Logging(_)
-            | Self::BrokenDown(_)
-            | Self::Signals(_) => 1,
+/// 2 for what the user gave, 1 for what the world did.
+impl From<RunError> for Exit {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Refused(exit) => exit,
+            RunError::Option(_) | RunError::Traces(TracesError::Settings(_)) => {
+                Self::Refused(error.to_string())
+            }
+            RunError::Connect(_)
+            | RunError::Bind(_)
+            | RunError::Dropbox(_)
+            | RunError::Traces(TracesError::Tls(_))
+            | RunError::Logging(_)
+            | RunError::BrokenDown(_)
+            | RunError::Signals(_) => Self::Failed(error.to_string()),
         }
     }
 }

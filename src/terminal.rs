@@ -1,13 +1,15 @@
 //! A person at a terminal: questions, hidden answers, marks and colours. Nothing here writes to standard output, so that a
 //! manifest on it stays clean.
 
-use std::io::{self, IsTerminal, Stdin, Write};
+use std::io::{self, IsTerminal, Stdin};
 
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
+
+use crate::output::{say, show};
 
 /// Longest answer, in bytes; many times what a secret or a path has.
 const LONGEST: usize = 4096;
@@ -62,7 +64,7 @@ impl Terminal {
         let hint = default
             .map(|default| format!(" [{default}]"))
             .unwrap_or_default();
-        prompt(&format!("{question}{hint}: "));
+        show(&format!("{question}{hint}: "));
         let mut line = Vec::new();
         loop {
             match self.read_byte()? {
@@ -83,7 +85,7 @@ impl Terminal {
     pub fn ask_hidden(&self, question: &str) -> Result<SecretString, NoAnswer> {
         // First, so that not even an answer typed ahead is shown.
         let hidden = Hidden::begin(&self.stdin)?;
-        prompt(&format!("{question} (not shown): "));
+        show(&format!("{question} (not shown): "));
         let mut typed = Zeroizing::new(Vec::with_capacity(LONGEST));
         let end = loop {
             match self.read_byte() {
@@ -100,7 +102,7 @@ impl Terminal {
             }
         };
         drop(hidden);
-        eprintln!();
+        say("");
         end?;
         let text = std::str::from_utf8(&typed).unwrap_or_default();
         Ok(SecretString::from(text.trim()))
@@ -178,11 +180,5 @@ impl Paint {
 
 /// Reports on standard error how a step turned out.
 pub fn report(mark: Mark, text: &str) {
-    eprintln!("{}: {text}", Paint::on(&io::stderr()).mark(mark));
-}
-
-fn prompt(text: &str) {
-    let mut stderr = io::stderr();
-    let _ = write!(stderr, "{text}");
-    let _ = stderr.flush();
+    say(&format!("{}: {text}", Paint::on(&io::stderr()).mark(mark)));
 }

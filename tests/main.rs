@@ -42,6 +42,7 @@ mod second_opinions;
 mod secrets;
 mod status;
 mod tenants;
+mod streams;
 mod terminal;
 mod traces;
 mod update_and_drift;

@@ -1,8 +1,12 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::options::{self as values, both_names};
+use crate::run::{ApiKeySource, Options};
+use crate::runtime::logging::{LogFormat, LogLevel};
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, String> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();

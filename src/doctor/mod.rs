@@ -11,9 +11,10 @@ use std::io;
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::cli::{Cluster, Dropbox, Exit, Network, Workspace};
 use crate::crd::DropboxSource;
 use crate::hosts::{HostPattern, HostPolicy};
+use crate::options::{Cluster, Dropbox, Exit, Network, Workspace};
+use crate::output::print;
 use crate::runtime::kube_client;
 use crate::terminal::Paint;
 use findings::Findings;
@@ -31,7 +32,7 @@ workspace are looked at in the cluster and at Dropbox only.";
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The resource [default: all of the namespace]
-    #[arg(value_name = "NAME", value_parser = crate::cli::object_name)]
+    #[arg(value_name = "NAME", value_parser = crate::options::object_name)]
     name: Option<String>,
 
     #[command(flatten)]
@@ -52,7 +53,7 @@ pub struct Options {
 
     /// The only hosts that resources may name as workspace.apiUrl: as the operator is told
     /// [default: any public host; never private, link-local or in-cluster addresses]
-    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::cli::host_pattern)]
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::options::host_pattern)]
     allowed_api_hosts: Vec<HostPattern>,
 }
 
@@ -125,8 +126,8 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         }
     }
     match options.output {
-        Format::Text => print!("{}", findings.text(Paint::on(&io::stdout()))),
-        Format::Json => println!("{}", findings.json()),
+        Format::Text => print(&findings.text(Paint::on(&io::stdout())))?,
+        Format::Json => print(&format!("{}\n", findings.json()))?,
     }
     if findings.all_well() {
         Ok(())

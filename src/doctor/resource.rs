@@ -7,12 +7,12 @@ use kube::{Api, Client, ResourceExt};
 use super::cluster::sentence;
 use super::findings::Findings;
 use super::workspace;
-use crate::cli::Network;
 use crate::controller::secrets::SecretData;
 use crate::crd::{DropboxSource, RECONCILE_AT, SourceStatus};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::hosts::{HostPolicy, Reach};
 use crate::kinds::{Credentials, SourceKind};
+use crate::options::Network;
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
 

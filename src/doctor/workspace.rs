@@ -8,11 +8,11 @@ use reqwest::header::DATE;
 
 use super::findings::Findings;
 use super::resource::Patient;
-use crate::cli::{USER_AGENT, Workspace};
 use crate::crd::DropboxSource;
 use crate::hosts::Reach;
-use crate::http::{self, BaseUrl};
+use crate::http::{self, BaseUrl, USER_AGENT};
 use crate::kinds::SourceKind;
+use crate::options::Workspace;
 use crate::unstructured::{
     ApiKey, CheckStatus, Client, Config, Endpoint, ErrorKind, Source, SourceId,
 };

@@ -11,9 +11,10 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::Options;
-use crate::cli::Exit;
 use crate::crd::{DropboxSource, GROUP};
 use crate::manifest::{self, SecretManifest, yaml};
+use crate::options::Exit;
+use crate::output::{print_once, say};
 use crate::runtime::kube_client;
 use crate::scrub::one_line;
 use crate::terminal::{Mark, Terminal, report};
@@ -101,12 +102,9 @@ impl Destination {
 }
 
 fn print(secret: &SecretManifest<'_>, source: &Value) -> Result<(), Exit> {
-    let mut stdout = io::stdout();
-    let written = stdout
-        .write_all(&secret.yaml())
-        .and_then(|()| write!(stdout, "---\n{}", yaml(source)))
-        .and_then(|()| stdout.flush());
-    written.map_err(|error| Exit::Failed(format!("standard output cannot be written: {error}")))
+    let mut both = secret.yaml();
+    both.extend_from_slice(format!("---\n{}", yaml(source)).as_bytes());
+    print_once(&both)
 }
 
 fn write_files(
@@ -124,7 +122,9 @@ fn write_files(
         Mark::Good,
         &format!("wrote {secret_file} (readable by you alone; do not commit it) and {source_file}"),
     );
-    eprintln!("Next: kubectl apply -f {secret_file} -f {source_file}");
+    say(&format!(
+        "Next: kubectl apply -f {secret_file} -f {source_file}"
+    ));
     Ok(())
 }
 
@@ -232,8 +232,10 @@ async fn apply(
         Mark::Good,
         &format!("the DropboxSource {namespace}/{name} is in the cluster"),
     );
-    eprintln!("Next: kubectl -n {namespace} wait --for=condition=Ready dropboxsource/{name}");
-    eprintln!("If that does not come: unstructured-operator doctor -n {namespace} {name}");
+    say(&format!(
+        "Next: kubectl -n {namespace} wait --for=condition=Ready dropboxsource/{name}\n\
+         If that does not come: unstructured-operator doctor -n {namespace} {name}"
+    ));
     Ok(())
 }
 

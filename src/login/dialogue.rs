@@ -7,8 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::{APP_SECRET, ATTEMPTS, CODE, Options, authorize_url, failed, parse_folder};
-use crate::cli::Exit;
 use crate::dropbox::{CallError, DropboxClient, Folders, Subfolder};
+use crate::options::Exit;
+use crate::output::say;
 use crate::terminal::{Mark, Terminal, report};
 
 /// Folders shown to pick from.
@@ -151,7 +152,7 @@ impl<'a> Inputs<'a> {
                 .folders(access_token)
                 .await
                 .map_err(|error| failed(&error))?;
-            show(&found);
+            list(&found);
             let question = if found.folders.is_empty() {
                 "Enter to look again, or the path of a folder"
             } else {
@@ -204,20 +205,20 @@ impl<'a> Inputs<'a> {
     }
 }
 
-fn show(found: &Folders) {
+fn list(found: &Folders) {
     if found.folders.is_empty() {
-        eprintln!(
+        say(
             "The app sees no folder. Unstructured cannot read the root, so create a folder in Dropbox inside of the app's own \
-             (Apps/<app folder name>), and put the documents there."
+             (Apps/<app folder name>), and put the documents there.",
         );
         return;
     }
-    eprintln!("The app sees these folders:");
+    say("The app sees these folders:");
     for (number, folder) in (1..).zip(found.folders.iter().take(SHOWN)) {
-        eprintln!("  {number:>2}  {folder}");
+        say(&format!("  {number:>2}  {folder}"));
     }
     if found.truncated || found.folders.len() > SHOWN {
-        eprintln!("  and more, to be given by path");
+        say("  and more, to be given by path");
     }
 }
 

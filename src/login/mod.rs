@@ -12,9 +12,10 @@ use std::process::{Command, Stdio};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::cli::{Cluster, Dropbox, Exit, Network};
 use crate::dropbox::{BaseUrl, CallError, DropboxClient, Subfolder, authorize_url};
 use crate::manifest::{SecretManifest, dns_name, source};
+use crate::options::{Cluster, Dropbox, Exit, Network};
+use crate::output::say;
 use crate::terminal::{Mark, NoAnswer, Terminal, report};
 use destination::Destination;
 use dialogue::Inputs;
@@ -74,11 +75,11 @@ pub struct Options {
     recursive: bool,
 
     /// The name of the `DropboxSource` [default: made from the folder's name]
-    #[arg(long, value_name = "NAME", value_parser = crate::cli::object_name)]
+    #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     name: Option<String>,
 
     /// The name of the Secret [default: the name of the `DropboxSource` and -dropbox]
-    #[arg(long, value_name = "NAME", value_parser = crate::cli::object_name)]
+    #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     secret_name: Option<String>,
 
     /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory, over what is there; - for standard output
@@ -204,9 +205,9 @@ async fn authorize(
         let app_secret = inputs.app_secret()?;
         let url = authorize_url(&www, app_key.expose_secret());
         if inputs.asks_for_code() {
-            eprintln!(
+            say(&format!(
                 "Open this page, allow the app, and copy the code that it shows:\n\n  {url}\n"
-            );
+            ));
             if options.open && !open(&url) {
                 report(
                     Mark::Unknown,

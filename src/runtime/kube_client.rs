@@ -29,7 +29,7 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// more than the 290 seconds after which it ends it.
 const READ_TIMEOUT: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = crate::http::USER_AGENT;
 
 /// Why there is no client. The texts leave out what a kubeconfig or a proxy URL may hold in the way of credentials.
 #[derive(Debug, Error)]

@@ -55,7 +55,7 @@ impl Traces {
     /// Sends to `endpoint`, which is the whole URL, in the name of `instance`. Everything else is as the `OTEL_…` variables say.
     /// Must be called inside a tokio runtime, and a rustls crypto provider must have been installed for the process.
     pub fn to(endpoint: &BaseUrl, instance: &str) -> Result<Self, TracesError> {
-        let client = http::client(endpoint, PATIENCE, crate::cli::USER_AGENT, Reach::Anywhere)
+        let client = http::client(endpoint, PATIENCE, http::USER_AGENT, Reach::Anywhere)
             .map_err(|error| TracesError::Tls(http::root_cause(&error)))?;
         let courier = Courier {
             client,

@@ -83,7 +83,7 @@ impl Default for Options {
             max_response_bytes: 64 * 1024 * 1024,
             longest_pause: Duration::from_mins(15),
             pauses: Pauses::default(),
-            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
+            user_agent: crate::http::USER_AGENT.to_owned(),
             reach: Reach::Anywhere,
             observer: None,
         }

@@ -12,7 +12,7 @@ pub(crate) type Refusal = &'static str;
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 /// `30s`, `10m`, `1h 30m`: more than nothing, at most a week.
-pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Refusal> {
     let duration: SignedDuration = text
         .parse()
         .map_err(|_| "is not a duration: write it like 30s or 10m")?;
@@ -25,19 +25,19 @@ pub(super) fn duration(text: &str) -> Result<Duration, Refusal> {
 }
 
 /// A whole number from 1.
-pub(super) fn positive(text: &str) -> Result<NonZeroU32, Refusal> {
+pub(crate) fn positive(text: &str) -> Result<NonZeroU32, Refusal> {
     text.parse()
         .map_err(|_| "must be a whole number from 1 to 4294967295")
 }
 
 /// `[::]:8080`, `127.0.0.1:8080`.
-pub(super) fn address(text: &str) -> Result<SocketAddr, Refusal> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, Refusal> {
     text.parse()
         .map_err(|_| "is not an address and port: write it like [::]:8080 or 127.0.0.1:8080")
 }
 
 /// Forty characters leave room in a connector's name for the namespace and the resource.
-pub(super) fn cluster_name(text: &str) -> Result<String, Refusal> {
+pub(crate) fn cluster_name(text: &str) -> Result<String, Refusal> {
     if is_dns_label(text) && text.len() <= 40 {
         Ok(text.to_owned())
     } else {
@@ -64,7 +64,7 @@ pub(crate) fn host_pattern(text: &str) -> Result<HostPattern, HostPatternError> 
 
 /// What the API server takes as `labelSelector`, checked for its syntax: the server's refusal would come after the start,
 /// and only in a watch.
-pub(super) fn label_selector(text: &str) -> Result<String, Refusal> {
+pub(crate) fn label_selector(text: &str) -> Result<String, Refusal> {
     if requirements(text).all(is_requirement) {
         Ok(text.to_owned())
     } else {

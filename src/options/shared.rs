@@ -10,6 +10,7 @@ use super::{API_KEY, Exit, both_names, values};
 use crate::controller::workspaces::OwnKey;
 use crate::dropbox::{BaseUrl, DropboxClient};
 use crate::hosts::Reach;
+use crate::http::USER_AGENT;
 use crate::unstructured::{ApiKey, Client, Endpoint};
 
 /// How requests are sent.
@@ -53,7 +54,7 @@ pub struct Workspace {
     api_key_file: Option<PathBuf>,
 
     #[arg(skip)]
-    pub(super) api_key: Option<SecretString>,
+    pub(crate) api_key: Option<SecretString>,
 }
 
 /// The Kubernetes cluster.
@@ -86,7 +87,7 @@ impl Dropbox {
     /// [`Exit`] when the URL is not fit for a credential, or TLS cannot be set up.
     pub fn client(&self, network: &Network) -> Result<DropboxClient, Exit> {
         let base = self.endpoint(network)?;
-        DropboxClient::new(base, network.request_timeout, super::USER_AGENT)
+        DropboxClient::new(base, network.request_timeout, USER_AGENT)
             .map_err(|error| Exit::Failed(error.to_string()))
     }
 }

@@ -1,0 +1,43 @@
+//! What is printed for other programs: the definition for `kubectl`, and the commands for a shell and `man`.
+
+use crate::crd;
+use crate::options::Exit;
+use crate::output::print;
+
+use super::command;
+
+/// Writes the definitions to standard output.
+///
+/// # Errors
+///
+/// [`Exit::Failed`] when it cannot be written.
+pub fn definition() -> Result<(), Exit> {
+    print(&crd::definition_yaml().map_err(|error| Exit::Failed(error.to_string()))?)
+}
+
+/// Writes completions for a shell to standard output.
+///
+/// # Errors
+///
+/// [`Exit::Failed`] when it cannot be written.
+pub fn completions(shell: clap_complete::Shell) -> Result<(), Exit> {
+    let mut command = command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// Writes a man page for each command into a directory.
+///
+/// # Errors
+///
+/// [`Exit::Failed`] when it cannot be written.
+pub fn man(directory: &std::path::Path) -> Result<(), Exit> {
+    clap_mangen::generate_to(command(), directory).map_err(|error| {
+        Exit::Failed(format!(
+            "the man pages cannot be written to {}: {error}",
+            directory.display()
+        ))
+    })
+}
