@@ -1,5 +1,7 @@
 //! The manifests that commands write: a Secret and a `DropboxSource`, with no field that says nothing.
 
+mod yaml;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -11,20 +13,20 @@ use zeroize::Zeroizing;
 use crate::crd::{CredentialKeys, DropboxSource};
 use crate::dropbox::Subfolder;
 
+use yaml::push_text;
+pub use yaml::yaml;
+
 /// Longest name given: a resource's name becomes part of a label here and there, and the Secret's suffix has to fit.
 const LONGEST: usize = 50;
 
-/// A Secret with the credentials of a Dropbox app, under the keys that a `DropboxSource` reads by default.
+/// A Secret with the credentials of a Dropbox app, under the keys that its `DropboxSource` reads.
 ///
 /// Serialising it writes the values in clear: that is what it is for.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretManifest<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: Map<String, Value>,
-    #[serde(rename = "type")]
-    kind_of_secret: &'static str,
+    #[serde(flatten)]
+    head: Map<String, Value>,
     string_data: BTreeMap<String, &'a str>,
 }
 
@@ -33,16 +35,22 @@ impl<'a> SecretManifest<'a> {
     pub fn new(
         name: &str,
         namespace: Option<&str>,
+        keys: CredentialKeys,
         app_key: &'a SecretString,
         app_secret: &'a SecretString,
         refresh_token: &'a SecretString,
     ) -> Self {
-        let keys = CredentialKeys::default();
+        let head = [
+            ("apiVersion", "v1".into()),
+            ("kind", "Secret".into()),
+            ("metadata", metadata(name, namespace).into()),
+            ("type", "Opaque".into()),
+        ];
         Self {
-            api_version: "v1",
-            kind: "Secret",
-            metadata: metadata(name, namespace),
-            kind_of_secret: "Opaque",
+            head: head
+                .map(|(key, value)| (key.to_owned(), value))
+                .into_iter()
+                .collect(),
             string_data: BTreeMap::from([
                 (keys.app_key, app_key.expose_secret()),
                 (keys.app_secret, app_secret.expose_secret()),
@@ -51,13 +59,21 @@ impl<'a> SecretManifest<'a> {
         }
     }
 
-    /// As YAML, in a buffer that is wiped.
-    pub fn yaml(&self) -> Zeroizing<Vec<u8>> {
+    /// As YAML, in a text that is wiped.
+    pub fn yaml(&self) -> Zeroizing<String> {
         // Large enough from the start, so that no copy is left behind in one that was outgrown.
         let values: usize = self.string_data.values().map(|value| value.len()).sum();
-        let mut yaml = Zeroizing::new(Vec::with_capacity(4096 + 8 * values));
-        serde_yaml::to_writer(&mut *yaml, self).expect("strings can be written as YAML");
-        yaml
+        let mut text = Zeroizing::new(String::with_capacity(8192 + 8 * values));
+        text.push_str(&yaml(&self.head));
+        text.push_str("stringData:\n");
+        for (key, value) in &self.string_data {
+            text.push_str("  ");
+            push_text(&mut text, key);
+            text.push_str(": ");
+            push_text(&mut text, value);
+            text.push('\n');
+        }
+        text
     }
 }
 
@@ -93,11 +109,6 @@ pub fn source(
         "metadata": metadata(name, namespace),
         "spec": spec,
     })
-}
-
-/// A manifest without secrets as YAML.
-pub fn yaml(manifest: &Value) -> String {
-    serde_yaml::to_string(manifest).expect("JSON can be written as YAML")
 }
 
 /// A name that Kubernetes takes, as close to `text` as can be: lower case, digits and hyphens, beginning with a letter or digit.
@@ -166,9 +177,16 @@ mod tests {
     #[test]
     fn the_manifests_are_what_the_operator_reads() {
         let [key, secret, token] = ["yes", "1e3", "token: \"x\""].map(SecretString::from);
-        let manifest = SecretManifest::new("s", Some("legal"), &key, &secret, &token);
+        let manifest = SecretManifest::new(
+            "s",
+            Some("legal"),
+            CredentialKeys::default(),
+            &key,
+            &secret,
+            &token,
+        );
         let read: k8s_openapi::api::core::v1::Secret =
-            serde_yaml::from_slice(&manifest.yaml()).unwrap();
+            serde_yaml::from_str(&manifest.yaml()).unwrap();
         let data = read.string_data.unwrap();
         assert_eq!(data["app_key"], "yes");
         assert_eq!(data["app_secret"], "1e3");

@@ -106,7 +106,6 @@ async fn a_person_answers_and_gets_both_manifests_and_no_secret_is_shown() -> Re
                 "metadata": { "name": "contracts", "namespace": "legal" },
                 "spec": {
                     "remoteUrl": "dropbox://contracts",
-                    "recursive": false,
                     "credentials": { "secretRef": { "name": "contracts-dropbox" } },
                 },
             }),
@@ -135,8 +134,7 @@ async fn wrong_answers_are_explained_and_asked_for_again() -> Result<()> {
         .await?;
     person.answers("Code", "an-old-code-123").await?;
     person.sees("it has expired, was used before").await?;
-    person.answers("App key: ", APP_KEY).await?;
-    person.answers("App secret", APP_SECRET).await?;
+    // The app was right: only the code is asked for again.
     person.answers("Code", CODE).await?;
     dropbox.remove_folder("/missing");
     for (answer, reason) in [

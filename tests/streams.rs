@@ -63,7 +63,8 @@ async fn crowded() -> Result<Stage> {
     let stage = stage().await?;
     stage.dropbox.add_folder("/contracts");
     for number in 0..400 {
-        let settings = json!({ "remote_url": format!("dropbox://folder-{number}"), "recursive": false });
+        let settings =
+            json!({ "remote_url": format!("dropbox://folder-{number}"), "recursive": false });
         stage
             .workspace
             .insert("dropbox", &format!("connector-{number}"), settings);

@@ -234,11 +234,7 @@ async fn who_may_not_write_there_is_told_before_the_code_is_used_up() -> Result<
     let secrets = json!({ "apiGroups": [""], "resources": ["secrets"], "verbs": ["*"] });
     for (name, rules, what) in [
         ("writes-sources", json!([sources]), "write Secrets in"),
-        (
-            "writes-secrets",
-            json!([secrets]),
-            "write DropboxSources in",
-        ),
+        ("writes-secrets", json!([secrets]), "read DropboxSources in"),
     ] {
         let user = user(&stage, name, rules).await?;
         let output = as_user(&stage, user, &LOGIN).await?;
@@ -271,17 +267,32 @@ async fn a_resource_that_another_tool_manages_is_left_to_it() -> Result<()> {
         .patch("contracts", &params, &Patch::Apply(theirs))
         .await?;
 
-    let admin = stage.plane.kubeconfig_path().to_owned();
-    let output = as_user(&stage, admin, &LOGIN).await?;
-    let line = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{line}");
-    assert!(line.contains("another tool manages this object"), "{line}");
-    let secret = stage.secrets().get("contracts-dropbox").await?;
-    let token = secret.data.context("data")?.remove("refresh_token");
-    assert_eq!(
-        token.context("a token")?.0,
-        REFRESH_TOKEN.as_bytes(),
-        "what the code was good for is not lost"
+    let forced = [&LOGIN[..], &["--force"]].concat();
+    for (arguments, code, words) in [
+        (
+            &LOGIN[..],
+            2,
+            ["exists and reads dropbox://elsewhere", "--force"],
+        ),
+        (
+            &forced,
+            1,
+            ["another tool manages this object", "argocd-controller"],
+        ),
+    ] {
+        let admin = stage.plane.kubeconfig_path().to_owned();
+        let output = as_user(&stage, admin, arguments).await?;
+        let line = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{line}");
+        for word in words {
+            assert!(line.contains(word), "{line}");
+        }
+    }
+    let secret = stage.secrets().get_opt("contracts-dropbox").await?;
+    assert!(secret.is_none(), "nothing is written first");
+    assert!(
+        stage.dropbox.requests().is_empty(),
+        "the code, good only once, is not used up"
     );
     let source = stage.sources().get("contracts").await?;
     assert_eq!(source.data["spec"]["remoteUrl"], "dropbox://elsewhere");

@@ -15,7 +15,6 @@ use crate::crd::DropboxSource;
 use crate::hosts::{HostPattern, HostPolicy};
 use crate::options::{Cluster, Dropbox, Exit, Network, Workspace};
 use crate::output::print;
-use crate::runtime::kube_client;
 use crate::terminal::Paint;
 use findings::Findings;
 use resource::Patient;
@@ -80,11 +79,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         options.network.allow_insecure_http,
     );
     let dropbox = options.dropbox.client(&options.network)?;
-    let cluster = &options.cluster;
-    let (client, namespace) =
-        kube_client::connect_as(cluster.context.as_deref(), cluster.namespace.as_deref())
-            .await
-            .map_err(|error| Exit::Failed(error.to_string()))?;
+    let (client, namespace) = options.cluster.connect().await?;
 
     let mut findings = Findings::default();
     if cluster::examine(&client, &namespace, &mut findings).await {

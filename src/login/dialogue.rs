@@ -6,10 +6,12 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{APP_SECRET, ATTEMPTS, CODE, Options, authorize_url, failed, parse_folder};
+use super::{APP_SECRET, ATTEMPTS, CODE, Options, authorize_url, failed, look_into, parse_folder};
 use crate::dropbox::{CallError, DropboxClient, Folders, Subfolder};
-use crate::options::Exit;
+use crate::manifest::dns_name;
+use crate::options::{Exit, object_name};
 use crate::output::say;
+use crate::scrub::one_line;
 use crate::terminal::{Mark, Terminal, report};
 
 /// Folders shown to pick from.
@@ -70,7 +72,10 @@ impl<'a> Inputs<'a> {
                 "DROPBOX_APP_SECRET or --app-secret-file",
             ),
             (self.code.is_none(), "DROPBOX_CODE or --code-file"),
-            (self.folder.is_none(), "--folder"),
+            (
+                self.folder.is_none() && options.name.is_none(),
+                "--folder, or --name of a DropboxSource that exists",
+            ),
         ];
         let missing: Vec<_> = needs
             .iter()
@@ -88,6 +93,58 @@ impl<'a> Inputs<'a> {
             line = format!("{line}; the code is shown by {url}");
         }
         Err(Exit::Refused(line))
+    }
+
+    /// The folder that an option names.
+    pub fn given_folder(&self) -> Option<&Subfolder> {
+        self.folder.as_ref()
+    }
+
+    /// Without a terminal, a resource that does not exist yet needs its folder.
+    pub fn need_folder(&self, options: &Options, exists: bool) -> Result<(), Exit> {
+        if self.terminal.is_none() && self.folder.is_none() && !exists && !options.secret_only {
+            return Err(Exit::Refused(format!(
+                "there is no DropboxSource {} yet, and no terminal to ask at: give --folder",
+                options.name.as_deref().unwrap_or_default()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Another name for the resource that is to read `folder`, where the one of this name reads something else already. None: that
+    /// one shall read it.
+    pub fn other_name(
+        &self,
+        name: &str,
+        reads: &str,
+        folder: &Subfolder,
+    ) -> Result<Option<String>, Exit> {
+        let (reads, new) = (one_line(reads), folder.remote_url());
+        let Some(terminal) = self.terminal else {
+            return Err(Exit::Refused(format!(
+                "the DropboxSource {name} exists and reads {reads}: give another --name for one that reads {new}, or --force to have \
+                 {name} read it; leave out --folder to change the credentials alone"
+            )));
+        };
+        report(
+            Mark::Unknown,
+            &format!("the DropboxSource {name} exists and reads {reads}"),
+        );
+        let question = format!("Have it read {new} instead? (yes or no)");
+        if terminal.ask(&question, Some("no"))? == "yes" {
+            return Ok(None);
+        }
+        for _ in 0..ATTEMPTS {
+            let suggested = dns_name(folder.path());
+            let typed = terminal.ask("Name of a new DropboxSource", Some(&suggested))?;
+            match object_name(&typed) {
+                Ok(name) => return Ok(Some(name)),
+                Err(reason) => report(Mark::Bad, &format!("the name {reason}")),
+            }
+        }
+        Err(Exit::Refused(
+            "no usable name; nothing was written".to_owned(),
+        ))
     }
 
     pub fn app_key(&self) -> Result<SecretString, Exit> {
@@ -134,15 +191,8 @@ impl<'a> Inputs<'a> {
         access_token: &SecretString,
     ) -> Result<Subfolder, Exit> {
         if let Some(folder) = &self.folder {
-            return match dropbox.look_into(access_token, folder).await {
-                Ok(()) => Ok(folder.clone()),
-                // What says nothing of the folder is no reason to lose the refresh token.
-                Err(error @ (CallError::Unclear(_) | CallError::RateLimited)) => {
-                    report(Mark::Unknown, &format!("the folder {folder}: {error}"));
-                    Ok(folder.clone())
-                }
-                Err(error) => Err(Exit::Failed(format!("the folder {folder}: {error}"))),
-            };
+            look_into(dropbox, access_token, folder).await?;
+            return Ok(folder.clone());
         }
         let terminal = self.terminal.ok_or_else(|| {
             Exit::Refused("there is no terminal to ask at: give --folder".to_owned())

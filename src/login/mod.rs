@@ -3,8 +3,11 @@
 //! The dialogue is on standard error and standard input. Without a terminal nothing is asked: all that is missing is named at once,
 //! before the code, which is good only once, is used.
 
+mod cluster;
 mod destination;
 mod dialogue;
+mod files;
+mod request;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,13 +15,15 @@ use std::process::{Command, Stdio};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::crd::DropboxSource;
 use crate::dropbox::{BaseUrl, CallError, DropboxClient, Subfolder, authorize_url};
-use crate::manifest::{SecretManifest, dns_name, source};
+use crate::manifest::{SecretManifest, dns_name};
 use crate::options::{Cluster, Dropbox, Exit, Network};
 use crate::output::say;
 use crate::terminal::{Mark, NoAnswer, Terminal, report};
 use destination::Destination;
 use dialogue::Inputs;
+use request::{Request, repoints};
 
 /// Holds the app secret itself. There is no flag for it: a command line is readable by every process of the host.
 pub(crate) const APP_SECRET: &str = "DROPBOX_APP_SECRET";
@@ -70,23 +75,33 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     folder: Option<String>,
 
-    /// Read files in subfolders too
-    #[arg(long)]
-    recursive: bool,
+    /// Read files in subfolders too [default: as it is; a new resource does not]
+    #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    recursive: Option<bool>,
 
-    /// The name of the `DropboxSource` [default: made from the folder's name]
+    /// The name of the `DropboxSource` [default: made from the folder's name]. If it exists and no folder is given, it goes on
+    /// reading what it reads, with the new credentials
     #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     name: Option<String>,
 
-    /// The name of the Secret [default: the name of the `DropboxSource` and -dropbox]
+    /// The name of the Secret [default: the one that the `DropboxSource` reads; for a new one, its name and -dropbox]
     #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     secret_name: Option<String>,
 
-    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory, over what is there; - for standard output
+    /// Write the Secret of the `DropboxSource` called --name and nothing else: new credentials for what is read already
+    #[arg(long, requires = "name", conflicts_with_all = ["folder", "recursive"])]
+    secret_only: bool,
+
+    /// Have a `DropboxSource` that reads another folder read this one, without a question
+    #[arg(long)]
+    force: bool,
+
+    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory; a manifest that is there keeps the fields
+    /// that are not given; - for standard output
     #[arg(long, short, value_name = "DIRECTORY", conflicts_with = "apply")]
     output: Option<PathBuf>,
 
-    /// Create or change both objects in the cluster
+    /// Create both objects in the cluster, or change what is given of them
     #[arg(long)]
     apply: bool,
 
@@ -157,6 +172,23 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     let destination = Destination::choose(options).await?;
     let dropbox = options.dropbox.client(&options.network)?;
 
+    // A code is good only once: what can be found out before it is used is found out before.
+    let given = inputs.given_folder();
+    let is_known = (options.name.is_some() || given.is_some()) && !destination.is_open();
+    let known = if is_known {
+        Some(Target::find(&destination, options, &inputs, given).await?)
+    } else {
+        None
+    };
+    if let Some(target) = &known {
+        inputs.need_folder(options, target.existing.is_some())?;
+        let request = target.request(options, &destination, given.cloned());
+        let existing = target.existing.as_ref();
+        destination.rehearse(Some(&request), existing).await?;
+    } else {
+        destination.rehearse(None, None).await?;
+    }
+
     let credentials = authorize(options, &inputs, &dropbox).await?;
     let access_token = dropbox
         .access_token(
@@ -167,30 +199,114 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         .await
         .map_err(|error| failed(&error))?;
     report(Mark::Good, "Dropbox gave a refresh token, and accepts it");
-    let folder = inputs.folder(&dropbox, &access_token).await?;
+    let read_already = known.as_ref().and_then(Target::folder);
+    let folder = match (&read_already, given) {
+        (Some(folder), None) => {
+            look_into(&dropbox, &access_token, folder).await?;
+            None
+        }
+        (None, None) if options.secret_only => None,
+        _ => Some(inputs.folder(&dropbox, &access_token).await?),
+    };
     drop(access_token);
 
-    let name = match &options.name {
-        Some(name) => name.clone(),
-        None => dns_name(folder.name()),
+    let destination = destination.settle(terminal.as_ref())?;
+    let target = match known {
+        Some(target) => target,
+        None => Target::find(&destination, options, &inputs, folder.as_ref()).await?,
     };
-    let secret_name = match &options.secret_name {
-        Some(name) => name.clone(),
-        None => format!("{name}-dropbox"),
-    };
-    let namespace = destination.namespace(options);
+    let request = target.request(options, &destination, folder);
+    let existing = target.existing.as_ref();
     let secret = SecretManifest::new(
-        &secret_name,
-        namespace,
+        &request.secret_name(existing),
+        request.namespace,
+        request::keys(existing),
         &credentials.app_key,
         &credentials.app_secret,
         &credentials.refresh_token,
     );
-    let recursive = Some(options.recursive);
-    let source = source(&name, namespace, &folder, recursive, &secret_name, None);
-    destination
-        .write(terminal.as_ref(), &name, &secret_name, &secret, &source)
-        .await
+    if !is_known {
+        destination.rehearse(Some(&request), existing).await?;
+    }
+    destination.write(&request, existing, &secret).await
+}
+
+/// The resource that is meant, as it is now.
+struct Target {
+    name: String,
+    existing: Option<DropboxSource>,
+}
+
+impl Target {
+    /// Finds it. One that reads another folder is left alone unless that was said.
+    async fn find(
+        destination: &Destination,
+        options: &Options,
+        inputs: &Inputs<'_>,
+        folder: Option<&Subfolder>,
+    ) -> Result<Self, Exit> {
+        let name = options.name.clone();
+        let mut name = name.unwrap_or_else(|| dns_name(folder.map_or("", Subfolder::name)));
+        loop {
+            let existing = destination.find(&name).await?;
+            if let (Some(source), Some(folder)) = (&existing, folder)
+                && !options.force
+                && repoints(source, folder)
+                && let Some(other) = inputs.other_name(&name, &source.spec.remote_url, folder)?
+            {
+                name = other;
+                continue;
+            }
+            let is_nobodys = existing.is_none() && options.secret_name.is_none();
+            if options.apply && options.secret_only && is_nobodys {
+                return Err(Exit::Failed(format!(
+                    "there is no DropboxSource {name}, whose Secret is to be written: look with kubectl get dropboxsources, or leave out \
+                     --secret-only to make one"
+                )));
+            }
+            return Ok(Self { name, existing });
+        }
+    }
+
+    /// What it reads already.
+    fn folder(&self) -> Option<Subfolder> {
+        self.existing.as_ref()?.spec.remote_url.parse().ok()
+    }
+
+    fn request<'a>(
+        &self,
+        options: &'a Options,
+        destination: &'a Destination,
+        folder: Option<Subfolder>,
+    ) -> Request<'a> {
+        Request {
+            name: self.name.clone(),
+            namespace: destination.namespace(options),
+            folder,
+            recursive: options.recursive,
+            secret_name: options.secret_name.as_deref(),
+            secret_only: options.secret_only,
+        }
+    }
+}
+
+/// Whether the app can read a folder that was named.
+async fn look_into(
+    dropbox: &DropboxClient,
+    access_token: &SecretString,
+    folder: &Subfolder,
+) -> Result<(), Exit> {
+    match dropbox.look_into(access_token, folder).await {
+        Ok(()) => Ok(()),
+        // What says nothing of the folder is no reason to lose the refresh token.
+        Err(error @ (CallError::Unclear(_) | CallError::RateLimited)) => {
+            report(Mark::Unknown, &format!("the folder {folder}: {error}"));
+            Ok(())
+        }
+        Err(error) => Err(Exit::Failed(format!(
+            "the folder {folder}: {error}; nothing was written"
+        ))),
+    }
 }
 
 /// Shows the page, takes its code, and exchanges it.
@@ -200,9 +316,8 @@ async fn authorize(
     dropbox: &DropboxClient,
 ) -> Result<Credentials, Exit> {
     let www = options.www()?;
+    let (mut app_key, mut app_secret) = (inputs.app_key()?, inputs.app_secret()?);
     for attempt in 1.. {
-        let app_key = inputs.app_key()?;
-        let app_secret = inputs.app_secret()?;
         let url = authorize_url(&www, app_key.expose_secret());
         if inputs.asks_for_code() {
             say(&format!(
@@ -226,6 +341,10 @@ async fn authorize(
             }
             Err(error) if attempt < ATTEMPTS && inputs.may_ask_again(&error) => {
                 report(Mark::Bad, &error.to_string());
+                // A code that is refused says nothing against the app.
+                if error == CallError::InvalidClient {
+                    (app_key, app_secret) = (inputs.app_key()?, inputs.app_secret()?);
+                }
             }
             Err(error @ CallError::InvalidCode) => {
                 return Err(Exit::Failed(format!("{error}: {url}")));

@@ -22,7 +22,8 @@ pub(crate) fn variable_of(long: &str) -> Option<String> {
     let name = long.to_uppercase().replace('-', "_");
     match long {
         "help" | "version" | "open" | "folder" | "name" | "recursive" | "secret-name"
-        | "output" | "apply" | "context" | "namespace" => None,
+        | "secret-only" | "force" | "output" | "apply" | "kubeconfig" | "context" | "namespace"
+        | "all-namespaces" => None,
         "api-url" | "api-key-file" => Some(format!("UNSTRUCTURED_{name}")),
         "otlp-endpoint" => Some(format!("OTEL_EXPORTER_{name}")),
         "app-key" | "app-secret-file" | "code-file" => Some(format!("DROPBOX_{name}")),

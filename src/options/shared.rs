@@ -1,5 +1,6 @@
 //! Options that several commands have in common, under the same names and variables as those of `run`.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::controller::workspaces::OwnKey;
 use crate::dropbox::{BaseUrl, DropboxClient};
 use crate::hosts::Reach;
 use crate::http::USER_AGENT;
+use crate::runtime::kube_client;
 use crate::unstructured::{ApiKey, Client, Endpoint};
 
 /// How requests are sent.
@@ -60,6 +62,10 @@ pub struct Workspace {
 /// The Kubernetes cluster.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Cluster {
+    /// The kubeconfig [default: KUBECONFIG, then ~/.kube/config]
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+
     /// The kubeconfig's context [default: its current one]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
@@ -67,6 +73,32 @@ pub struct Cluster {
     /// The namespace [default: that of the context]
     #[arg(short, long, value_name = "NAME", value_parser = values::namespace)]
     pub namespace: Option<String>,
+}
+
+impl Cluster {
+    /// A client of the cluster, and the namespace to work in.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`], one line that says what to set.
+    pub async fn connect(&self) -> Result<(kube::Client, String), Exit> {
+        let kubeconfig = self.kubeconfig.as_deref();
+        if let Some(path) = kubeconfig
+            && let Err(error) = File::open(path)
+        {
+            let path = path.display();
+            return Err(Exit::Refused(format!(
+                "--kubeconfig: {path} cannot be read: {error}"
+            )));
+        }
+        kube_client::connect_as(
+            kubeconfig,
+            self.context.as_deref(),
+            self.namespace.as_deref(),
+        )
+        .await
+        .map_err(|error| Exit::Failed(error.to_string()))
+    }
 }
 
 impl Dropbox {

@@ -4,6 +4,7 @@
 //! of one, without limit. A repeated POST may create twice, and each caller here already has its own backoff; a silent API server
 //! would hold a reconcile for ever.
 
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use futures::future::BoxFuture;
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
-    config::{KubeConfigOptions, KubeconfigError},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use thiserror::Error;
 use tower::layer::layer_fn;
@@ -65,13 +66,14 @@ pub async fn connect() -> Result<Client, ConnectError> {
     client(config)
 }
 
-/// A client for a person: of a context of the kubeconfig (its current one by default), and the namespace to work in, which is
-/// the given one or that of the context.
+/// A client for a person: of a context (its current one by default) of a kubeconfig (the one that [`connect`] takes by default), and
+/// the namespace to work in, which is the given one or that of the context.
 ///
 /// # Errors
 ///
 /// [`ConnectError`], as for [`connect`].
 pub async fn connect_as(
+    kubeconfig: Option<&Path>,
     context: Option<&str>,
     namespace: Option<&str>,
 ) -> Result<(Client, String), ConnectError> {
@@ -79,8 +81,16 @@ pub async fn connect_as(
         context: context.map(ToOwned::to_owned),
         ..KubeConfigOptions::default()
     };
-    let config = match Config::from_kubeconfig(&choice).await {
+    let config = match kubeconfig {
+        Some(path) => match Kubeconfig::read_from(path) {
+            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &choice).await,
+            Err(error) => Err(error),
+        },
+        None => Config::from_kubeconfig(&choice).await,
+    };
+    let config = match config {
         Ok(config) => config,
+        Err(error) if kubeconfig.is_some() => return Err(explain(&error)),
         Err(kubeconfig) if context.is_some() => return Err(explain(&kubeconfig)),
         Err(kubeconfig) => Config::incluster().map_err(|_| explain(&kubeconfig))?,
     };
@@ -222,7 +232,6 @@ mod tests {
     use kube::{
         Api,
         api::{PostParams, WatchEvent, WatchParams},
-        config::Kubeconfig,
     };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

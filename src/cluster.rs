@@ -1,0 +1,45 @@
+//! What is said of a cluster that does not do what it should, in the same words by every command.
+
+use kube::{Client, Error};
+
+use crate::crd::DropboxSource;
+use crate::options::Exit;
+
+/// The definition is missing.
+pub(crate) const NOT_INSTALLED: &str = "DropboxSource is not installed: install the Helm chart, or the definition alone with \
+                                        unstructured-operator crd | kubectl apply --server-side -f -";
+
+/// Whether the server knows nothing at a path. Its answer there is plain text, so the code alone tells.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 404)
+}
+
+/// A Kubernetes error in a sentence that quotes nothing.
+pub(crate) fn sentence(error: &Error, what: &str) -> String {
+    match error {
+        Error::Api(status) if status.is_forbidden() => {
+            format!("{what}: you may not; ask an administrator for the right")
+        }
+        Error::Api(status) if status.code == 401 => {
+            format!("{what}: the cluster does not know you; log in to it again")
+        }
+        Error::Api(status) => format!(
+            "{what}: the cluster answered {}; check it with kubectl version",
+            status.code
+        ),
+        _ => format!("{what}: the cluster does not answer; check it with kubectl version"),
+    }
+}
+
+/// Whether the cluster knows the resource. Asked by discovery, which every user may.
+pub(crate) async fn find_definition(client: &Client) -> Result<(), Exit> {
+    let version = <DropboxSource as kube::Resource>::api_version(&());
+    match client.list_api_group_resources(&version).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_missing(&error) => Err(Exit::Failed(NOT_INSTALLED.to_owned())),
+        Err(error) => Err(Exit::Failed(sentence(
+            &error,
+            "the cluster cannot be asked for its resources",
+        ))),
+    }
+}
