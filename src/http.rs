@@ -3,8 +3,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use reqwest::redirect::Policy;
 use url::Url;
 use zeroize::Zeroizing;
@@ -43,6 +45,13 @@ pub enum UrlError {
     )]
     QueryOrFragment,
 }
+
+/// Carries a request to its API and brings the answer, in place of a client's own connections: a simulation has none.
+pub type Carrier = Arc<
+    dyn Fn(reqwest::Request) -> BoxFuture<'static, reqwest::Result<reqwest::Response>>
+        + Send
+        + Sync,
+>;
 
 /// A body that could not be read to its end.
 #[derive(Debug)]
@@ -135,6 +144,18 @@ pub(crate) fn client(
         builder.no_proxy().tls_certs_only([]).build()
     } else {
         builder.https_only(true).build()
+    }
+}
+
+/// Sends a request by the carrier, or over a connection if there is none.
+pub(crate) async fn send(
+    client: &reqwest::Client,
+    carrier: Option<&Carrier>,
+    request: reqwest::Request,
+) -> reqwest::Result<reqwest::Response> {
+    match carrier {
+        Some(carrier) => carrier(request).await,
+        None => client.execute(request).await,
     }
 }
 

@@ -6,6 +6,7 @@
 // `println!` panics when nobody reads; see `output`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod clock;
 mod cluster;
 pub mod hosts;
 mod http;

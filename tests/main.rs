@@ -42,7 +42,6 @@ mod rights;
 mod second_opinions;
 mod secrets;
 mod status;
-mod tenants;
 mod streams;
 mod tenants;
 mod terminal;

@@ -424,7 +424,7 @@ impl<K: SourceKind> Actor<'_, K> {
 
 /// The moment of a write.
 pub fn occasion<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Occasion {
-    let now = Timestamp::now();
+    let now = crate::clock::now();
     let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Occasion {
         generation: hand.generation,

@@ -340,7 +340,7 @@ fn resend<K>(status: &SourceStatus, memory: &mut Memory<K>, settle_time: Duratio
     let due = match &memory.resend {
         Some((known, due)) if known == after => *due,
         _ => {
-            let left = after.0.duration_since(jiff::Timestamp::now());
+            let left = after.0.duration_since(crate::clock::now());
             let left = Duration::try_from(left).unwrap_or_default();
             let due = Instant::now() + left.min(settle_time);
             memory.resend = Some((after.clone(), due));

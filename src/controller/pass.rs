@@ -441,7 +441,7 @@ fn tell<K: SourceKind>(
         && std::mem::take(&mut memory.newborn)
         && let Some(created) = created
     {
-        let age = jiff::Timestamp::now().duration_since(created.0);
+        let age = crate::clock::now().duration_since(created.0);
         context.metrics.first_ready(age.unsigned_abs());
     }
 }

@@ -6,7 +6,7 @@ mod login;
 mod oauth;
 mod tokens;
 
-pub use crate::http::{BaseUrl, UrlError};
+pub use crate::http::{BaseUrl, Carrier, UrlError};
 pub use folder::{Subfolder, SubfolderError};
 pub use login::{CallError, Folders, authorize_url};
 pub use oauth::{DropboxClient, DropboxClientError};

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::login::CallError;
 use super::tokens::Tokens;
 use crate::hosts::Reach;
-use crate::http::{self, BaseUrl, BodyError};
+use crate::http::{self, BaseUrl, BodyError, Carrier};
 use crate::scrub::Scrubber;
 use crate::spans;
 
@@ -31,6 +31,7 @@ pub struct DropboxClient {
     pub(super) base: BaseUrl,
     pub(super) timeout: Duration,
     tokens: Arc<Tokens>,
+    carrier: Option<Carrier>,
 }
 
 /// A client that cannot be made.
@@ -88,7 +89,17 @@ impl DropboxClient {
             base,
             timeout,
             tokens: Arc::default(),
+            carrier: None,
         })
+    }
+
+    /// The same client with its requests carried so.
+    #[must_use]
+    pub fn carried_by(self, carrier: Carrier) -> Self {
+        Self {
+            carrier: Some(carrier),
+            ..self
+        }
     }
 
     /// Asks for an access token, which lives four hours: by the one call that needs the app key, the app secret and the refresh
@@ -154,7 +165,7 @@ impl DropboxClient {
         limit: usize,
         secrets: &Scrubber,
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), CallError> {
-        exchange(request, limit, self.timeout)
+        exchange(request, self.carrier.as_ref(), limit, self.timeout)
             .await
             .map_err(|failure| CallError::Unclear(secrets.scrub(&failure.to_string())))
     }
@@ -163,6 +174,7 @@ impl DropboxClient {
 /// Sends a request and reads at most `limit` bytes of its answer, all within `patience`.
 async fn exchange(
     request: RequestBuilder,
+    carrier: Option<&Carrier>,
     limit: usize,
     patience: Duration,
 ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
@@ -170,7 +182,9 @@ async fn exchange(
     let request = request.map_err(Failure::Transport)?;
     let span = spans::request(request.method(), request.url(), |url| url.path().to_owned());
     let answered = async {
-        let response = http.execute(request).await.map_err(Failure::Transport)?;
+        let response = http::send(&http, carrier, request)
+            .await
+            .map_err(Failure::Transport)?;
         let status = response.status();
         spans::answered(&span, status.as_u16());
         match http::read_body(response, limit).await {

@@ -6,7 +6,6 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         core::v1::ObjectReference,
@@ -26,6 +25,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::metrics::Metrics;
+use crate::clock;
 
 /// Events waiting to be written; more than these are dropped.
 const QUEUE: usize = 1024;
@@ -314,7 +314,7 @@ impl Writer {
                 ),
                 ..ObjectMeta::default()
             },
-            event_time: Some(MicroTime(Timestamp::now())),
+            event_time: Some(MicroTime(clock::now())),
             reporting_controller: Some(self.controller.to_owned()),
             reporting_instance: Some(self.instance.clone()),
             type_: Some(
@@ -373,7 +373,7 @@ async fn write(
     if let Some((name, count)) = repeated {
         let series = EventSeries {
             count,
-            last_observed_time: MicroTime(Timestamp::now()),
+            last_observed_time: MicroTime(clock::now()),
         };
         let parameters = PatchParams {
             field_manager: manager.clone(),
@@ -396,7 +396,7 @@ async fn write(
 /// `<object>.<16 hex digits>`, a DNS subdomain whatever the object is called. The digits are the time in nanoseconds, as client-go
 /// does it: events are listed by name, and `kubectl describe` shows them as they are listed, so they tell a story only in order.
 fn event_name(object: &str) -> String {
-    let suffix = format!(".{:016x}", Timestamp::now().as_nanosecond());
+    let suffix = format!(".{:016x}", clock::now().as_nanosecond());
     let usable = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let object = if object.chars().all(usable) {
         object

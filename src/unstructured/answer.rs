@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, Commit, ErrorKind};
 use super::types::{Check, CheckStatus, Settings, Source, SourceId, timestamp};
+use crate::clock;
 use crate::scrub::Scrubber;
 
 /// Fields and complaints of a refusal that are read.
@@ -206,7 +207,7 @@ pub(super) fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Dura
         .get(DATE)
         .and_then(|date| http_date(date.to_str().ok()?));
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    parse_retry_after(value, date.unwrap_or_else(Timestamp::now), longest)
+    parse_retry_after(value, date.unwrap_or_else(clock::now), longest)
 }
 
 /// Seconds or an HTTP date, as a time from `now`, at most `longest`.

@@ -10,6 +10,7 @@ use reqwest::Method;
 use tokio::time::Instant;
 
 use crate::hosts::Reach;
+use crate::http::Carrier;
 
 use super::answer::{self, Place};
 use super::config::{Body, Config};
@@ -46,6 +47,8 @@ pub struct Options {
     pub reach: Reach,
     /// Called after each exchange.
     pub observer: Option<Observer>,
+    /// Carries the requests in place of connections.
+    pub carrier: Option<Carrier>,
 }
 
 /// Sees every exchange, for metrics. It is called in the middle of the call, so it must be quick.
@@ -86,6 +89,7 @@ impl Default for Options {
             user_agent: crate::http::USER_AGENT.to_owned(),
             reach: Reach::Anywhere,
             observer: None,
+            carrier: None,
         }
     }
 }

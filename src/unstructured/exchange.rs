@@ -222,7 +222,8 @@ impl Transport {
         read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
     ) -> Result<T, ApiError> {
         let scrubber = || self.scrubber(call.config);
-        let response = match timeout_at(deadline, self.http.execute(call.request)).await {
+        let sent = http::send(&self.http, self.options.carrier.as_ref(), call.request);
+        let response = match timeout_at(deadline, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.unsent(&error, &scrubber())),
             Err(_) => return Err(self.late("no answer came", None, Commit::Unknown)),

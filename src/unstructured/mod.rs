@@ -16,6 +16,7 @@ mod inventory;
 mod pauses;
 mod types;
 
+pub use crate::http::Carrier;
 pub use client::{Client, ClientError, Exchange, Observer, Options};
 pub use config::{Config, ConfigBuilder, Digest, MASK};
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
