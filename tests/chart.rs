@@ -45,7 +45,8 @@ async fn template(plane: &ControlPlane, namespace: &str, arguments: &[&str]) -> 
     documents(&rendered)
 }
 
-fn documents(yaml: &str) -> Result<Vec<Value>> {
+/// The documents of a rendered chart.
+pub fn documents(yaml: &str) -> Result<Vec<Value>> {
     let documents = serde_yaml::Deserializer::from_str(yaml).map(Value::deserialize);
     let documents: Vec<_> = documents.collect::<Result<_, _>>()?;
     Ok(documents

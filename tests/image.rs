@@ -29,11 +29,7 @@ impl Image {
         let index = std::fs::read(layout.join("index.json"))
             .context("there is no image: .ci/image/build builds it")?;
         let index: Value = serde_json::from_slice(&index)?;
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
+        let architecture = architecture();
         let manifest = index["manifests"]
             .as_array()
             .into_iter()
@@ -67,6 +63,15 @@ impl Image {
     }
 }
 
+/// What registries call this machine's architecture.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// What a descriptor names: its path and content.
 fn blob(layout: &Path, descriptor: &Value) -> Result<(PathBuf, Vec<u8>)> {
     let digest = descriptor["digest"].as_str().context("no digest")?;
@@ -78,7 +83,8 @@ fn blob(layout: &Path, descriptor: &Value) -> Result<(PathBuf, Vec<u8>)> {
     Ok((path, content))
 }
 
-fn succeed(command: &mut Command) -> Result<Output> {
+/// Runs a command that must not fail.
+pub fn succeed(command: &mut Command) -> Result<Output> {
     let output = command.output()?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {complaints}");

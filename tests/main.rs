@@ -38,6 +38,7 @@ mod pauses;
 mod procedures;
 mod protocol_model;
 mod recovery;
+mod release;
 mod rights;
 mod second_opinions;
 mod secrets;
