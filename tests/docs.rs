@@ -113,9 +113,12 @@ fn chapters() -> Result<Vec<String>> {
         .collect())
 }
 
-/// The README and every page below `docs`.
+/// The pages that a forge shows beside the README.
+const BESIDE: [&str; 4] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+
+/// The README with those beside it, and every page below `docs`.
 fn pages() -> Result<Vec<Page>> {
-    let mut paths = vec!["README.md".to_owned()];
+    let mut paths: Vec<_> = BESIDE.map(str::to_owned).into();
     let mut directories = vec!["docs".to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(root(&directory))? {
