@@ -114,7 +114,12 @@ fn chapters() -> Result<Vec<String>> {
 }
 
 /// The pages that a forge shows beside the README.
-const BESIDE: [&str; 4] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+const BESIDE: [&str; 4] = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+];
 
 /// The README with those beside it, and every page below `docs`.
 fn pages() -> Result<Vec<Page>> {

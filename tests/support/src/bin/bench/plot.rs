@@ -8,7 +8,31 @@ use crate::table::Row;
 
 const PANEL: (f64, f64) = (300.0, 220.0);
 const MARGIN: (f64, f64) = (44.0, 40.0);
-const COLOURS: [&str; 5] = ["#0b62d0", "#c2410c", "#15803d", "#7c3aed", "#be123c"];
+
+/// How many lines have a colour of their own in [`STYLE`].
+const COLOURS: usize = 5;
+
+/// Light or dark, as the reader has chosen.
+const STYLE: &str = "<style>
+text { font: 12px system-ui, 'DejaVu Sans', sans-serif; fill: #24292f }
+.title { font-weight: bold }
+.tick { fill: #57606a }
+.paper { fill: #ffffff }
+.axis { fill: none; stroke: #94a3b8 }
+polyline.line { fill: none; stroke-width: 2 }
+text.name { stroke: none }
+.line0 { fill: #0b62d0; stroke: #0b62d0 } .line1 { fill: #c2410c; stroke: #c2410c } .line2 { fill: #15803d; stroke: #15803d }
+.line3 { fill: #7c3aed; stroke: #7c3aed } .line4 { fill: #be123c; stroke: #be123c }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 }
+.tick { fill: #a6b0bb }
+.paper { fill: #0d1117 }
+.axis { stroke: #6e7681 }
+.line0 { fill: #6aa5f8; stroke: #6aa5f8 } .line1 { fill: #fb923c; stroke: #fb923c } .line2 { fill: #4ade80; stroke: #4ade80 }
+.line3 { fill: #c4a5fd; stroke: #c4a5fd } .line4 { fill: #fb7185; stroke: #fb7185 }
+}
+</style>
+";
 
 /// What a phase has cost in all.
 type Cost = fn(&Row) -> f64;
@@ -46,12 +70,13 @@ pub fn render(rows: &[Row]) -> String {
             phases.push(&row.phase);
         }
     }
-    phases.truncate(COLOURS.len());
+    phases.truncate(COLOURS);
     let width = (PANEL.0 + MARGIN.0) * number(PANELS.len()) + 32.0;
     let height = PANEL.1 + MARGIN.1 * 2.0 + 18.0 * number(phases.len());
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" \
+         aria-label=\"What a resource costs, over how many there are\">\n{STYLE}\
+         <rect class=\"paper\" width=\"100%\" height=\"100%\" rx=\"8\"/>\n"
     );
     for (place, (title, cost)) in PANELS.iter().enumerate() {
         let lines: Vec<Line> = phases
@@ -71,8 +96,8 @@ pub fn render(rows: &[Row]) -> String {
         let y = PANEL.1 + MARGIN.1 * 2.0 + 18.0 * number(place);
         let _ = writeln!(
             svg,
-            "<text x=\"{:.0}\" y=\"{y:.0}\" fill=\"{}\">● {phase}</text>",
-            MARGIN.0, COLOURS[place]
+            "<text class=\"name line{place}\" x=\"{:.0}\" y=\"{y:.0}\">● {phase}</text>",
+            MARGIN.0
         );
     }
     svg.push_str("</svg>\n");
@@ -101,17 +126,17 @@ fn panel(svg: &mut String, title: &str, lines: &[Line]) {
     let x = |resources: usize| (decades(resources) - decades(first)) / span * PANEL.0;
     let y = |cost: f64| PANEL.1 * (1.0 - cost / top);
 
-    let _ = writeln!(svg, "<text y=\"-14\" font-weight=\"bold\">{title}</text>");
+    let _ = writeln!(svg, "<text class=\"title\" y=\"-14\">{title}</text>");
     let _ = writeln!(
         svg,
-        "<path d=\"M0 0V{:.0}H{:.0}\" fill=\"none\" stroke=\"#94a3b8\"/>",
+        "<path class=\"axis\" d=\"M0 0V{:.0}H{:.0}\"/>",
         PANEL.1, PANEL.0
     );
     for part in [0.0, 0.5, 1.0] {
         let cost = top / 1.15 * part;
         let _ = writeln!(
             svg,
-            "<text x=\"-6\" y=\"{:.0}\" text-anchor=\"end\" fill=\"#475569\">{cost:.1}</text>",
+            "<text class=\"tick\" x=\"-6\" y=\"{:.0}\" text-anchor=\"end\">{cost:.1}</text>",
             y(cost) + 4.0
         );
     }
@@ -121,26 +146,26 @@ fn panel(svg: &mut String, title: &str, lines: &[Line]) {
     for resources in numbers {
         let _ = writeln!(
             svg,
-            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#475569\">{resources}</text>",
+            "<text class=\"tick\" x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{resources}</text>",
             x(resources),
             PANEL.1 + 16.0
         );
     }
-    for (line, colour) in lines.iter().zip(COLOURS) {
+    for (place, line) in lines.iter().enumerate() {
         let path: Vec<_> = line
             .iter()
             .map(|(resources, cost)| format!("{:.1},{:.1}", x(*resources), y(*cost)))
             .collect();
         let _ = writeln!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            "<polyline class=\"line line{place}\" points=\"{}\"/>",
             path.join(" ")
         );
         for point in path {
             let (x, y) = point.split_once(',').unwrap_or_default();
             let _ = writeln!(
                 svg,
-                "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{colour}\"/>"
+                "<circle class=\"line{place}\" cx=\"{x}\" cy=\"{y}\" r=\"3\"/>"
             );
         }
     }
