@@ -96,6 +96,27 @@ fn every_test_that_the_security_page_names_is_there() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_versions_that_are_said_to_be_tested_are_the_ones_that_are_built() -> Result<()> {
+    let (page, modules) = (
+        read("docs/versions.md")?,
+        read("tests/controlplane/go.mod")?,
+    );
+    for (module, said) in [
+        ("k8s.io/kubernetes", "| Kubernetes |"),
+        ("helm.sh/helm/v4", "| Helm |"),
+        ("go.etcd.io/etcd/server/v3", "etcd"),
+    ] {
+        let built = modules
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(module)?.strip_prefix(" v"))
+            .with_context(|| format!("{module} is not built"))?;
+        let line = format!("{said} {built}");
+        ensure!(page.contains(&line), "docs/versions.md does not say {line}");
+    }
+    Ok(())
+}
+
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
