@@ -56,6 +56,26 @@ fn pull(reference: &str, directory: &Path) -> Result<kubelet::Image> {
     })
 }
 
+#[test]
+fn a_tag_that_does_not_fit_is_refused() -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let check = |tag: &str| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/release/check");
+        succeed(Command::new(script).arg(tag))
+    };
+    check(&format!("v{version}"))?;
+    for (tag, reason) in [
+        (version, "a release is tagged"),
+        ("v999.0.0", "Cargo.toml has version"),
+        ("v1.0.0; true", "a release is tagged"),
+    ] {
+        let refusal = check(tag).err().map(|error| error.to_string());
+        let refusal = refusal.unwrap_or_default();
+        ensure!(refusal.contains(reason), "{tag}: {refusal:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 #[ignore = "needs what .ci/release/dry-run publishes"]
 async fn what_was_published_installs_by_its_digest_and_works() -> Result<()> {
