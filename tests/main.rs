@@ -16,6 +16,7 @@ mod describe;
 mod docs;
 mod doctor;
 mod economy;
+mod engines;
 mod error_table;
 mod exploration;
 mod faults;

@@ -10,7 +10,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -20,8 +19,6 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
-	helm "helm.sh/helm/v4/pkg/cmd"
-	helmkube "helm.sh/helm/v4/pkg/kube"
 	"k8s.io/component-base/cli"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
@@ -44,7 +41,6 @@ var parts = map[string]func() int{
 		return cli.Run(controllermanager.NewControllerManagerCommand())
 	},
 	"kubectl": runKubectl,
-	"helm":    runHelm,
 	"version": runVersion,
 }
 
@@ -74,25 +70,6 @@ func runKubectl() int {
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		// Prints the error the way kubectl's users know it, and exits.
 		kubectlutil.CheckErr(err)
-	}
-	return 0
-}
-
-func runHelm() int {
-	// Otherwise the owner of every applied field would be "controlplane".
-	helmkube.ManagedFieldsManager = "helm"
-
-	command, err := helm.NewRootCmd(os.Stdout, os.Args[1:], helm.SetupLogging)
-	if err == nil {
-		err = command.Execute()
-	} else {
-		fmt.Fprintln(os.Stderr, "Error:", err)
-	}
-	if failed, ok := errors.AsType[helm.CommandError](err); ok {
-		return failed.ExitCode
-	}
-	if err != nil {
-		return 1
 	}
 	return 0
 }

@@ -86,17 +86,9 @@ impl Cluster {
         }
         let kubelet = Kubelet::start(&plane, SYSTEM, image).await?;
         let directory = tempfile::tempdir()?;
-        let values = json!({
-            "apiKey": { "existingSecret": "unstructured" },
-            "clusterName": "test",
-            "config": {
-                "apiUrl": api.url(),
-                "dropboxApiUrl": dropbox.url(),
-                "allowInsecureHttp": true,
-                "requestTimeout": "5s",
-                "logLevel": "debug",
-            },
-        });
+        let mut values = settings(&api, &dropbox);
+        values["apiKey"] = json!({ "existingSecret": "unstructured" });
+        values["clusterName"] = json!("test");
         std::fs::write(directory.path().join("values.yaml"), values.to_string())?;
         let cluster = Self {
             plane,
@@ -114,11 +106,21 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The chart's values without which no release works here.
+    pub fn settings(&self) -> Value {
+        settings(&self.api, &self.dropbox)
+    }
+
     /// The Secret with what Dropbox accepts.
     pub async fn credentials(&self) -> Result<()> {
+        self.credentials_as("dropbox").await
+    }
+
+    /// The same, under another name.
+    pub async fn credentials_as(&self, name: &str) -> Result<()> {
         let credentials =
             json!({ "app_key": APP_KEY, "app_secret": APP_SECRET, "refresh_token": REFRESH_TOKEN });
-        self.secret(TEAM, "dropbox", &credentials).await
+        self.secret(TEAM, name, &credentials).await
     }
 
     /// Creates a Secret, or changes what it holds.
@@ -246,6 +248,17 @@ impl Cluster {
         let answer = reviews.create(&PostParams::default(), &review).await?;
         Ok(answer.status.context("no answer")?.allowed)
     }
+}
+
+/// Where the fakes are.
+fn settings(api: &FakeUnstructured, dropbox: &FakeDropbox) -> Value {
+    json!({ "config": {
+        "apiUrl": api.url(),
+        "dropboxApiUrl": dropbox.url(),
+        "allowInsecureHttp": true,
+        "requestTimeout": "5s",
+        "logLevel": "debug",
+    } })
 }
 
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {

@@ -172,6 +172,33 @@ impl ControlPlane {
         self.tool(Program::Helm)
     }
 
+    /// The authority that issued [`Self::server_certificate`]: what its clients have to trust.
+    pub fn authority(&self) -> &Path {
+        &self.credentials.authority
+    }
+
+    /// A certificate for servers on 127.0.0.1, and its key.
+    pub fn server_certificate(&self) -> (&Path, &Path) {
+        let files = &self.credentials;
+        (&files.server_certificate, &files.server_key)
+    }
+
+    /// Runs a program that has to end with the control plane, however that ends. What it prints goes to `<name>.log` beside the
+    /// logs of the components.
+    pub fn companion(&self, name: &str, mut command: Command) -> Result<Child> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.directory.join(format!("{name}.log")))?;
+        command
+            .process_group(self.watchdog.group()?)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot run {name}"))
+    }
+
     /// Kills a component as a crash would, without a chance to clean up.
     pub fn kill(&self, component: Component) -> Result<()> {
         let mut process = self
@@ -338,20 +365,9 @@ impl ControlPlane {
         if processes.contains_key(&component) {
             bail!("{name} was started already");
         }
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path(component))?;
-        let process = self
-            .binaries
-            .command(component.program())
-            .args(self.arguments(component))
-            .process_group(self.watchdog.group()?)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot run {name}"))?;
+        let mut command = self.binaries.command(component.program());
+        command.args(self.arguments(component));
+        let process = self.companion(name, command)?;
         processes.insert(component, process);
         Ok(())
     }
@@ -541,6 +557,11 @@ impl Ports {
     fn controller_manager_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.controller_manager)
     }
+}
+
+/// A port of 127.0.0.1 that nobody listens on, for a server that cannot say which one it took.
+pub fn unused_port() -> Result<u16> {
+    Ok(free_port()?.local_addr()?.port())
 }
 
 /// Holds a port from below the range that systems give to outgoing connections:

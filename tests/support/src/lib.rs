@@ -2,6 +2,7 @@
 //!
 //! - [`fake`]: strict fakes of the Unstructured and Dropbox APIs, on loopback, with every fault on demand.
 //! - [`controlplane`]: a real etcd, API server and controller manager.
+//! - [`go`]: programs that are built from Go modules, once.
 //! - [`kubelet`]: runs the pods of a namespace as processes of this machine.
 //! - [`memory_api`]: a Kubernetes API in memory, for tests that stop the clock or the operator at an exact place.
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
@@ -16,6 +17,7 @@ pub mod canary;
 pub mod clock;
 pub mod controlplane;
 pub mod fake;
+pub mod go;
 pub mod kubelet;
 pub mod memory_api;
 pub mod operator;
