@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use support::fake::unstructured::WorkspaceHandle;
 use support::go::{Module, Recipe};
-use support::stage::{condition, manifest};
+use support::stage::{condition, manifest, source_id};
 use tokio::time::Instant;
 
 use crate::install::cluster::{Cluster, TEAM};
@@ -170,6 +170,62 @@ impl World {
                 )
             })
             .collect())
+    }
+
+    /// Writes what [`Self::change_one_of_each`] changes.
+    fn write_one_of_each(&mut self) -> Result<()> {
+        for name in ["edited", "renamed", "retained", "deleted"] {
+            let folder = format!("dropbox://{name}");
+            let policy = if name == "retained" {
+                "Retain"
+            } else {
+                "Delete"
+            };
+            self.write(
+                name,
+                json!({ "remoteUrl": folder, "deletionPolicy": policy }),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// One is new, one is edited, one has another name, one goes and leaves its connector, one goes with it.
+    fn change_one_of_each(&mut self) -> Result<()> {
+        self.write("new", json!({ "remoteUrl": "dropbox://new" }))?;
+        self.write(
+            "edited",
+            json!({ "remoteUrl": "dropbox://edited", "recursive": true }),
+        )?;
+        self.write("another-name", json!({ "remoteUrl": "dropbox://renamed" }))?;
+        for name in ["renamed", "retained", "deleted"] {
+            self.remove(&format!("sources/{name}.yaml"));
+        }
+        Ok(())
+    }
+
+    /// That is how it is, and the edited one kept its connector.
+    async fn one_of_each_is_changed(&self, edited: Option<&str>) -> Result<()> {
+        for name in ["renamed", "retained", "deleted"] {
+            self.gone(name).await?;
+        }
+        for name in ["new", "another-name"] {
+            self.ready(name).await?;
+        }
+        assert_eq!(source_id(&self.ready("edited").await?), edited);
+        let names = [
+            "another-name",
+            "contracts",
+            "edited",
+            "invoices",
+            "new",
+            "retained",
+        ];
+        let connectors = self.connectors();
+        assert_eq!(connectors.len(), names.len(), "{connectors:?}");
+        for (connector, name) in connectors.iter().zip(names) {
+            assert!(connector.contains(name), "{connectors:?}");
+        }
+        Ok(())
     }
 
     /// The names of the connectors that exist.

@@ -7,6 +7,7 @@
 
 mod admission;
 mod adoption;
+mod backup;
 mod chaos;
 mod chart;
 mod clock;

@@ -308,54 +308,13 @@ async fn what_is_changed_by_hand_is_put_back(flux: &Flux) -> Result<()> {
     Ok(())
 }
 
-/// One is new, one is edited, one has another name, one goes and leaves its connector, one goes with it.
 async fn several_changes_come_in_one_commit(flux: &mut Flux) -> Result<()> {
-    for name in ["edited", "renamed", "retained", "deleted"] {
-        let folder = format!("dropbox://{name}");
-        let policy = if name == "retained" {
-            "Retain"
-        } else {
-            "Delete"
-        };
-        flux.0.write(
-            name,
-            json!({ "remoteUrl": folder, "deletionPolicy": policy }),
-        )?;
-    }
+    flux.0.write_one_of_each()?;
     flux.sync().await?;
     let edited = flux.0.ready("edited").await?;
-
-    flux.0
-        .write("new", json!({ "remoteUrl": "dropbox://new" }))?;
-    flux.0.write(
-        "edited",
-        json!({ "remoteUrl": "dropbox://edited", "recursive": true }),
-    )?;
-    flux.0
-        .write("another-name", json!({ "remoteUrl": "dropbox://renamed" }))?;
-    for name in ["renamed", "retained", "deleted"] {
-        flux.0.remove(&format!("sources/{name}.yaml"));
-    }
+    flux.0.change_one_of_each()?;
     flux.sync().await?;
-    for name in ["renamed", "retained", "deleted"] {
-        flux.0.gone(name).await?;
-    }
-    let again = flux.0.ready("edited").await?;
-    assert_eq!(source_id(&again), source_id(&edited));
-    let names = [
-        "another-name",
-        "contracts",
-        "edited",
-        "invoices",
-        "new",
-        "retained",
-    ];
-    let connectors = flux.0.connectors();
-    assert_eq!(connectors.len(), names.len(), "{connectors:?}");
-    for (connector, name) in connectors.iter().zip(names) {
-        assert!(connector.contains(name), "{connectors:?}");
-    }
-    Ok(())
+    flux.0.one_of_each_is_changed(source_id(&edited)).await
 }
 
 async fn a_newer_chart_is_taken_and_touches_no_connector(flux: &Flux) -> Result<()> {

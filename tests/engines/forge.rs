@@ -1,4 +1,4 @@
-//! What an engine pulls from: Git and a registry.
+//! What an engine pulls from, Git and a registry, and the cache that Argo CD wants.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +28,8 @@ pub struct Forge {
     pub repository: String,
     /// The registry's host and port. It speaks TLS with the control plane's certificate.
     pub registry: String,
+    /// The cache's host and port.
+    pub redis: String,
     directory: PathBuf,
 }
 
@@ -39,6 +41,7 @@ impl Forge {
         let forge = Self {
             repository: format!("http://{git}/fleet.git"),
             registry: format!("127.0.0.1:{}", unused_port()?),
+            redis: format!("127.0.0.1:{}", unused_port()?),
             directory,
         };
         let (served, tree) = (forge.directory.join("served"), forge.tree());
@@ -61,7 +64,14 @@ impl Forge {
         let (certificate, key) = cluster.plane.server_certificate();
         let mut command = Command::new(program);
         command
-            .args(["-git", &git, "-registry", &forge.registry])
+            .args([
+                "-git",
+                &git,
+                "-registry",
+                &forge.registry,
+                "-redis",
+                &forge.redis,
+            ])
             .arg("-repositories")
             .arg(&served)
             .arg("-certificate")
@@ -69,7 +79,7 @@ impl Forge {
             .arg("-key")
             .arg(key);
         cluster.plane.companion("forge", command)?;
-        for address in [&git, &forge.registry] {
+        for address in [&git, &forge.registry, &forge.redis] {
             settles(&format!("{address} answers"), async || {
                 Ok(TcpStream::connect(address).ok())
             })

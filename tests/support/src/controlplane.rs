@@ -199,6 +199,11 @@ impl ControlPlane {
             .with_context(|| format!("cannot run {name}"))
     }
 
+    /// The program that is Helm when it is called by that name.
+    pub fn helm_program(&self) -> PathBuf {
+        self.binaries.command(Program::Helm).get_program().into()
+    }
+
     /// Kills a component as a crash would, without a chance to clean up.
     pub fn kill(&self, component: Component) -> Result<()> {
         let mut process = self
