@@ -3,7 +3,7 @@
 use anyhow::Result;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use support::stage::{REFRESH_TOKEN, Stage, condition, eventually, message, source_id};
+use support::stage::{PATIENCE, REFRESH_TOKEN, Stage, condition, eventually, message, source_id};
 
 use crate::stage;
 
@@ -287,6 +287,15 @@ async fn of_several_connectors_of_the_reserved_name_the_oldest_is_taken_and_the_
             operator.output().contains(other.as_str()).then_some(())
         })
         .await?;
+    }
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while operator
+        .metric("unstructured_operator_unclaimed_connectors")
+        .await?
+        < 1.5
+    {
+        anyhow::ensure!(tokio::time::Instant::now() < end, "nobody counts them");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     Ok(())
 }

@@ -226,6 +226,14 @@ impl World {
             .expect("a resource");
     }
 
+    pub fn annotate(&self, name: &str, annotation: &str, value: &str) {
+        let path = format!("{SOURCES}/{name}");
+        let annotations = json!({ "metadata": { "annotations": { annotation: value } } });
+        self.kubernetes
+            .patch(&path, annotations)
+            .expect("a resource");
+    }
+
     /// Writes to the status as somebody else.
     pub fn put_status(&self, name: &str, status: &Value) {
         let path = format!("{SOURCES}/{name}/status");

@@ -143,6 +143,58 @@ async fn an_unreadable_resource_stops_no_other() -> Result<()> {
     stage.until_ready("fine").await?;
     assert!(operator.output().contains("odd"), "it is named in the log");
     assert_eq!(stage.creates().len(), 1);
+
+    // One that becomes unreadable keeps what it holds, over a restart too.
+    stage
+        .create("holder", json!({ "connectorName": "shared" }))
+        .await?;
+    stage.until_ready("holder").await?;
+    stage.edit("holder", json!({ "remoteUrl": 7 })).await?;
+    let by_name = json!({ "connectorName": "shared", "adoptionPolicy": "ByName" });
+    stage.create("thief", by_name.clone()).await?;
+    stage.until_reason("thief", "NameConflict").await?;
+    operator.stop().await?;
+    let _operator = stage.operator().await?;
+    stage.create("another", by_name).await?;
+    stage.until_reason("another", "NameConflict").await?;
+    stage.until_reason("thief", "NameConflict").await?;
+    assert_eq!(stage.creates().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finalizer_that_somebody_takes_off_while_a_pass_is_at_work_is_put_back() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.api.inject(
+        Route::Create,
+        Fault::none().held_back(Duration::from_millis(800)),
+    );
+    stage.create("contracts", json!({})).await?;
+    eventually("the create is under way", || {
+        (stage.creates().len() == 1).then_some(())
+    })
+    .await?;
+    let none = json!({ "metadata": { "finalizers": null } });
+    stage
+        .sources()
+        .patch("contracts", &PatchParams::default(), &Patch::Merge(none))
+        .await?;
+
+    stage.until_ready("contracts").await?;
+    stage
+        .until("contracts", |object| {
+            object
+                .metadata
+                .finalizers
+                .as_ref()
+                .is_some_and(|f| !f.is_empty())
+        })
+        .await?;
+    stage.delete("contracts").await?;
+    stage.gone("contracts").await?;
+    assert_eq!(stage.workspace.sources(), []);
     Ok(())
 }
 

@@ -234,3 +234,31 @@ async fn of_a_namespace_that_goes_with_the_operators_role_no_connector_is_forgot
     assert_eq!(theirs.sources(), []);
     Ok(())
 }
+
+#[tokio::test]
+async fn nothing_is_adopted_while_the_resources_of_a_namespace_are_not_known() -> Result<()> {
+    let mut stage = stage().await?;
+    let home = account(&mut stage).await?;
+    let team = stage.namespace.clone();
+    let other = format!("{team}-other");
+    create_namespace(&stage.client, &other).await?;
+    grant_in(&stage, &team, &home, &rules()).await?;
+    stage.set("WATCH_NAMESPACES", &format!("{team},{other}"));
+    stage.good_secret().await?;
+    let there = json!({ "remote_url": "dropbox://data", "recursive": false });
+    let id = stage.workspace.insert("dropbox", "shared", there);
+    let mut operator = stage.begin().await?;
+    // What needs nobody else's word is done.
+    stage.create("own", json!({})).await?;
+    stage.until_ready("own").await?;
+    let by_name = json!({ "connectorName": "shared", "adoptionPolicy": "ByName" });
+    stage.create("taker", by_name).await?;
+    stage.until_reason("taker", "ResourcesUnknown").await?;
+    assert_eq!(operator.get("/readyz").await?.0, 503);
+
+    grant_in(&stage, &other, &home, &rules()).await?;
+    let taken = stage.until_ready("taker").await?;
+    assert_eq!(source_id(&taken), Some(id.as_str()));
+    operator.ready().await?;
+    Ok(())
+}

@@ -454,3 +454,23 @@ fn the_first_answer_to_a_key_that_was_refused_wakes_all_who_wait_for_it() {
         first_wrong(&world)
     );
 }
+
+#[test]
+fn a_forced_look_asks_at_once_whatever_pause_is_on() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    world.fail_by(|_, _| Some(Fault::answer(answers::internal_server_error())));
+    for name in FLEET {
+        world.edit(name, &json!({ "recursive": true }));
+    }
+    life.pass(Duration::from_mins(30));
+    world.no_more_faults();
+    let asked = received(&world, "GET");
+    world.annotate(
+        "contracts",
+        "connectors.unstructured.io/reconcile-at",
+        "now",
+    );
+    // The steps of the clock are shorter than what is left of any pause.
+    assert!(life.until(Duration::from_secs(2), || received(&world, "GET") > asked));
+}

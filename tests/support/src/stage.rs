@@ -131,9 +131,14 @@ impl Stage {
 
     /// Starts an operator and waits until it works.
     pub async fn operator(&self) -> Result<Operator> {
-        let mut operator = Operator::start(&self.settings).await?;
+        let mut operator = self.begin().await?;
         operator.ready().await?;
         Ok(operator)
+    }
+
+    /// Starts an operator that may have to wait for something before it works.
+    pub async fn begin(&self) -> Result<Operator> {
+        Operator::start(&self.settings).await
     }
 
     /// The resources of this namespace.
