@@ -44,15 +44,16 @@ const LOG_LINES_SHOWN: usize = 15;
 /// directory goes first, because nobody is left to do it afterwards.
 const WATCHDOG: &str = r#"cat >/dev/null; rm -rf -- "$1"; kill -s KILL 0"#;
 
-/// The controllers that act without nodes. Those for nodes, volumes, jobs and
+/// The controllers that act without nodes. Those for nodes, volumes and
 /// quotas would only add to the time that a start takes.
-const CONTROLLERS: [&str; 13] = [
+const CONTROLLERS: [&str; 14] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "endpoints-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
+    "job-controller",
     "namespace-controller",
     "pod-garbage-collector-controller",
     "replicaset-controller",

@@ -2,8 +2,8 @@
 //!
 //! What is real: the container's arguments and environment, its volumes under their own paths (Secrets, `ConfigMaps`, the
 //! service account's projected token, all kept up to date), a read-only root file system, the pod's user without any
-//! capability, probes, restarts, SIGTERM with its grace period, and the pod's status, from which Deployments, disruption
-//! budgets and `helm --wait` take their truth. What is not: pulling (every pod gets the one [`Image`]), cgroups, seccomp, and the
+//! capability, probes, restarts as far as the pod's policy asks for them, SIGTERM with its grace period, and the pod's status, from
+//! which Deployments, Jobs, disruption budgets and `helm --wait` take their truth. What is not: pulling (every pod gets the one [`Image`]), cgroups, seccomp, and the
 //! network: a pod has a loopback address, which its process is told to listen on.
 //!
 //! It needs `unshare` of util-linux and user namespaces. Where a distribution forbids them to ordinary users, root still may.
@@ -17,6 +17,7 @@ pub use image::Image;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use container::{Container, Sandbox};
 use entries::Entries;
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Binding, Container as Template, Node, Pod, Probe};
+use k8s_openapi::api::core::v1::{Binding, Container as Template, Node, Pod, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher;
@@ -300,11 +301,26 @@ impl Worker {
                 return self.gone().await;
             }
             container.stop(Duration::from_secs(10)).await?;
+            if let End::Exited(status) = end
+                && ends_with_it(&spec, status)
+            {
+                return self.completed(status).await;
+            }
             self.restarts += 1;
             let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
             self.report(false, &waiting).await?;
             tokio::time::sleep(BEAT * 5).await;
         }
+    }
+
+    /// Tells how the pod ended, and waits until it is deleted.
+    async fn completed(&mut self, status: ExitStatus) -> Result<()> {
+        self.shared.pods().remove(&self.seen().name_any());
+        let code = status.code().unwrap_or(255);
+        let end = json!({ "terminated": { "exitCode": code, "finishedAt": Timestamp::now() } });
+        self.report(false, &end).await?;
+        while !self.is_deleted() && self.pod.changed().await.is_ok() {}
+        self.gone().await
     }
 
     /// Puts the pod on our node, as the scheduler would.
@@ -360,7 +376,7 @@ impl Worker {
             }
             if let Some(status) = container.ended()? {
                 tracing::warn!(%status, "the container ended");
-                return Ok(End::Failed);
+                return Ok(End::Exited(status));
             }
             let ready = readiness.holds(&self.address).await;
             if !liveness.holds(&self.address).await {
@@ -394,7 +410,7 @@ impl Worker {
             })
             .collect();
         let status = json!({ "status": {
-            "phase": if running { "Running" } else { "Pending" },
+            "phase": phase(state),
             "hostIP": "127.0.0.1", "podIP": self.address, "podIPs": [{ "ip": self.address }],
             "conditions": [condition("Initialized", true), condition("ContainersReady", ready), condition("Ready", ready)],
             "containerStatuses": containers,
@@ -438,8 +454,29 @@ impl Worker {
 enum End {
     /// The pod is to go.
     Deleted,
-    /// The process ended, or its liveness probe failed too often.
+    /// The process ended.
+    Exited(ExitStatus),
+    /// The liveness probe failed too often.
     Failed,
+}
+
+/// Whether the pod ends with its process.
+fn ends_with_it(spec: &PodSpec, status: ExitStatus) -> bool {
+    match spec.restart_policy.as_deref() {
+        Some("Never") => true,
+        Some("OnFailure") => status.success(),
+        _ => false,
+    }
+}
+
+/// What the only container's state makes of the pod.
+fn phase(state: &Value) -> &'static str {
+    match state["terminated"]["exitCode"].as_i64() {
+        Some(0) => "Succeeded",
+        Some(_) => "Failed",
+        None if state["running"].is_object() => "Running",
+        None => "Pending",
+    }
 }
 
 /// An HTTP probe with its period and thresholds.
