@@ -16,7 +16,7 @@ use clap::{
 
 use crate::options::{API_KEY, Exit, secret, variable_of};
 use crate::run::{self, TRACES_ENDPOINT};
-use crate::{doctor, import, login};
+use crate::{doctor, import, login, uninstall};
 
 pub use pages::{completions, definition, man};
 
@@ -48,6 +48,11 @@ pub enum Command {
     /// Each manifest names its connector by id, so that the operator takes over exactly this one and recreates nothing.
     #[command(after_help = import::EXAMPLES)]
     Import(Box<import::Options>),
+    /// Delete the definition and every resource, and leave every connector where it is
+    ///
+    /// Needs no operator, so that it also ends a deletion that hangs without one. Prints which connectors stay.
+    #[command(after_help = uninstall::EXAMPLES)]
+    Uninstall(uninstall::Options),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -124,7 +129,10 @@ pub fn parse(
         }
         Command::Doctor(options) => options.workspace.api_key = secret(API_KEY)?,
         Command::Import(options) => options.workspace.api_key = secret(API_KEY)?,
-        Command::Crd | Command::Completions { .. } | Command::Man { .. } => {}
+        Command::Crd
+        | Command::Uninstall(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => {}
     }
     Ok(parsed)
 }
@@ -213,7 +221,7 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         ErrorKind::ArgumentConflict => format!("{}: given more than once", source()),
         ErrorKind::InvalidUtf8 => "an option's value is not text".to_owned(),
         ErrorKind::InvalidSubcommand => {
-            "unknown command: give run, crd, login dropbox, doctor, import or completions, see --help".to_owned()
+            "unknown command: give run, crd, login dropbox, doctor, import, uninstall or completions, see --help".to_owned()
         },
         ErrorKind::UnknownArgument if argument().starts_with("--") => {
             format!("{}: unknown option, see --help", argument())

@@ -29,4 +29,5 @@ pub mod run;
 pub mod runtime;
 mod spans;
 mod terminal;
+pub mod uninstall;
 pub mod unstructured;

@@ -28,7 +28,7 @@ pub(super) async fn examine(client: &Client, namespace: &str, findings: &mut Fin
 }
 
 /// A Kubernetes error in a sentence that quotes nothing.
-pub(super) fn sentence(error: &kube::Error, what: &str) -> String {
+pub(crate) fn sentence(error: &kube::Error, what: &str) -> String {
     match error {
         kube::Error::Api(status) if status.is_forbidden() => {
             format!("{what}: you may not; ask an administrator for the right")

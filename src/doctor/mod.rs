@@ -16,6 +16,7 @@ use crate::hosts::{HostPattern, HostPolicy};
 use crate::options::{Cluster, Dropbox, Exit, Network, Workspace};
 use crate::output::print;
 use crate::terminal::Paint;
+pub(crate) use cluster::sentence;
 use findings::Findings;
 use resource::Patient;
 
