@@ -8,13 +8,23 @@ use serde_json::json;
 
 use super::DropboxSource;
 
-/// The definition of `DropboxSource`, with two mends to what the derive produces:
+/// Whoever deletes the definition deletes every resource in the cluster. A tool that prunes what left Git, or what belonged to an
+/// application that was deleted, leaves it: Helm and Argo CD by the first, Flux by the second.
+const KEPT: [(&str, &str); 2] = [
+    ("helm.sh/resource-policy", "keep"),
+    ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+];
+
+/// The definition of `DropboxSource`, with three mends to what the derive produces:
 ///
 /// * `status` defaults to `observedGeneration: -1`: kstatus, and so Flux and Helm, take an object without any status for ready.
 /// * `nullable` and integer formats that Kubernetes does not know are dropped; the API server then prunes an explicit `null`
 ///   instead of storing it.
+/// * It is kept by tools that prune.
 pub fn definition() -> CustomResourceDefinition {
     let mut crd = DropboxSource::crd();
+    let kept = KEPT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    crd.metadata.annotations = Some(kept.into());
     for version in &mut crd.spec.versions {
         let Some(schema) = version
             .schema
