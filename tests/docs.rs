@@ -8,6 +8,7 @@ mod manifests;
 mod page;
 mod recording;
 mod reference;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fs;

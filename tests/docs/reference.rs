@@ -9,7 +9,7 @@ use serde_json::Value;
 use unstructured_operator::cli;
 use unstructured_operator::crd::{self, ConditionType, EventReason, Reason};
 
-use super::{read, root};
+use super::{read, root, values};
 use crate::chart;
 
 #[test]
@@ -26,6 +26,7 @@ fn the_reference_is_what_the_code_says() -> Result<()> {
         ("options", "options", options()?),
         ("commands", "commands", commands()),
         ("metrics", "metrics", metrics()),
+        ("values", "values", values::table()?),
     ] {
         let path = format!("docs/reference/{page}.md");
         let text = read(&path)?;

@@ -29,6 +29,8 @@ pub const SYSTEM: &str = "unstructured-operator";
 pub const TEAM: &str = "legal";
 /// The release.
 pub const RELEASE: &str = "unstructured-operator";
+/// What the release calls its ClusterRole.
+pub const CLUSTER_ROLE: &str = "unstructured-operator:unstructured-operator";
 const ACCOUNT: &str = "system:serviceaccount:unstructured-operator:unstructured-operator";
 
 /// A cluster with one node, into which nothing has been installed yet.
@@ -99,9 +101,7 @@ impl Cluster {
             dropbox,
             directory,
         };
-        cluster
-            .secret(SYSTEM, "unstructured", &json!({ "api_key": API_KEY }))
-            .await?;
+        cluster.own_key().await?;
         cluster.credentials().await?;
         Ok(cluster)
     }
@@ -109,6 +109,28 @@ impl Cluster {
     /// The chart's values without which no release works here.
     pub fn settings(&self) -> Value {
         settings(&self.api, &self.dropbox)
+    }
+
+    /// The Secret with the operator's own key.
+    pub async fn own_key(&self) -> Result<()> {
+        let key = json!({ "api_key": API_KEY });
+        self.secret(SYSTEM, "unstructured", &key).await
+    }
+
+    /// What the chart's values say of the fakes, as variables of a container that the chart does not make.
+    pub fn variables(&self) -> Vec<Value> {
+        let plain = [
+            ("CLUSTER_NAME", "test".to_owned()),
+            ("UNSTRUCTURED_API_URL", self.api.url()),
+            ("DROPBOX_API_URL", self.dropbox.url()),
+            ("ALLOW_INSECURE_HTTP", "true".to_owned()),
+            ("REQUEST_TIMEOUT", "5s".to_owned()),
+        ];
+        let plain = plain.map(|(name, value)| json!({ "name": name, "value": value }));
+        let key = json!({ "name": "UNSTRUCTURED_API_KEY", "valueFrom": {
+            "secretKeyRef": { "name": "unstructured", "key": "api_key" },
+        }});
+        plain.into_iter().chain([key]).collect()
     }
 
     /// The Secret with what Dropbox accepts.
@@ -252,13 +274,16 @@ impl Cluster {
 
 /// Where the fakes are.
 fn settings(api: &FakeUnstructured, dropbox: &FakeDropbox) -> Value {
-    json!({ "config": {
-        "apiUrl": api.url(),
-        "dropboxApiUrl": dropbox.url(),
-        "allowInsecureHttp": true,
-        "requestTimeout": "5s",
-        "logLevel": "debug",
-    } })
+    json!({
+        "image": { "registry": "", "repository": "unstructured-operator" },
+        "config": {
+            "apiUrl": api.url(),
+            "dropboxApiUrl": dropbox.url(),
+            "allowInsecureHttp": true,
+            "requestTimeout": "5s",
+            "logLevel": "debug",
+        },
+    })
 }
 
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {

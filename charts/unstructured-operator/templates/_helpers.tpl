@@ -1,3 +1,14 @@
+{{/*
+Every group of values may be missing, as `metrics:` with nothing after it takes the group away: read through
+`(.Values.group).key`, and write what Kubernetes has no default for with `default`. What a user or a release gives as a
+name is quoted, since YAML takes `2024` and `0x1F` for numbers.
+*/}}
+
+{{/* Whether what is on by default is: only `false` switches it off, a value left empty does not. Empty is no. */}}
+{{- define "unstructured-operator.on" -}}
+{{- if ne (toString .) "false" }}true{{ end }}
+{{- end }}
+
 {{- define "unstructured-operator.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -8,32 +19,53 @@
 {{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{- define "unstructured-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "unstructured-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{- define "unstructured-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
 
-{{- define "unstructured-operator.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "unstructured-operator.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{/* The name of what is not in the release's namespace: releases of one name in two namespaces do not share it. */}}
+{{- define "unstructured-operator.clustername" -}}
+{{- printf "%s:%s" (include "unstructured-operator.namespace" .) (include "unstructured-operator.fullname" .) }}
 {{- end }}
+
+{{- define "unstructured-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "unstructured-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{/* All labels of an object of `root`: those of `labels` and commonLabels, and the chart's own over them. */}}
+{{- define "unstructured-operator.labels" -}}
+{{- $root := .root }}
+{{- $own := include "unstructured-operator.selectorLabels" $root | fromYaml }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service }}
+{{- toYaml (mergeOverwrite (deepCopy (default dict $root.Values.commonLabels)) (default dict .labels) $own) }}
+{{- end }}
+
+{{/* The metadata of an object of `root`: `name`, and as far as given `namespace`, `labels` and `annotations`. */}}
+{{- define "unstructured-operator.metadata" -}}
+{{- $metadata := dict "name" .name "labels" (include "unstructured-operator.labels" . | fromYaml) }}
+{{- with .namespace }}{{ $_ := set $metadata "namespace" . }}{{ end }}
+{{- with .annotations }}{{ $_ := set $metadata "annotations" . }}{{ end }}
+{{- toYaml $metadata }}
 {{- end }}
 
 {{- define "unstructured-operator.serviceAccountName" -}}
-{{- $default := ternary (include "unstructured-operator.fullname" .) "default" .Values.serviceAccount.create }}
-{{- default $default .Values.serviceAccount.name }}
+{{- $account := default dict .Values.serviceAccount }}
+{{- $made := not (empty (include "unstructured-operator.on" $account.create)) }}
+{{- default (ternary (include "unstructured-operator.fullname" .) "default" $made) $account.name }}
 {{- end }}
 
 {{- define "unstructured-operator.image" -}}
-{{- with .Values.image }}
-{{- $reference := printf "%s/%s:%s" .registry .repository (default $.Chart.AppVersion .tag) }}
-{{- with .digest }}{{ $reference = printf "%s@%s" $reference . }}{{ end }}
-{{- $reference }}
+{{- $image := default dict .Values.image }}
+{{- if eq (toString $image.registry) "registry.example.com" }}
+{{- fail "image.registry still is registry.example.com, which stands for your registry: no image is published yet, so build one and push it as docs/operations.md says under \"Make the image\", then set image.registry and image.repository" }}
 {{- end }}
+{{- $reference := printf "%s:%s" (default .Chart.Name $image.repository) (default .Chart.AppVersion $image.tag) }}
+{{- with $image.registry }}{{ $reference = printf "%s/%s" . $reference }}{{ end }}
+{{- with $image.digest }}{{ $reference = printf "%s@%s" $reference . }}{{ end }}
+{{- $reference }}
 {{- end }}
 
 {{/* The Secret that holds the operator's own API key; empty without one. */}}
@@ -44,6 +76,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if .value }}{{ include "unstructured-operator.fullname" $ }}-api-key{{ else }}{{ .existingSecret }}{{ end }}
 {{- end }}
+{{- end }}
+
+{{- define "unstructured-operator.apiKeyKey" -}}
+{{- default "api_key" (.Values.apiKey).key }}
+{{- end }}
+
+{{/* What the pods of the Deployment and of the uninstall hook have in common. */}}
+{{- define "unstructured-operator.podPlacement" -}}
+{{- $spec := dict "enableServiceLinks" false "securityContext" (default dict .Values.podSecurityContext) }}
+{{- range $key := list "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" "dnsPolicy" "dnsConfig" "hostAliases" }}
+{{- with get $.Values $key }}{{ $_ := set $spec $key . }}{{ end }}
+{{- end }}
+{{- toYaml $spec }}
+{{- end }}
+
+{{- define "unstructured-operator.definition" -}}
+dropboxsources.connectors.unstructured.io
 {{- end }}
 
 {{/* The rights on resources and what they refer to: for all namespaces, or in each of those watched. */}}
