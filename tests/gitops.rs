@@ -276,15 +276,13 @@ async fn the_kustomize_overlay_of_the_operations_page_puts_the_image_into_every_
         .find(|block| block.contains("kind: Kustomization"))
         .context("the page shows no overlay")?;
     let directory = tempfile::tempdir()?;
-    std::fs::write(directory.path().join("kustomization.yaml"), overlay)?;
+    let beside = directory.path().join("overlay");
+    std::fs::create_dir(&beside)?;
+    std::fs::write(beside.join("kustomization.yaml"), overlay)?;
     std::os::unix::fs::symlink(repository, directory.path().join("unstructured-operator"))?;
     let plane = ControlPlane::shared().await?;
     let mut kubectl = plane.kubectl();
-    let output = kubectl
-        .arg("kustomize")
-        .arg(directory.path())
-        .output()
-        .await?;
+    let output = kubectl.arg("kustomize").arg(&beside).output().await?;
     let rendered = String::from_utf8(output.stdout)?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     let expected = std::fs::read_to_string(repository.join("examples/install.yaml"))?;
@@ -300,5 +298,49 @@ async fn the_kustomize_overlay_of_the_operations_page_puts_the_image_into_every_
     assert_eq!(kinds(&rendered), kinds(&expected), "{complaints}");
     let image = "image: registry.your.company/unstructured-operator@sha256:";
     assert!(rendered.contains(image), "{rendered}");
+    Ok(())
+}
+
+/// `docs/how-to/secrets.md` under *Kustomize*: the names that a `secretGenerator` makes arrive in the resource.
+#[tokio::test]
+async fn kustomize_puts_generated_names_into_the_resource() -> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(repository.join("docs/how-to/secrets.md"))?;
+    let kustomization = page
+        .split("```yaml\n")
+        .filter_map(|rest| rest.split("```").next())
+        .find(|block| block.contains("secretGenerator"))
+        .context("the page shows no kustomization")?;
+    let directory = tempfile::tempdir()?;
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("kustomization.yaml"), kustomization)?;
+    let configuration = repository.join("examples/kustomizeconfig.yaml");
+    std::fs::copy(configuration, path("kustomizeconfig.yaml"))?;
+    let workspace = json!({ "workspace": { "apiKeySecretRef": { "name": "contracts-dropbox" } } });
+    let mut resource = serde_json::to_value(manifest("contracts", workspace))?;
+    resource["spec"]["credentials"]["secretRef"]["name"] = json!("contracts-dropbox");
+    std::fs::write(path("contracts.yaml"), resource.to_string())?;
+    for file in ["app_key", "app_secret", "refresh_token"] {
+        std::fs::write(path(file), "value")?;
+    }
+    let plane = ControlPlane::shared().await?;
+    let output = plane
+        .kubectl()
+        .arg("kustomize")
+        .arg(directory.path())
+        .output()
+        .await?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let rendered = crate::chart::documents(&String::from_utf8(output.stdout)?)?;
+    let of_kind = |kind: &str| rendered.iter().find(|object| object["kind"] == kind);
+    let secret = of_kind("Secret").with_context(|| complaints.into_owned())?;
+    let name = secret["metadata"]["name"].as_str().context("a name")?;
+    ensure!(
+        name.len() > "contracts-dropbox-".len(),
+        "{name} has no hash"
+    );
+    let spec = &of_kind("DropboxSource").context("no resource")?["spec"];
+    assert_eq!(spec["credentials"]["secretRef"]["name"], name);
+    assert_eq!(spec["workspace"]["apiKeySecretRef"]["name"], name);
     Ok(())
 }

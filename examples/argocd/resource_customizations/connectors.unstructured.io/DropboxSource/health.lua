@@ -1,5 +1,6 @@
 -- The status has the shape of kstatus: observedGeneration at the top, Ready always, Reconciling and Stalled only while they
--- hold. A deleted resource never gets here; Argo CD itself calls it Progressing.
+-- hold. A deleted resource never gets here; Argo CD itself calls it Progressing. A suspended resource is Ready as long as all that
+-- was asked for before has been sent, and Stalled otherwise, so that neither holds up a sync wave.
 local health = { status = "Progressing", message = "Waiting for unstructured-operator" }
 
 if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
