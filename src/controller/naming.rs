@@ -50,6 +50,18 @@ impl ClusterName {
         }
     }
 
+    /// Whether a recorded name is the default name that a resource of this name has in another cluster. Anything else that is not its
+    /// own default name is what somebody made of it in the service's console.
+    pub fn is_of_another(&self, recorded: &str, name: &str) -> bool {
+        let Some((owner, cluster)) = recorded.rsplit_once('.') else {
+            return false;
+        };
+        let whole = owner
+            .split_once('.')
+            .is_some_and(|(_, resource)| resource == name);
+        cluster != self.0 && (whole || recorded.len() == LONGEST)
+    }
+
     /// Whether a name that a user chose lies in the reserved scheme of this cluster. Allowing that would let one tenant make a
     /// connector that another tenant's resource takes for its own.
     pub fn reserves(&self, chosen: &str) -> bool {
@@ -79,6 +91,27 @@ mod tests {
         let name = ClusterName::from_uid("0b9c1f9e-6b1c-4a6e-9d53-0d6f0e1f2a3b");
         assert_eq!(name.as_str().len(), 8);
         assert_ne!(name, ClusterName::from_uid("another"));
+    }
+
+    #[test]
+    fn a_default_name_of_another_cluster_is_told_from_a_renamed_connector() {
+        let here = ClusterName::chosen("staging");
+        for theirs in ["legal.contracts.production", "mapped.contracts.production"] {
+            assert!(here.is_of_another(theirs, "contracts"), "{theirs}");
+        }
+        for other in [
+            "legal.contracts.staging",
+            "mapped.contracts.staging",
+            "Contracts",
+            "contracts.2026",
+            "legal.others.production",
+        ] {
+            assert!(!here.is_of_another(other, "contracts"), "{other}");
+        }
+        let long = "c".repeat(120);
+        let theirs = ClusterName::chosen("production").default_name("legal", &long);
+        assert!(here.is_of_another(&theirs.value, &long));
+        assert!(!here.is_of_another(&here.default_name("legal", &long).value, &long));
     }
 
     proptest! {

@@ -300,8 +300,7 @@ fn foreign_record<K: SourceKind>(
             == Some(cluster);
     let intended = status.create.as_ref().map(|create| &create.name);
     let name = status.connector_name.as_ref().or(intended)?;
-    let own = context.cluster.default_name(&key.namespace, &key.name);
-    (!is_meant && *name != own.value).then(|| ForeignRecord {
+    (!is_meant && context.cluster.is_of_another(name, &key.name)).then(|| ForeignRecord {
         name: name.clone(),
         cluster: cluster.to_owned(),
     })
