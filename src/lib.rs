@@ -8,6 +8,7 @@
 
 pub mod clock;
 mod cluster;
+pub mod flaw;
 pub mod hosts;
 mod http;
 #[cfg(test)]

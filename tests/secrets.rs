@@ -179,8 +179,9 @@ async fn a_defect_of_the_secret_is_named_without_any_call_and_mends_itself() -> 
     let with = |key: &'static str, value: &'static str| {
         good.map(|(name, good)| (name, if name == key { value } else { good }))
     };
-    let control = with("app_secret", "one\ntwo-lines-are-no-secret");
-    let defects: [Defect; 7] = [
+    let invalid = "SecretInvalid";
+    let access = "AccessTokenInsteadOfRefreshToken";
+    let mut defects: Vec<Defect> = vec![
         (
             "missing",
             vec![],
@@ -193,37 +194,98 @@ async fn a_defect_of_the_secret_is_named_without_any_call_and_mends_itself() -> 
             "SecretKeyMissing",
             "no key \"refresh_token\"",
         ),
+    ];
+    for (name, key, value, reason, words) in [
+        ("empty", "app_key", "", invalid, "is empty"),
+        ("blank", "app_secret", " \n", invalid, "is empty"),
         (
-            "empty",
-            with("app_key", "").to_vec(),
-            "SecretInvalid",
-            "\"app_key\"",
+            "lines",
+            "app_secret",
+            "one\ntwo-lines-are-no-secret",
+            invalid,
+            "a line break inside it",
+        ),
+        ("masked", "app_secret", "**********", invalid, "mask"),
+        (
+            "leading",
+            "app_key",
+            " leading-space-key",
+            invalid,
+            "a space at its start",
         ),
         (
-            "blank",
-            with("app_secret", " \n").to_vec(),
-            "SecretInvalid",
-            "\"app_secret\"",
+            "trailing",
+            "app_key",
+            "trailing-space-key \n",
+            invalid,
+            "a space at its end",
         ),
         (
-            "control",
-            control.to_vec(),
-            "SecretInvalid",
-            "control characters",
+            "mark",
+            "app_secret",
+            "\u{feff}secret-behind-a-mark",
+            invalid,
+            "a byte order mark at its start",
         ),
         (
-            "masked",
-            with("app_secret", "**********").to_vec(),
-            "SecretInvalid",
-            "mask",
+            "no-break",
+            "refresh_token",
+            "token-before-a-blank\u{a0}",
+            invalid,
+            "a no-break space at its end",
+        ),
+        (
+            "unseen",
+            "refresh_token",
+            "token-before\u{200b}-and-after",
+            invalid,
+            "an invisible character inside it",
+        ),
+        (
+            "accent",
+            "app_secret",
+            "sécret-with-an-accent",
+            invalid,
+            "not ASCII inside it",
+        ),
+        (
+            "quoted",
+            "refresh_token",
+            "\"refresh-token-in-quotes\"",
+            invalid,
+            "quotation marks around it",
+        ),
+        (
+            "header",
+            "refresh_token",
+            "Bearer refresh-token-of-a-header",
+            invalid,
+            "the word Bearer",
         ),
         (
             "access",
-            with("refresh_token", "sl.u.AbCdEfGh-access-token").to_vec(),
-            "AccessTokenInsteadOfRefreshToken",
+            "refresh_token",
+            "sl.u.AbCdEfGh-access-token",
+            access,
             "\"refresh_token\"",
         ),
-    ];
+        (
+            "access-blank",
+            "refresh_token",
+            " sl.u.AbCdEfGh-access-token",
+            access,
+            "four hours",
+        ),
+        (
+            "access-header",
+            "refresh_token",
+            "\"Bearer sl.u.AbCdEfGh-access-token\"",
+            access,
+            "four hours",
+        ),
+    ] {
+        defects.push((name, with(key, value).to_vec(), reason, words));
+    }
 
     for (name, entries, _, _) in &defects {
         if !entries.is_empty() {

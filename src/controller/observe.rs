@@ -14,7 +14,7 @@ use super::outcome::{Failure, Problem};
 use super::queue::{Job, Priority};
 use super::refusal::kubernetes;
 use super::report::{recorded_check, recorded_doubt};
-use super::secrets::{Reading, read_configuration, read_secret};
+use super::secrets::{Defect, Reading, read_configuration, read_secret};
 use super::situation::{
     Binding, Check, ConnectorName, Creating, Deletion, Desired, ForeignRecord, Grant, Resend,
     Sighting, Situation, Wanted, WorkspaceFacts,
@@ -496,18 +496,18 @@ async fn workspace<K: SourceKind>(
     let value = secret.value(&wanted.key);
     drop(secret);
     Ok(match value {
-        None => Err(Problem::KeyMissing(wanted.name.clone(), wanted.key.clone())),
-        Some(Err(why)) => Err(Problem::KeyInvalid(
+        Err(Defect::Missing) => Err(Problem::KeyMissing(wanted.name.clone(), wanted.key.clone())),
+        Err(defect) => Err(Problem::KeyInvalid(
             wanted.name.clone(),
             wanted.key.clone(),
-            why.to_owned(),
+            defect.to_string(),
         )),
-        Some(Ok(value)) => match ApiKey::new(value.secret) {
+        Ok(value) => match ApiKey::new(value.secret) {
             Ok(api_key) => open(context, &endpoint, api_key, reach),
             Err(error) => Err(Problem::KeyInvalid(
                 wanted.name.clone(),
                 wanted.key.clone(),
-                error.to_string(),
+                format!("cannot be used: {error}"),
             )),
         },
     })

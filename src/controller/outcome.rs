@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use super::situation::ForeignRecord;
 use crate::crd::Reason;
+use crate::flaw::Flaw;
+use crate::kinds::Impostor;
 use crate::unstructured::{ApiError, Commit, ErrorKind, SourceId};
 
 /// How a pass ended.
@@ -110,9 +112,9 @@ pub enum Problem {
     /// It lacks a key.
     SecretKeyMissing(String, String),
     /// A value in it cannot be used: Secret, key, what is wrong.
-    SecretInvalid(String, String, &'static str),
-    /// An access token stands where the refresh token belongs: Secret, key.
-    AccessToken(String, String),
+    SecretInvalid(String, String, Flaw),
+    /// Something else stands where a credential belongs: Secret, key, what.
+    Impostor(String, String, &'static Impostor),
     /// The Secret with the API key does not exist.
     KeySecretNotFound(String),
     /// The Secret with the API key lacks the key.
@@ -526,7 +528,7 @@ impl Problem {
             Self::SecretNotFound(_)
                 | Self::SecretKeyMissing(..)
                 | Self::SecretInvalid(..)
-                | Self::AccessToken(..)
+                | Self::Impostor(..)
         )
     }
 
@@ -558,15 +560,13 @@ impl Problem {
                 Reason::SecretKeyMissing,
                 format!("Secret {secret:?} has no key {key:?}. Add it, or name another key under credentials.keys."),
             ),
-            Self::SecretInvalid(secret, key, why) => {
-                (Reason::SecretInvalid, format!("Key {key:?} of Secret {secret:?} {why}. Put the right value there."))
-            }
-            Self::AccessToken(secret, key) => (
+            Self::SecretInvalid(secret, key, flaw) => (
+                Reason::SecretInvalid,
+                format!("Key {key:?} of Secret {secret:?} {flaw}. Put the right value there, and nothing else."),
+            ),
+            Self::Impostor(secret, key, Impostor { what, advice, .. }) => (
                 Reason::AccessTokenInsteadOfRefreshToken,
-                format!(
-                    "Key {key:?} of Secret {secret:?} holds an access token (it starts with \"sl.\"), which dies after four \
-                     hours. Put the refresh token there: authorize the app with token_access_type=offline to get one."
-                ),
+                format!("Key {key:?} of Secret {secret:?} holds {what}. {advice}"),
             ),
             Self::KeySecretNotFound(secret) => (
                 Reason::WorkspaceKeyMissing,
@@ -581,7 +581,7 @@ impl Problem {
             ),
             Self::KeyInvalid(secret, key, why) => (
                 Reason::WorkspaceKeyMissing,
-                format!("Key {key:?} of Secret {secret:?} is no API key: {why}. Put the workspace's API key there."),
+                format!("Key {key:?} of Secret {secret:?} {why}. Put the workspace's API key there, and nothing else."),
             ),
             Self::NoOperatorKey => (
                 Reason::WorkspaceKeyMissing,

@@ -1,5 +1,8 @@
 //! The Secrets that a resource names: read when a pass needs them, and what is wrong with their values.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -11,7 +14,8 @@ use super::observe::Hand;
 use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
 use super::situation::Desired;
-use crate::kinds::{Credentials, SourceKind};
+use crate::flaw::{self, Flaw};
+use crate::kinds::{Credential, Credentials, Impostor, SourceKind};
 
 /// Reads the Secret with the credentials and puts the configuration together.
 pub async fn read_configuration<K: SourceKind>(
@@ -32,34 +36,10 @@ pub async fn read_configuration<K: SourceKind>(
     };
     let mut credentials = Credentials::default();
     for wanted in resource.credentials() {
-        let invalid = |why| {
-            Ok(Desired::Blocked(Problem::SecretInvalid(
-                name.to_owned(),
-                wanted.key.to_owned(),
-                why,
-            )))
+        let value = match secret.credential(&wanted) {
+            Ok(value) => value,
+            Err(defect) => return Ok(Desired::Blocked(defect.of(name, wanted.key))),
         };
-        let value = match secret.value(wanted.key) {
-            None => {
-                return Ok(Desired::Blocked(Problem::SecretKeyMissing(
-                    name.to_owned(),
-                    wanted.key.to_owned(),
-                )));
-            }
-            Some(Err(why)) => return invalid(why),
-            Some(Ok(value)) => value,
-        };
-        if wanted.refuses_access_token && value.is_access_token {
-            return Ok(Desired::Blocked(Problem::AccessToken(
-                name.to_owned(),
-                wanted.key.to_owned(),
-            )));
-        }
-        if value.is_mask {
-            return invalid(
-                "holds the mask that Unstructured shows in place of a secret, not the secret",
-            );
-        }
         if value.trimmed {
             hand.trimmed.push(wanted.key.to_owned());
         }
@@ -73,14 +53,25 @@ pub async fn read_configuration<K: SourceKind>(
 }
 
 /// The data of a Secret, wiped when it is dropped.
-pub(crate) struct SecretData(std::collections::BTreeMap<String, ByteString>);
+pub(crate) struct SecretData(BTreeMap<String, ByteString>);
 
-/// One value of a Secret, and what is noteworthy about it.
+/// One value of a Secret.
 pub(crate) struct Value {
+    /// It, without the line breaks at its end. Two fields may name the same key.
     pub secret: SecretString,
+    /// Whether there were any.
     pub trimmed: bool,
-    pub is_access_token: bool,
-    pub is_mask: bool,
+}
+
+/// Why a key of a Secret gives no credential. Its text continues "the key …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Defect {
+    /// There is no such key.
+    Missing,
+    /// Its value has what no credential has.
+    Flawed(Flaw),
+    /// Its value is something else.
+    Impostor(&'static Impostor),
 }
 
 impl SecretData {
@@ -89,33 +80,58 @@ impl SecretData {
         Self(secret.data.take().unwrap_or_default())
     }
 
-    /// The value of a key, without the line breaks that editors and `echo` leave at its end. Two fields may name the same key.
-    pub fn value(&self, key: &str) -> Option<Result<Value, &'static str>> {
-        let bytes = &self.0.get(key)?.0;
-        Some(match std::str::from_utf8(bytes) {
-            Err(_) => Err("is not text"),
-            Ok(text) => {
-                let trimmed = text.trim_end_matches(['\n', '\r']);
-                if trimmed.trim().is_empty() {
-                    Err("is empty")
-                } else if trimmed.contains(char::is_control) {
-                    Err("contains control characters")
-                } else {
-                    Ok(Value {
-                        secret: SecretString::from(trimmed),
-                        trimmed: trimmed.len() != text.len(),
-                        is_access_token: trimmed.starts_with("sl."),
-                        is_mask: trimmed == crate::unstructured::MASK,
-                    })
-                }
-            }
+    /// The value of a key.
+    pub fn value(&self, key: &str) -> Result<Value, Defect> {
+        let bytes = self.bytes(key)?;
+        let value = flaw::credential(bytes).map_err(Defect::Flawed)?;
+        Ok(Value {
+            secret: SecretString::from(value),
+            trimmed: value.len() != bytes.len(),
         })
+    }
+
+    /// The value of a key that holds this credential.
+    pub fn credential(&self, wanted: &Credential<'_>) -> Result<Value, Defect> {
+        let bare = flaw::bare(self.bytes(wanted.key)?);
+        match wanted.impostor {
+            Some(impostor) if bare.starts_with(impostor.prefix) => Err(Defect::Impostor(impostor)),
+            _ => self.value(wanted.key),
+        }
+    }
+
+    fn bytes(&self, key: &str) -> Result<&[u8], Defect> {
+        self.0
+            .get(key)
+            .map(|value| &*value.0)
+            .ok_or(Defect::Missing)
     }
 }
 
 impl Drop for SecretData {
     fn drop(&mut self) {
         self.0.values_mut().for_each(|value| value.0.zeroize());
+    }
+}
+
+impl Defect {
+    /// The problem that it is where this key of this Secret is to hold a credential.
+    fn of(self, secret: &str, key: &str) -> Problem {
+        let (secret, key) = (secret.to_owned(), key.to_owned());
+        match self {
+            Self::Missing => Problem::SecretKeyMissing(secret, key),
+            Self::Flawed(flaw) => Problem::SecretInvalid(secret, key, flaw),
+            Self::Impostor(impostor) => Problem::Impostor(secret, key, impostor),
+        }
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Flawed(flaw) => flaw.fmt(f),
+            Self::Impostor(Impostor { what, .. }) => write!(f, "holds {what}"),
+        }
     }
 }
 

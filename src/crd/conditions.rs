@@ -48,7 +48,7 @@ words! {
     SecretForbidden,
     /// A key is missing from the Secret. Add it, or name another under `credentials.keys`.
     SecretKeyMissing,
-    /// A value in the Secret is empty or not text. Correct it.
+    /// A value in the Secret has what no credential has: spaces, quotation marks, anything but printable ASCII. Put it there alone.
     SecretInvalid,
     /// The refresh token's place holds an access token (`sl.…`), which dies after four hours. Put the refresh token there.
     AccessTokenInsteadOfRefreshToken,

@@ -11,7 +11,7 @@ use crate::controller::secrets::SecretData;
 use crate::crd::{DropboxSource, RECONCILE_AT, SourceStatus};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::hosts::{HostPolicy, Reach};
-use crate::kinds::{Credentials, SourceKind};
+use crate::kinds::{Credentials, SourceKind, suspicions};
 use crate::options::Network;
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
@@ -126,16 +126,9 @@ impl Patient<'_> {
         let mut credentials = Credentials::default();
         let mut complete = true;
         for wanted in self.resource.credentials() {
-            let problem = match secret.value(wanted.key) {
-                None => "is missing",
-                Some(Err(why)) => why,
-                Some(Ok(value)) if wanted.refuses_access_token && value.is_access_token => {
-                    "holds an access token, which dies after four hours, instead of a refresh token"
-                }
-                Some(Ok(value)) if value.is_mask => {
-                    "holds the mask that Unstructured shows instead of a secret"
-                }
-                Some(Ok(value)) => {
+            let defect = match secret.credential(&wanted) {
+                Err(defect) => defect,
+                Ok(value) => {
                     credentials.insert(wanted.parameter, value.secret);
                     continue;
                 }
@@ -144,7 +137,7 @@ impl Patient<'_> {
             findings.wrong(
                 &subject,
                 CHECK,
-                format!("the key {} of the Secret {name} {problem}", wanted.key),
+                format!("the key {} of the Secret {name} {defect}", wanted.key),
                 &login,
             );
         }
@@ -209,6 +202,10 @@ impl Patient<'_> {
             Err(error @ (CallError::FolderNotFound | CallError::NotAFolder)) => {
                 let next = "create the folder, or correct spec.remoteUrl";
                 findings.wrong(&subject, check, error.to_string(), next);
+            }
+            Err(error @ (CallError::InvalidGrant | CallError::InvalidClient)) => {
+                let suspicions = suspicions(self.resource, credentials);
+                findings.wrong(&subject, check, format!("{error}.{suspicions}"), &login);
             }
             Err(error) => findings.wrong(&subject, check, error.to_string(), &login),
         };
@@ -293,9 +290,8 @@ impl Patient<'_> {
             return;
         };
         let key = match secret.value(&wanted.key) {
-            None => Err("is missing".to_owned()),
-            Some(Err(why)) => Err(why.to_owned()),
-            Some(Ok(value)) => {
+            Err(defect) => Err(defect.to_string()),
+            Ok(value) => {
                 ApiKey::new(value.secret).map_err(|error| format!("cannot be used: {error}"))
             }
         };

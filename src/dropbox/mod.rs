@@ -4,9 +4,11 @@
 mod folder;
 mod login;
 mod oauth;
+mod suspicion;
 mod tokens;
 
 pub use crate::http::{BaseUrl, Carrier, UrlError};
 pub use folder::{Subfolder, SubfolderError};
 pub use login::{CallError, Folders, authorize_url};
 pub use oauth::{DropboxClient, DropboxClientError};
+pub use suspicion::suspicions;

@@ -5,13 +5,22 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Credential, Credentials, Options, Providers, Shortfall, SourceKind, Verdict};
+use super::{
+    Credential, Credentials, Impostor, Options, Providers, Shortfall, SourceKind, Verdict,
+};
 use crate::crd::{DropboxSource, SourceStatus};
 use crate::dropbox::{CallError, Subfolder};
 
 const APP_KEY: &str = "app_key";
 const APP_SECRET: &str = "app_secret";
 const REFRESH_TOKEN: &str = "refresh_token";
+
+/// What the App Console gives at the press of a button, and examples of other tools ask for.
+const ACCESS_TOKEN: Impostor = Impostor {
+    prefix: "sl.",
+    what: "an access token (it starts with \"sl.\"), which dies after four hours",
+    advice: "Put the refresh token there: authorize the app with token_access_type=offline to get one.",
+};
 
 impl SourceKind for DropboxSource {
     const SOURCE_TYPE: &'static str = "dropbox";
@@ -51,17 +60,17 @@ impl SourceKind for DropboxSource {
             Credential {
                 parameter: APP_KEY,
                 key: &keys.app_key,
-                refuses_access_token: false,
+                impostor: None,
             },
             Credential {
                 parameter: APP_SECRET,
                 key: &keys.app_secret,
-                refuses_access_token: false,
+                impostor: None,
             },
             Credential {
                 parameter: REFRESH_TOKEN,
                 key: &keys.refresh_token,
-                refuses_access_token: true,
+                impostor: Some(&ACCESS_TOKEN),
             },
         ]
     }
@@ -85,14 +94,17 @@ impl SourceKind for DropboxSource {
         let access_token = match dropbox.shared_access_token(key, secret, token, since).await {
             Ok(access_token) => access_token,
             Err(refusal @ CallError::InvalidGrant) => {
-                return Verdict::Refused(format!("{refusal}, and put it into the Secret."));
+                return Verdict::Refused(format!(
+                    "{refusal}, and put it into the Secret.{}",
+                    suspicions(self, credentials)
+                ));
             }
             Err(CallError::InvalidClient) => {
-                return Verdict::Refused(
+                return Verdict::Refused(format!(
                     "Dropbox refuses the app key and secret (invalid_client). Copy both again from the Settings tab of the app \
-                     in the Dropbox App Console into the Secret."
-                        .to_owned(),
-                );
+                     in the Dropbox App Console into the Secret, and see that they are not swapped.{}",
+                    suspicions(self, credentials)
+                ));
             }
             Err(error) => return Verdict::Inconclusive(error.to_string()),
         };
@@ -115,4 +127,21 @@ impl SourceKind for DropboxSource {
             Err(error) => Verdict::Inconclusive(error.to_string()),
         }
     }
+}
+
+/// What only looks wrong with credentials that Dropbox refuses: sentences that name the keys of the Secret.
+pub(crate) fn suspicions(source: &DropboxSource, credentials: &Credentials) -> String {
+    let keys = &source.spec.credentials.keys;
+    let (Some(app_key), Some(app_secret), Some(refresh_token)) = (
+        credentials.get(APP_KEY),
+        credentials.get(APP_SECRET),
+        credentials.get(REFRESH_TOKEN),
+    ) else {
+        return String::new();
+    };
+    crate::dropbox::suspicions(
+        (&keys.app_key, app_key),
+        (&keys.app_secret, app_secret),
+        (&keys.refresh_token, refresh_token),
+    )
 }

@@ -3,6 +3,8 @@
 
 mod dropbox;
 
+pub(crate) use dropbox::suspicions;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -83,8 +85,19 @@ pub struct Credential<'a> {
     pub parameter: &'static str,
     /// The key in the Secret.
     pub key: &'a str,
-    /// Whether an access token is a mistake here.
-    pub refuses_access_token: bool,
+    /// What looks like it, and is not.
+    pub impostor: Option<&'static Impostor>,
+}
+
+/// Something that is put in the place of a credential by mistake, and is known by how it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Impostor {
+    /// How it begins.
+    pub prefix: &'static str,
+    /// What it is, and why that is of no use.
+    pub what: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
 }
 
 /// The values of the credentials by parameter.
