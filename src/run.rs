@@ -209,9 +209,10 @@ fn providers(options: &Options) -> Result<Providers, RunError> {
     }
     let base = options.dropbox_endpoint()?;
     Ok(Providers {
+        // A question that nothing waits for gets less time than what has to be done.
         dropbox: Some(DropboxClient::new(
             base,
-            options.request_timeout,
+            options.request_timeout / 3,
             USER_AGENT,
         )?),
     })

@@ -189,6 +189,7 @@ fn what_fails_in_the_cluster_is_tried_again_and_blames_nobody() {
             // The tests above are about these.
             Failure::Api { .. } => continue,
             Failure::Conflict => (InProgress, Reason::Progressing, Requeue::AtOnce),
+            Failure::Busy => (InProgress, Reason::Progressing, Requeue::InLine),
             Failure::Kubernetes(_) | Failure::NotLeading | Failure::Overrun(_) => {
                 (InProgress, Reason::Progressing, Requeue::Backoff)
             }
@@ -300,7 +301,8 @@ fn next_failure(last: Option<&Failure>) -> Option<Failure> {
         return Some(Failure::Conflict);
     };
     Some(match last {
-        Failure::Conflict => Failure::Kubernetes("it failed".to_owned()),
+        Failure::Conflict => Failure::Busy,
+        Failure::Busy => Failure::Kubernetes("it failed".to_owned()),
         Failure::Kubernetes(_) => Failure::Forbidden("no".to_owned()),
         Failure::Forbidden(_) => Failure::Definition("no".to_owned()),
         Failure::Definition(_) => Failure::NotLeading,

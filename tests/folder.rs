@@ -39,9 +39,9 @@ async fn a_missing_folder_is_named_blocks_nothing_and_is_looked_for_again_on_dem
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
 
-    let failed = stage
-        .until_reason("contracts", "VerificationFailed")
-        .await?;
+    let failed = stage.until_reason("contracts", "FolderNotFound").await?;
+    let verified = condition(&failed, "ConnectionVerified").map(|c| c["reason"].clone());
+    assert_eq!(verified, Some(json!("VerificationFailed")));
     assert_eq!(
         stage.creates().len(),
         1,
@@ -54,10 +54,11 @@ async fn a_missing_folder_is_named_blocks_nothing_and_is_looked_for_again_on_dem
         stage.until_event("contracts", "FolderNotFound").await?,
         advice
     );
+    assert!(message(&failed, "Ready").ends_with(advice), "{failed:?}");
     assert_eq!(
         looks(&stage),
-        1,
-        "asked once, however often the check is polled"
+        2,
+        "before the create, and when the check failed"
     );
 
     stage.dropbox.add_folder(FOLDER);
@@ -68,7 +69,7 @@ async fn a_missing_folder_is_named_blocks_nothing_and_is_looked_for_again_on_dem
     stage.annotate("contracts", now, "1").await?;
     let ready = stage.until_ready("contracts").await?;
     assert!(says(&ready, "True", "CredentialsAccepted"), "{ready:?}");
-    assert_eq!(looks(&stage), 2);
+    assert_eq!(looks(&stage), 3);
     Ok(())
 }
 
@@ -84,6 +85,12 @@ async fn a_missing_permission_is_named_until_there_is_a_token_that_has_it() -> R
 
     let ready = stage.until_ready("contracts").await?;
     assert!(says(&ready, "False", "PermissionMissing"), "{ready:?}");
+    let first = condition(&ready, "Ready").map(|c| c["reason"].clone());
+    assert_eq!(
+        first,
+        Some(json!("PermissionMissing")),
+        "`kubectl get` shows it"
+    );
     let advice = message(&ready, "CredentialsValid");
     for part in [SCOPE, "Permissions tab", "new refresh token"] {
         assert!(advice.contains(part), "{advice}");
@@ -121,7 +128,8 @@ fn a_folder_that_is_made_later_is_noticed_within_minutes_by_a_dropbox_that_is_as
         let condition = conditions.find(|condition| condition["type"] == kind);
         condition.map_or(Value::Null, |condition| condition["reason"].clone())
     };
-    assert!(life.until(HOUR, || reason("Ready") == "VerificationFailed"));
+    assert!(life.until(HOUR, || reason("Ready") == "FolderNotFound"));
+    life.pass(Duration::from_mins(1));
     assert_eq!(reason("CredentialsValid"), "FolderNotFound");
     world.fuse.disarm();
     let asked = world.dropbox().requests().len();

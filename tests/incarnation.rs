@@ -2,7 +2,7 @@
 //! ended before or after any of its effects, and begun again with nothing remembered.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ pub struct World {
     pub workspace: WorkspaceHandle,
     pub fuse: Fuse,
     dropbox: Option<FakeDropbox>,
+    dropbox_hangs: Arc<AtomicBool>,
     faults: Arc<Mutex<Option<Faults>>>,
     /// Requests to either API that came, and that ended.
     came: Arc<AtomicU64>,
@@ -70,6 +71,7 @@ impl World {
             workspace,
             api,
             dropbox: None,
+            dropbox_hangs: Arc::default(),
             fuse: Fuse::default(),
             faults: Arc::default(),
             came: Arc::default(),
@@ -135,9 +137,10 @@ impl World {
         let dropbox = FakeDropbox::start();
         dropbox.accept_anything();
         let came = Arc::clone(&world.came);
+        let hangs = Arc::clone(&world.dropbox_hangs);
         dropbox.inject_by(move |_, _| {
             came.fetch_add(1, Ordering::SeqCst);
-            None
+            hangs.load(Ordering::SeqCst).then(Fault::hang)
         });
         let ended = Arc::clone(&world.ended);
         dropbox.on_answer(move |_| {
@@ -150,6 +153,11 @@ impl World {
     /// The Dropbox of [`World::with_dropbox`].
     pub fn dropbox(&self) -> &FakeDropbox {
         self.dropbox.as_ref().expect("a world with Dropbox")
+    }
+
+    /// Whether Dropbox takes requests and never answers.
+    pub fn hang_dropbox(&self, hangs: bool) {
+        self.dropbox_hangs.store(hangs, Ordering::SeqCst);
     }
 
     /// Lets `choose` decide what goes wrong with each request to Unstructured.

@@ -39,6 +39,7 @@ mod ownership;
 mod pauses;
 mod procedures;
 mod protocol_model;
+mod provider;
 mod recovery;
 mod release;
 mod rights;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use support::fake::Fault;
 use support::fake::unstructured::{Route, answers};
-use support::fake::{Answer, Fault, dropbox};
 use support::stage::{
     APP_KEY, APP_SECRET, REFRESH_TOKEN, Stage, condition, eventually, message, source_id,
 };
@@ -433,21 +433,6 @@ async fn credentials_that_dropbox_refuses_never_reach_unstructured() -> Result<(
             .len(),
         0
     );
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_dropbox_that_cannot_answer_blocks_nothing() -> Result<()> {
-    let stage = stage().await?;
-    stage.dropbox.inject(
-        dropbox::Route::Token,
-        Fault::answer(Answer::text(503, "Service Unavailable")).always(),
-    );
-    let _operator = stage.operator().await?;
-    stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    stage.until_ready("contracts").await?;
-    assert_eq!(stage.creates().len(), 1);
     Ok(())
 }
 

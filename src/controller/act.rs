@@ -15,6 +15,7 @@ use super::effect::{Answer, Effect};
 use super::index::Key;
 use super::observe::{Hand, describe_holder};
 use super::outcome::{Failure, Outcome};
+use super::provider::Asked;
 use super::record::write_status;
 use super::refusal::kubernetes;
 use super::report::{self, Occasion};
@@ -310,32 +311,31 @@ impl<K: SourceKind> Actor<'_, K> {
 
     async fn check_credentials(self) -> Answer {
         let Some(credentials) = &self.hand.credentials else {
-            return Answer::Grant(Grant::Inconclusive);
+            return no_workspace();
         };
-        let verdict = self
+        let ask = self
             .hand
             .resource
-            .ask(&self.context.providers, credentials, self.hand.since)
-            .await;
-        match &verdict {
-            Verdict::NotAsked => {}
-            Verdict::Accepted | Verdict::Insufficient(_) => {
-                self.context.metrics.dropbox_grant(GrantResult::Accepted);
-            }
-            Verdict::Refused(_) => self.context.metrics.dropbox_grant(GrantResult::Rejected),
-            Verdict::Inconclusive(_) => self
-                .context
-                .metrics
-                .dropbox_grant(GrantResult::Inconclusive),
+            .ask(&self.context.providers, credentials, self.hand.since);
+        let verdict = match self.context.provider.ask(ask).await {
+            Asked::Answered(verdict) => verdict,
+            Asked::Resting(why) => return Answer::Grant(Grant::Inconclusive(why)),
+            Asked::Busy => return Answer::Failed(Failure::Busy),
+        };
+        let result = match &verdict {
+            Verdict::NotAsked => None,
+            Verdict::Accepted | Verdict::Insufficient(_) => Some(GrantResult::Accepted),
+            Verdict::Refused(_) => Some(GrantResult::Rejected),
+            Verdict::Inconclusive(_) | Verdict::NoAnswer(_) => Some(GrantResult::Inconclusive),
+        };
+        if let Some(result) = result {
+            self.context.metrics.dropbox_grant(result);
         }
         Answer::Grant(match verdict {
             Verdict::NotAsked | Verdict::Accepted => Grant::Accepted,
             Verdict::Insufficient(shortfall) => Grant::Insufficient(shortfall),
             Verdict::Refused(why) => Grant::Refused(why),
-            Verdict::Inconclusive(why) => {
-                tracing::debug!(resource = %self.key, why, "the provider could not say whether the credentials are good");
-                Grant::Inconclusive
-            }
+            Verdict::Inconclusive(why) | Verdict::NoAnswer(why) => Grant::Inconclusive(why),
         })
     }
 

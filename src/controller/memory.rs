@@ -22,7 +22,8 @@ use crate::unstructured::{Digest, SourceId};
 /// How long Unstructured may take for a connection check.
 pub const CHECK_TIME: Duration = Duration::from_mins(5);
 
-/// How long a provider that refused the credentials, or denied them the folder, is not asked again: shorter than the time until the second look.
+/// How long a provider that refused the credentials, denied them the folder, or could not say, is not asked again: shorter than the
+/// time until the second look.
 pub const SHORTFALL_TIME: Duration = Duration::from_mins(1);
 
 /// A create whose outcome is not known.

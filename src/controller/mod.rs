@@ -21,6 +21,7 @@ pub mod observe;
 pub mod outcome;
 pub mod pass;
 pub mod plan;
+pub mod provider;
 pub mod queue;
 pub mod record;
 pub mod refusal;
@@ -55,6 +56,7 @@ use crate::unstructured::{Endpoint, Options};
 use index::Index;
 use memory::Memories;
 use naming::ClusterName;
+use provider::Provider;
 use queue::{Lane, Queue};
 use workspaces::{OwnKey, Workspace, Workspaces};
 
@@ -116,6 +118,8 @@ pub struct Context<K> {
     metrics: Metrics,
     own_key: Arc<OwnKey>,
     providers: Providers,
+    /// Stands before the one of them that this kind asks.
+    provider: Provider,
     cluster: ClusterName,
     policy: Policy,
     leadership: Leadership,
@@ -174,6 +178,8 @@ where
     let context = Arc::new(Context::<K> {
         workspaces: Workspaces::new(K::SOURCE_TYPE, parts.options, opened),
         queue: Queue::new(parts.policy.max_concurrent_passes_per_workspace),
+        // Half of what one workspace has: passes that wait for the provider leave room for those that do not need it.
+        provider: Provider::new(parts.policy.max_concurrent_passes_per_workspace / 2),
         client: parts.client,
         recorder: parts.recorder,
         metrics: parts.metrics,

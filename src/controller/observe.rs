@@ -246,6 +246,7 @@ fn situation<K: SourceKind>(
             None => recorded_check(status.connection_check.as_ref()),
         },
         polled: false,
+        failed_now: false,
         check_overdue: memory
             .check
             .as_ref()
@@ -261,9 +262,10 @@ fn situation<K: SourceKind>(
     }
 }
 
-/// Whether an answer of the provider is still worth something. What it refuses stays refused, but a folder can be made at any time.
+/// Whether an answer of the provider is still worth something. What it accepts is asked again for a reason only; anything else can be
+/// mended at any time.
 fn holds(grant: &Grant, since: Instant) -> bool {
-    !matches!(grant, Grant::Insufficient(_) | Grant::Refused(_)) || since.elapsed() < SHORTFALL_TIME
+    matches!(grant, Grant::Accepted) || since.elapsed() < SHORTFALL_TIME
 }
 
 /// The resource that holds this connector instead, though both have it on record.

@@ -151,6 +151,8 @@ pub enum Failure {
     Forbidden(String),
     /// The installed definition does not know a field of the status, so that nothing can be recorded.
     Definition(String),
+    /// As many passes ask the provider as may at once.
+    Busy,
     /// This process no longer leads.
     NotLeading,
     /// The pass did not come to an end in its time, or went round in circles.
@@ -266,6 +268,8 @@ pub enum Requeue {
     Blocked,
     /// Now: there is something newer to look at.
     AtOnce,
+    /// Soon, for the reason that there was: others come first.
+    InLine,
     /// After some minutes: a key may be mended where the operator cannot see it.
     Slowly,
     /// The same, where nothing has failed: a folder may be made where the operator cannot see it.
@@ -704,6 +708,12 @@ impl Failure {
                 format!(
                     "The Kubernetes API failed: {message}. It is tried again with growing delay."
                 ),
+            ),
+            Self::Busy => row(
+                InProgress,
+                Reason::Progressing,
+                Requeue::InLine,
+                "The credentials are checked after those of others.",
             ),
             Self::Forbidden(message) => row(
                 InProgress,

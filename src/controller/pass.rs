@@ -41,7 +41,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
 /// The longest delay where time or somebody else can end what blocks a resource.
 const LONGEST_BLOCKED: Duration = Duration::from_mins(2);
 
-/// The first delay after somebody else's write got in the way.
+/// The first delay after somebody else got in the way.
 const SHORTEST_COLLISION: Duration = Duration::from_millis(10);
 
 /// How long until a key that was refused is tried again without anybody asking.
@@ -76,11 +76,18 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
                 )
             });
             let lane = lane_of(&*resource);
-            if let Some(FollowUp {
-                priority, delay, ..
-            }) = next
-            {
-                context.queue.add_after(&job.key, lane, priority, delay);
+            match next {
+                Some(FollowUp {
+                    in_line: true,
+                    delay,
+                    ..
+                }) => context.queue.put_off(job, lane, delay),
+                Some(FollowUp {
+                    priority, delay, ..
+                }) => {
+                    context.queue.add_after(&job.key, lane, priority, delay);
+                }
+                None => {}
             }
             if let Some(delay) = was_overtaken(context, &mut memory, &job.key) {
                 context
@@ -157,6 +164,8 @@ struct FollowUp {
     delay: Duration,
     /// Whether it is a retry, whose time is worth telling.
     told: bool,
+    /// Whether it is this very pass, later.
+    in_line: bool,
 }
 
 async fn pass<K: SourceKind + CustomResourceExt>(
@@ -202,7 +211,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     let silent = match &outcome {
         // Where somebody else's finalizer holds the resource, it must not go on telling of a connector that is there and ready.
         Outcome::Released => hand.resource.finalizers().iter().all(|f| f == FINALIZER),
-        Outcome::Failed(Failure::Conflict | Failure::NotLeading) => true,
+        Outcome::Failed(Failure::Conflict | Failure::Busy | Failure::NotLeading) => true,
         _ => false,
     };
     if silent || !context.leadership.is_valid() {
@@ -271,6 +280,7 @@ async fn decide_and_act<K: SourceKind>(
         }
         tracing::debug!(resource = %job.key, ?effect, "acting");
         let answer = perform(context, &job.key, hand, situation, &effect).await;
+        let answer = still_known(memory, situation, answer);
         if let Answer::Failed(failure) = &answer {
             tracing::info!(resource = %job.key, ?effect, ?failure, "an effect failed");
         }
@@ -280,6 +290,17 @@ async fn decide_and_act<K: SourceKind>(
         }
     }
     Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+}
+
+/// A provider that cannot say has not taken back what it denied a moment ago.
+fn still_known<K>(memory: &Memory<K>, situation: &Situation, answer: Answer) -> Answer {
+    match (&answer, &memory.grant) {
+        (
+            Answer::Grant(Grant::Inconclusive(_)),
+            Some((asked, known @ Grant::Insufficient(_), _)),
+        ) if Some(*asked) == situation.digest() => Answer::Grant(known.clone()),
+        _ => answer,
+    }
 }
 
 /// Keeps what later passes of this process had better know.
@@ -293,10 +314,7 @@ fn note_effect<K: SourceKind>(
 ) {
     let digest = situation.digest();
     match (effect, answer) {
-        (
-            Effect::CheckCredentials,
-            Answer::Grant(grant @ (Grant::Accepted | Grant::Insufficient(_) | Grant::Refused(_))),
-        ) => {
+        (Effect::CheckCredentials, Answer::Grant(grant)) => {
             memory.grant = digest.map(|digest| (digest, grant.clone(), Instant::now()));
         }
         (Effect::Create { .. } | Effect::Update(_), Answer::Failed(failure)) => {
@@ -476,6 +494,7 @@ pub fn warn_lasting<K>(
 fn result(outcome: &Outcome, class: Class) -> ReconcileResult {
     match (outcome, class) {
         (Outcome::Failed(Failure::Conflict), _) => ReconcileResult::Conflict,
+        (Outcome::Failed(Failure::Busy), _) => ReconcileResult::Waiting,
         (Outcome::Failed(Failure::NotLeading), _) => ReconcileResult::Abandoned,
         (_, Class::Current) => ReconcileResult::Settled,
         (_, Class::Stalled) => ReconcileResult::Stalled,
@@ -499,6 +518,7 @@ fn follow_up<K>(
         priority: Priority::Retry,
         delay: due + Duration::from_millis(1),
         told: false,
+        in_line: false,
     });
     let next = requeued(memory, requeue, context);
     [next, resend]
@@ -513,6 +533,7 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
         Requeue::Backoff
             | Requeue::Blocked
             | Requeue::AtOnce
+            | Requeue::InLine
             | Requeue::Slowly
             | Requeue::Resumed(_)
     );
@@ -526,15 +547,17 @@ fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -
             priority: Priority::Retry,
             delay,
             told,
+            in_line: false,
         })
     };
     match requeue {
         Requeue::OnChange | Requeue::NextInventory => None,
         // The watch needs a moment to show what we collided with; if it takes longer, there is no use in hurrying.
-        Requeue::AtOnce => Some(FollowUp {
+        Requeue::AtOnce | Requeue::InLine => Some(FollowUp {
             priority: Priority::Changed,
             delay: SHORTEST_COLLISION * (1 << memory.failures.min(6)),
             told: false,
+            in_line: requeue == Requeue::InLine,
         }),
         Requeue::NextPoll => retry(
             poll_delay(memory.check.as_ref().map_or(0, |(_, _, polls)| *polls)),

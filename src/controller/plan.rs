@@ -102,8 +102,9 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
             if s.applied != Some(digest) || !drift.is_empty() || s.resend == Resend::Due {
                 return vetted(s).unwrap_or_else(|| update(s, id, digest));
             }
-            // What was missing at the provider may be there by now.
-            let doubt = if s.doubted { asked(s) } else { None };
+            // What was missing at the provider may be there by now, and what it accepted may be revoked.
+            let in_question = s.doubted || s.forced || s.failed_now;
+            let doubt = if in_question { asked(s) } else { None };
             doubt.unwrap_or_else(|| verify(s, id))
         }
     }
@@ -256,7 +257,7 @@ fn vetted(s: &Situation) -> Option<Step> {
 fn asked(s: &Situation) -> Option<Step> {
     match &s.grant {
         Grant::Unasked => Some(Step::Act(Effect::CheckCredentials)),
-        Grant::Accepted | Grant::Insufficient(_) | Grant::Inconclusive => None,
+        Grant::Accepted | Grant::Insufficient(_) | Grant::Inconclusive(_) => None,
         Grant::Refused(why) => Some(Step::Rest(Outcome::CredentialsRejected(why.clone()))),
     }
 }

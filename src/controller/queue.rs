@@ -116,6 +116,12 @@ impl Queue {
         self.wish(key, lane, priority, due, Some(due));
     }
 
+    /// Asks for a pass that could not be made again after a delay: for the same reason, so that what is recent enough stays so.
+    pub fn put_off(&self, job: &Job, lane: Lane, delay: Duration) {
+        let due = Instant::now() + delay;
+        self.wish(&job.key, lane, job.priority, job.since, Some(due));
+    }
+
     /// Waits for the next pass to be made.
     pub async fn next(&self) -> Job {
         loop {
@@ -501,6 +507,17 @@ mod tests {
                 .is_err(),
             "the others are void"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_is_put_off_comes_later_for_the_reason_that_it_had() {
+        let queue = Queue::new(8);
+        queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
+        let job = queue.next().await;
+        queue.put_off(&job, LANE, Duration::from_secs(1));
+        queue.done(&job.key);
+        assert_eq!(now(&queue), None);
+        assert_eq!(queue.next().await, job);
     }
 
     #[tokio::test(start_paused = true)]

@@ -99,6 +99,29 @@ fn deleting(s: &Situation) -> &'static str {
     }
 }
 
+/// What the resource's first line says: reason and message of Ready, and of what goes with it. What the provider denies is no outcome,
+/// and yet what has to be done first.
+fn headline(s: &Situation, outcome: &Outcome, row: &Row) -> (Reason, String) {
+    let Grant::Insufficient(shortfall) = &s.grant else {
+        return (row.reason, row.message.clone());
+    };
+    match (s.deletion, outcome) {
+        // Its words are in ConnectionVerified, and only as long as the pass that read them is the last one.
+        (None, Outcome::VerificationFailed(_)) => (
+            shortfall.reason(),
+            format!(
+                "Unstructured's connection check failed. {}",
+                shortfall.advice()
+            ),
+        ),
+        (None, Outcome::Ready | Outcome::CheckTimedOut | Outcome::CheckUnavailable) => (
+            shortfall.reason(),
+            format!("{} {}", row.message, shortfall.advice()),
+        ),
+        _ => (row.reason, row.message.clone()),
+    }
+}
+
 /// The status that tells the truth about this situation.
 pub fn status(
     previous: &SourceStatus,
@@ -238,14 +261,26 @@ pub fn recorded_check(check: Option<&ConnectionCheck>) -> Check {
     }
 }
 
-/// Whether the status says that the provider refuses the credentials, or denies them something.
+/// Whether the status says that the provider refuses the credentials, denies them something, or could not say.
 pub fn recorded_doubt(status: &SourceStatus) -> bool {
-    status.conditions.iter().any(|c| {
-        c.type_ == ConditionType::CredentialsValid.as_str()
-            && Reason::DOUBTS
-                .iter()
-                .any(|doubt| doubt.as_str() == c.reason)
-    })
+    reason_of(status, ConditionType::CredentialsValid)
+        .is_some_and(|reason| Reason::DOUBTS.iter().any(|doubt| doubt.as_str() == reason))
+}
+
+/// Whether what the status says of the credentials is about how the provider takes them, not about a Secret that was incomplete.
+fn provider_spoke(status: &SourceStatus) -> bool {
+    let accepted = Reason::CredentialsAccepted.as_str();
+    recorded_doubt(status)
+        || reason_of(status, ConditionType::CredentialsValid)
+            .is_some_and(|reason| reason == accepted)
+}
+
+/// The reason of a condition on record.
+fn reason_of(status: &SourceStatus, kind: ConditionType) -> Option<&str> {
+    let mut conditions = status.conditions.iter();
+    conditions
+        .find(|condition| condition.type_ == kind.as_str())
+        .map(|condition| condition.reason.as_str())
 }
 
 struct Verdict {
@@ -256,8 +291,9 @@ struct Verdict {
 }
 
 /// What this pass can say; a condition that is missing here is one that it has nothing to say about.
-fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
+fn verdicts(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     let row = row(s, outcome);
+    let (reason, message) = headline(s, outcome, &row);
     let synced = is_synced(s);
     let mut verdicts = Vec::with_capacity(6);
     let mut say = |kind, status, reason, message: &str| {
@@ -274,10 +310,10 @@ fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     } else {
         "False"
     };
-    say(ConditionType::Ready, ready, row.reason, &row.message);
+    say(ConditionType::Ready, ready, reason, &message);
     match row.class {
-        Class::InProgress => say(ConditionType::Reconciling, "True", row.reason, &row.message),
-        Class::Stalled => say(ConditionType::Stalled, "True", row.reason, &row.message),
+        Class::InProgress => say(ConditionType::Reconciling, "True", reason, &message),
+        Class::Stalled => say(ConditionType::Stalled, "True", reason, &message),
         Class::Current => {}
     }
     match (outcome.blames_credentials(), &s.desired, &s.grant) {
@@ -293,16 +329,24 @@ fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
             shortfall.reason(),
             shortfall.advice(),
         ),
-        // Nobody said anything better since.
-        (false, _, Grant::Unasked | Grant::Inconclusive) if s.doubted => {}
-        (false, Desired::Digest(_), Grant::Unasked | Grant::Accepted | Grant::Inconclusive) => {
-            say(
-                ConditionType::CredentialsValid,
-                "True",
-                Reason::CredentialsAccepted,
-                "The Secret is complete and is not refused.",
-            );
-        }
+        (false, Desired::Digest(_), Grant::Inconclusive(why)) => say(
+            ConditionType::CredentialsValid,
+            "Unknown",
+            Reason::CredentialsUnverified,
+            why,
+        ),
+        (false, Desired::Digest(_), Grant::Accepted) => say(
+            ConditionType::CredentialsValid,
+            "True",
+            Reason::CredentialsAccepted,
+            "The Secret is complete and is not refused.",
+        ),
+        (false, Desired::Digest(_), Grant::Unasked) if !provider_spoke(previous) => say(
+            ConditionType::CredentialsValid,
+            "Unknown",
+            Reason::CredentialsUnverified,
+            "The Secret is complete. Whether its values are accepted has not been asked yet.",
+        ),
         _ => {}
     }
     if synced {
@@ -325,13 +369,16 @@ fn verdicts(s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
                     "Unstructured's connection check passed.",
                 );
             }
-            (Check::Failed(_, Some(_)), _) => say(
-                ConditionType::ConnectionVerified,
-                "False",
-                row.reason,
-                &row.message,
-            ),
-            (Check::Failed(_, None), _) => {}
+            (Check::Failed(_, why), _) if why.is_some() || s.failed_now => {
+                let failed = Outcome::VerificationFailed(why.clone()).row();
+                say(
+                    ConditionType::ConnectionVerified,
+                    "False",
+                    failed.reason,
+                    &failed.message,
+                );
+            }
+            (Check::Failed(..), _) => {}
             (Check::TimedOut(_), _) | (_, Outcome::CheckTimedOut | Outcome::CheckUnavailable) => {
                 say(
                     ConditionType::ConnectionVerified,
@@ -358,7 +405,7 @@ fn conditions(
     outcome: &Outcome,
     on: &Occasion,
 ) -> Vec<Condition> {
-    let mut verdicts = verdicts(s, outcome);
+    let mut verdicts = verdicts(previous, s, outcome);
     if let Some(time) = on
         .next_attempt
         .and_then(|delay| next_attempt(&on.now, delay))
@@ -461,12 +508,9 @@ pub struct Note {
 pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Note> {
     let mut notes: Vec<Note> = s.changes.iter().filter_map(Change::note).collect();
     let row = row(s, outcome);
-    let before = previous
-        .conditions
-        .iter()
-        .find(|c| c.type_ == ConditionType::Ready.as_str())
-        .map(|c| c.reason.as_str());
-    let news = before != Some(row.reason.as_str());
+    let before = reason_of(previous, ConditionType::Ready);
+    let (headline, _) = headline(s, outcome, &row);
+    let news = before != Some(row.reason.as_str()) && before != Some(headline.as_str());
     let note = |warning, text| Note {
         warning,
         reason: row.reason.as_str(),

@@ -146,8 +146,8 @@ pub enum Grant {
     Accepted,
     /// It accepts them, and they cannot read what is to be read. That is said, and blocks nothing.
     Insufficient(Shortfall),
-    /// It could not say: only a definite refusal blocks.
-    Inconclusive,
+    /// It could not say, for this reason: only a definite refusal blocks.
+    Inconclusive(String),
     /// It refuses them, for this reason.
     Refused(String),
 }
@@ -252,7 +252,7 @@ pub struct Situation {
     pub refused: Option<Outcome>,
     /// What the provider says of the credentials.
     pub grant: Grant,
-    /// What it said last was not good, as far as is on record: it is worth asking again.
+    /// What it said last was not that they are good, as far as is on record: it is worth asking again.
     pub doubted: bool,
     /// What is known of the connector that `binding`, or `existing`, names.
     pub connector: Sighting,
@@ -262,6 +262,8 @@ pub struct Situation {
     pub check: Check,
     /// Whether the check was polled in this pass.
     pub polled: bool,
+    /// Whether it was this pass that learnt that the check failed.
+    pub failed_now: bool,
     /// Whether the check has had its time.
     pub check_overdue: bool,
     /// An update whose answer was lost may be carried out after the one that was accepted since.
@@ -440,7 +442,7 @@ impl Situation {
                 self.settle_in();
             }
             (Effect::CheckCredentials, Answer::Grant(grant)) => {
-                self.doubted |= matches!(grant, Grant::Insufficient(_) | Grant::Refused(_));
+                self.doubted |= grant != Grant::Accepted;
                 self.grant = grant;
             }
             (Effect::Bind(id, how), Answer::Claimed) => {
@@ -562,12 +564,12 @@ impl Situation {
             }
             (Effect::StartCheck(_), Answer::Check(check)) => {
                 self.doubted &= self.grant != Grant::Accepted;
-                self.check = check;
                 self.unrecorded = true;
+                self.checked(check);
             }
             (Effect::PollCheck { .. }, Answer::Check(check)) => {
-                self.check = check;
                 self.polled = true;
+                self.checked(check);
             }
             (_, Answer::Failed(failure)) => return Err(failure),
             (effect, answer) => unreachable!("{effect:?} is not answered by {answer:?}"),
@@ -580,6 +582,15 @@ impl Situation {
         if self.bound().is_some() && matches!(self.connector, Sighting::Present { .. }) {
             self.home = self.workspace.clone().ok();
         }
+    }
+
+    /// What the provider said before a check failed does not explain the failure.
+    fn checked(&mut self, check: Check) {
+        self.failed_now = matches!(check, Check::Failed(..));
+        if self.failed_now {
+            self.grant = Grant::Unasked;
+        }
+        self.check = check;
     }
 
     fn accepted(&mut self) {

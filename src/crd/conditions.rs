@@ -11,7 +11,7 @@ words! {
     Reconciling,
     /// Trying again cannot help: somebody has to change what the message says. Absent otherwise.
     Stalled,
-    /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder.
+    /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder. `Unknown` when Dropbox could not say.
     CredentialsValid,
     /// The connector has exactly the desired configuration.
     Synced,
@@ -42,6 +42,8 @@ words! {
     Progressing,
     /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder.
     CredentialsAccepted,
+    /// Dropbox could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for it; it is asked again.
+    CredentialsUnverified,
     /// The Secret does not exist. Create it; the operator notices by itself.
     SecretNotFound,
     /// The operator's role does not let it read the Secret. Grant that; it is tried again with growing delay.
@@ -56,8 +58,12 @@ words! {
     CredentialsRejected,
     /// The Dropbox app lacks the permission to read files. Tick it in the App Console, then put a new refresh token into the Secret.
     PermissionMissing,
+    /// Dropbox denies the use of the credentials: a suspended account, a whole team's token, a disabled app. Do what the message says.
+    AccessDenied,
     /// Dropbox shows the app no such folder. Create it, or correct `remoteUrl`; the operator notices either within minutes.
     FolderNotFound,
+    /// Dropbox does not let the folder be read: a restricted, locked or malformed path. Do what the message says.
+    FolderUnreadable,
     /// The API key of the workspace is missing. Create its Secret, or give the operator a key.
     WorkspaceKeyMissing,
     /// Unstructured refuses the API key. Put a valid one in its Secret.
@@ -110,10 +116,13 @@ words! {
 }
 
 impl Reason {
-    /// What the provider has against credentials: it may say otherwise when it is asked again.
+    /// What the provider may say otherwise when it is asked about credentials again.
     pub const DOUBTS: &'static [Self] = &[
+        Self::CredentialsUnverified,
         Self::CredentialsRejected,
         Self::PermissionMissing,
+        Self::AccessDenied,
         Self::FolderNotFound,
+        Self::FolderUnreadable,
     ];
 }

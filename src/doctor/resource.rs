@@ -196,10 +196,14 @@ impl Patient<'_> {
         );
         let mut tell = |check, answer: Result<String, CallError>| match answer {
             Ok(message) => findings.right(&subject, check, message),
-            Err(error @ (CallError::Unclear(_) | CallError::RateLimited)) => {
+            Err(error) if error.is_inconclusive() => {
                 findings.unknown(&subject, check, error.to_string(), "run this again");
             }
-            Err(error @ (CallError::FolderNotFound | CallError::NotAFolder)) => {
+            Err(
+                error @ (CallError::FolderNotFound
+                | CallError::NotAFolder
+                | CallError::FolderUnreadable { .. }),
+            ) => {
                 let next = "create the folder, or correct spec.remoteUrl";
                 findings.wrong(&subject, check, error.to_string(), next);
             }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::folder::Subfolder;
-use super::oauth::{DropboxClient, MAX_BYTES, form, token_answer, unclear};
+use super::oauth::{DropboxClient, MAX_BYTES, form, token_answer};
+use super::refusal::{refusal, unclear};
 use crate::http::BaseUrl;
 use crate::scrub::{Scrubber, one_line};
 
@@ -52,29 +53,67 @@ pub enum CallError {
     NoRefreshToken,
     /// The token may not do this. Holds the scope's name.
     #[error(
-        "the app lacks the permission {0}: tick files.content.read (it brings files.metadata.read) on the Permissions tab of the \
+        "the app lacks the permission {0} (missing_scope): tick files.content.read (it brings files.metadata.read) on the Permissions tab of the \
          app in the Dropbox App Console, press Submit, then get a new refresh token with unstructured-operator login \
          dropbox, because a token keeps the permissions it was made with"
     )]
     MissingScope(String),
+    /// The token is known, and Dropbox does not let it be used for this. Holds Dropbox's word for it, and what to do.
+    #[error("Dropbox denies access ({tag}): {advice}")]
+    AccessDenied {
+        /// Dropbox's word for it.
+        tag: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// There is no such folder.
     #[error(
-        "there is no such folder in what the app can see: create it in Dropbox, inside of the app's own folder, or give the path \
+        "there is no such folder (not_found) in what the app can see: create it in Dropbox, inside of the app's own folder, or give the path \
          of one that exists"
     )]
     FolderNotFound,
     /// It is a file.
     #[error("this is a file, not a folder: give the path of a folder")]
     NotAFolder,
+    /// Dropbox does not let it be read. Holds Dropbox's word for it, and what to do.
+    #[error("Dropbox does not let this folder be read ({tag}): {advice}")]
+    FolderUnreadable {
+        /// Dropbox's word for it.
+        tag: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// Too many requests.
-    #[error("Dropbox asks to slow down: try again in a minute")]
+    #[error("Dropbox asks to slow down (too_many_requests): try again in a minute")]
     RateLimited,
-    /// Anything that says nothing of credentials or folders. Holds a sentence without any secret.
+    /// A web page, or the way to one, with this status.
+    #[error(
+        "something other than Dropbox answered {0} with a web page: see which proxy or sign-in page stands before Dropbox, and check \
+         --dropbox-api-url"
+    )]
+    NotDropbox(u16),
+    /// Dropbox was not reached, or not heard to the end in time. Holds a sentence without any secret.
+    #[error(
+        "{0}; try again, and check {status}",
+        status = "https://status.dropbox.com"
+    )]
+    NoAnswer(String),
+    /// Any other answer that says nothing of credentials or folders. Holds a sentence without any secret.
     #[error(
         "{0}; try again, and check {status}",
         status = "https://status.dropbox.com"
     )]
     Unclear(String),
+}
+
+impl CallError {
+    /// Whether it says nothing of credentials or folders: another time, the answer may be another.
+    pub fn is_inconclusive(&self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited | Self::NotDropbox(_) | Self::NoAnswer(_) | Self::Unclear(_)
+        )
+    }
 }
 
 /// The folders in a folder.
@@ -114,7 +153,7 @@ impl DropboxClient {
             .basic_auth(app_key.expose_secret(), Some(app_secret.expose_secret()));
         let secrets = Scrubber::new([app_key, app_secret, code]);
         let (status, body) = self.call(request, MAX_BYTES, &secrets).await?;
-        let answer = token_answer(status, &body, CallError::InvalidCode)?;
+        let answer = token_answer(status, &body, CallError::InvalidCode, &secrets)?;
         let token = answer.refresh_token.filter(|token| !token.is_empty());
         token
             .map(SecretString::from)
@@ -180,8 +219,7 @@ impl DropboxClient {
         if status != StatusCode::OK {
             return Err(refusal(status, &body, &secrets));
         }
-        serde_json::from_slice(&body)
-            .map_err(|_| CallError::Unclear("Dropbox's list of folders cannot be read".to_owned()))
+        serde_json::from_slice(&body).map_err(|_| unclear(status, &body, "", &secrets))
     }
 
     /// Tokens are given out at `api.dropbox.com` too, but the calls that use them are at home at `api.dropboxapi.com` alone.
@@ -191,37 +229,6 @@ impl DropboxClient {
         } else {
             self.base.clone()
         }
-    }
-}
-
-/// What a refused listing means.
-fn refusal(status: StatusCode, body: &[u8], secrets: &Scrubber) -> CallError {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = &answer["error"];
-    let tag = |value: &Value| value[".tag"].as_str().unwrap_or_default().to_owned();
-    match status {
-        StatusCode::UNAUTHORIZED if tag(error) == "missing_scope" => {
-            let scope = error["required_scope"].as_str();
-            CallError::MissingScope(secrets.scrub(scope.unwrap_or("files.metadata.read")))
-        }
-        // Where the app itself lacks the scope, not only the token: a sentence in plain text that quotes it.
-        StatusCode::BAD_REQUEST => {
-            let text = String::from_utf8_lossy(body);
-            let scope = text
-                .split_once("required scope '")
-                .and_then(|(_, rest)| rest.split_once('\''));
-            scope.map_or_else(
-                || unclear(status),
-                |(scope, _)| CallError::MissingScope(secrets.scrub(scope)),
-            )
-        }
-        StatusCode::CONFLICT => match tag(&error["path"]).as_str() {
-            "not_found" => CallError::FolderNotFound,
-            "not_folder" => CallError::NotAFolder,
-            _ => unclear(status),
-        },
-        StatusCode::TOO_MANY_REQUESTS => CallError::RateLimited,
-        _ => unclear(status),
     }
 }
 
@@ -321,12 +328,7 @@ mod tests {
                 CallError::NoRefreshToken,
             ),
             ("429 Too Many Requests", "", CallError::RateLimited),
-            (
-                "500 Internal Server Error",
-                "",
-                unclear(StatusCode::INTERNAL_SERVER_ERROR),
-            ),
-            ("200 OK", "<html>", unclear(StatusCode::OK)),
+            ("200 OK", "<html>", CallError::NotDropbox(200)),
         ] {
             let server = Server::answering(status, "", body).await;
             let (key, hidden, code) = (secret("key"), secret("hidden"), secret("code"));
@@ -339,49 +341,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_refusal_of_a_listing_is_told_apart_and_repeats_no_token() {
-        let scope = |scope: &str| CallError::MissingScope(scope.to_owned());
+    async fn what_answers_a_listing_may_not_be_dropbox_at_all() {
         for (status, body, expected) in [
-            (
-                "401 Unauthorized",
-                r#"{"error": {".tag": "missing_scope", "required_scope": "files.metadata.read"}}"#,
-                scope("files.metadata.read"),
-            ),
-            (
-                "401 Unauthorized",
-                r#"{"error": {".tag": "missing_scope", "required_scope": "sl.token-of-mine"}}"#,
-                scope("[redacted]"),
-            ),
-            (
-                "400 Bad Request",
-                "Your app (ID: 1) is not permitted: it does not have the required scope 'files.metadata.read'. The owner",
-                scope("files.metadata.read"),
-            ),
+            ("200 OK", "<html>", CallError::NotDropbox(200)),
+            ("302 Found", "", CallError::NotDropbox(302)),
             (
                 "409 Conflict",
                 r#"{"error": {".tag": "path", "path": {".tag": "not_found"}}}"#,
                 CallError::FolderNotFound,
             ),
-            (
-                "409 Conflict",
-                r#"{"error": {".tag": "path", "path": {".tag": "not_folder"}}}"#,
-                CallError::NotAFolder,
-            ),
-            ("429 Too Many Requests", "", CallError::RateLimited),
-            (
-                "503 Service Unavailable",
-                "",
-                unclear(StatusCode::SERVICE_UNAVAILABLE),
-            ),
         ] {
             let server = Server::answering(status, "", body).await;
             let folder = "data".parse().unwrap();
-            let token = secret("sl.token-of-mine");
-            let error = client(&server)
-                .look_into(&token, &folder)
-                .await
-                .unwrap_err();
-            assert_eq!(error, expected, "{status} {body}");
+            let answer = client(&server).look_into(&secret("sl.a"), &folder).await;
+            assert_eq!(answer, Err(expected), "{status} {body}");
         }
     }
 

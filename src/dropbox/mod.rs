@@ -4,6 +4,7 @@
 mod folder;
 mod login;
 mod oauth;
+mod refusal;
 mod suspicion;
 mod tokens;
 

@@ -15,6 +15,7 @@ use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::login::CallError;
+use super::refusal::unclear;
 use super::tokens::Tokens;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, BodyError, Carrier};
@@ -116,7 +117,7 @@ impl DropboxClient {
         let request = self.refresh(app_key, app_secret, refresh_token);
         let secrets = Scrubber::new([app_key, app_secret, refresh_token]);
         let (status, body) = self.call(request, MAX_BYTES, &secrets).await?;
-        let answer = token_answer(status, &body, CallError::InvalidGrant)?;
+        let answer = token_answer(status, &body, CallError::InvalidGrant, &secrets)?;
         Ok(SecretString::from(answer.access_token.unwrap_or_default()))
     }
 
@@ -167,7 +168,10 @@ impl DropboxClient {
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), CallError> {
         exchange(request, self.carrier.as_ref(), limit, self.timeout)
             .await
-            .map_err(|failure| CallError::Unclear(secrets.scrub(&failure.to_string())))
+            .map_err(|failure| match failure {
+                Failure::TooLarge => CallError::Unclear(secrets.scrub(&failure.to_string())),
+                _ => CallError::NoAnswer(secrets.scrub(&failure.to_string())),
+            })
     }
 }
 
@@ -216,11 +220,12 @@ impl Failure {
 }
 
 /// The token endpoint's answer, if it is a grant. Nothing else is believed but the two errors that name what is at fault.
-pub(super) fn token_answer(
+pub(super) fn token_answer<'a>(
     status: StatusCode,
-    body: &[u8],
+    body: &'a [u8],
     invalid_grant: CallError,
-) -> Result<Answer<'_>, CallError> {
+    secrets: &Scrubber,
+) -> Result<Answer<'a>, CallError> {
     let answer: Answer<'_> = serde_json::from_slice(body).unwrap_or_default();
     let error = answer.error.as_deref().unwrap_or_default();
     match status {
@@ -237,15 +242,8 @@ pub(super) fn token_answer(
         {
             Err(CallError::InvalidClient)
         }
-        _ => Err(unclear(status)),
+        _ => Err(unclear(status, body, error, secrets)),
     }
-}
-
-pub(super) fn unclear(status: StatusCode) -> CallError {
-    CallError::Unclear(format!(
-        "Dropbox answered {}, which was not expected",
-        status.as_u16()
-    ))
 }
 
 /// A request's body, in one buffer that is large enough from the start, so that no copy is left behind in one that was outgrown.
@@ -333,7 +331,7 @@ mod tests {
             ("200 OK", &long),
         ] {
             assert!(
-                matches!(refusal(status, body).await, CallError::Unclear(_)),
+                refusal(status, body).await.is_inconclusive(),
                 "{status} {body:.40}"
             );
         }
@@ -344,7 +342,7 @@ mod tests {
         let silent = Server::start(crate::loopback::Exchange::hang).await;
         let broken = Server::start(|exchange| async move { drop(exchange) }).await;
         for url in [silent.url(), broken.url(), "http://127.0.0.1:1".to_owned()] {
-            let Err(CallError::Unclear(why)) = ask(&url).await else {
+            let Err(CallError::NoAnswer(why)) = ask(&url).await else {
                 panic!("{url} answered")
             };
             assert!(why.contains("Dropbox"), "{why}");

@@ -89,7 +89,7 @@ impl SourceKind for DropboxSource {
             credentials.get(APP_SECRET),
             credentials.get(REFRESH_TOKEN),
         ) else {
-            return Verdict::Inconclusive("the credentials are incomplete".to_owned());
+            return Verdict::Inconclusive("The credentials are incomplete.".to_owned());
         };
         let access_token = match dropbox.shared_access_token(key, secret, token, since).await {
             Ok(access_token) => access_token,
@@ -106,7 +106,7 @@ impl SourceKind for DropboxSource {
                     suspicions(self, credentials)
                 ));
             }
-            Err(error) => return Verdict::Inconclusive(error.to_string()),
+            Err(error) => return unknown(&error),
         };
         let remote_url = &self.spec.remote_url;
         let Ok(folder) = remote_url.parse::<Subfolder>() else {
@@ -114,19 +114,47 @@ impl SourceKind for DropboxSource {
         };
         match dropbox.look_into(&access_token, &folder).await {
             Ok(()) => Verdict::Accepted,
-            Err(lack @ CallError::MissingScope(_)) => Verdict::Insufficient(Shortfall::Permission(
-                format!("Dropbox accepts the credentials, but {lack}."),
-            )),
-            Err(CallError::FolderNotFound) => Verdict::Insufficient(Shortfall::Folder(format!(
-                "Dropbox accepts the credentials, but shows the app no folder {remote_url}: create it in Dropbox, inside of the \
-                 app's own folder, or correct spec.remoteUrl. It is looked for again every few minutes."
-            ))),
-            Err(CallError::NotAFolder) => Verdict::Insufficient(Shortfall::Folder(format!(
-                "Dropbox accepts the credentials, but {remote_url} is a file: name its folder in spec.remoteUrl."
-            ))),
-            Err(error) => Verdict::Inconclusive(error.to_string()),
+            Err(error) => match shortfall(&error, remote_url) {
+                Some(shortfall) => Verdict::Insufficient(shortfall),
+                None => unknown(&error),
+            },
         }
     }
+}
+
+/// What there is to say when Dropbox says nothing of the credentials.
+fn unknown(error: &CallError) -> Verdict {
+    let why = format!(
+        "It is not known whether Dropbox accepts the credentials: {error}. They are used all the same, and Dropbox is asked again \
+         every few minutes."
+    );
+    match error {
+        CallError::NoAnswer(_) => Verdict::NoAnswer(why),
+        _ => Verdict::Inconclusive(why),
+    }
+}
+
+/// What Dropbox denies to credentials that it accepts.
+fn shortfall(error: &CallError, remote_url: &str) -> Option<Shortfall> {
+    const BUT: &str = "Dropbox accepts the credentials, but";
+    const AGAIN: &str = "It is looked at again every few minutes.";
+    Some(match error {
+        CallError::MissingScope(_) => Shortfall::Permission(format!("{BUT} {error}.")),
+        CallError::AccessDenied { tag, advice } => {
+            Shortfall::Access(format!("{BUT} denies their use ({tag}): {advice}. {AGAIN}"))
+        }
+        CallError::FolderNotFound => Shortfall::Folder(format!(
+            "{BUT} shows the app no folder {remote_url} (not_found): create it in Dropbox, inside of the app's own folder, or \
+             correct spec.remoteUrl. {AGAIN}"
+        )),
+        CallError::NotAFolder => Shortfall::Folder(format!(
+            "{BUT} {remote_url} is a file (not_folder): name its folder in spec.remoteUrl."
+        )),
+        CallError::FolderUnreadable { tag, advice } => Shortfall::Content(format!(
+            "{BUT} does not let {remote_url} be read ({tag}): {advice}. {AGAIN}"
+        )),
+        _ => return None,
+    })
 }
 
 /// What only looks wrong with credentials that Dropbox refuses: sentences that name the keys of the Secret.

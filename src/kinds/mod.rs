@@ -147,8 +147,10 @@ pub enum Verdict {
     Insufficient(Shortfall),
     /// They are definitely not good; what to do about it.
     Refused(String),
-    /// It cannot be told, which is no refusal; why.
+    /// It cannot be told, which is no refusal; a sentence that says why.
     Inconclusive(String),
+    /// The same, because no answer came in the time that there is for one.
+    NoAnswer(String),
 }
 
 /// What keeps credentials that are good from reading what is to be read. It blocks nothing: only Unstructured's own connection check
@@ -157,8 +159,12 @@ pub enum Verdict {
 pub enum Shortfall {
     /// They lack a permission; what to do about it.
     Permission(String),
+    /// Their account, or the app, is not to be used for this; what to do about it.
+    Access(String),
     /// There is no such folder; what to do about it.
     Folder(String),
+    /// There is one, and it cannot be read; what to do about it.
+    Content(String),
 }
 
 impl Shortfall {
@@ -166,14 +172,19 @@ impl Shortfall {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Permission(_) => Reason::PermissionMissing,
+            Self::Access(_) => Reason::AccessDenied,
             Self::Folder(_) => Reason::FolderNotFound,
+            Self::Content(_) => Reason::FolderUnreadable,
         }
     }
 
     /// What to do about it.
     pub fn advice(&self) -> &str {
         match self {
-            Self::Permission(advice) | Self::Folder(advice) => advice,
+            Self::Permission(advice)
+            | Self::Access(advice)
+            | Self::Folder(advice)
+            | Self::Content(advice) => advice,
         }
     }
 }

@@ -221,7 +221,11 @@ impl<'a> Inputs<'a> {
             };
             match dropbox.look_into(access_token, &folder).await {
                 Ok(()) => return Ok(folder),
-                Err(error @ (CallError::FolderNotFound | CallError::NotAFolder)) => {
+                Err(
+                    error @ (CallError::FolderNotFound
+                    | CallError::NotAFolder
+                    | CallError::FolderUnreadable { .. }),
+                ) => {
                     report(Mark::Bad, &format!("{folder}: {error}"));
                 }
                 Err(error) => return Err(failed(&error)),

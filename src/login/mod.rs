@@ -299,7 +299,7 @@ async fn look_into(
     match dropbox.look_into(access_token, folder).await {
         Ok(()) => Ok(()),
         // What says nothing of the folder is no reason to lose the refresh token.
-        Err(error @ (CallError::Unclear(_) | CallError::RateLimited)) => {
+        Err(error) if error.is_inconclusive() => {
             report(Mark::Unknown, &format!("the folder {folder}: {error}"));
             Ok(())
         }

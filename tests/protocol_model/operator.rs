@@ -130,6 +130,7 @@ impl Operator {
             namesakes: None,
             check: report::recorded_check(recorded(status.check.as_deref()).as_ref()),
             polled: false,
+            failed_now: false,
             check_overdue: false,
             resend: match status.resend {
                 None => Resend::No,

@@ -142,6 +142,7 @@ impl From<Requeue> for Queued {
             | Requeue::Patience
             | Requeue::Blocked
             | Requeue::AtOnce
+            | Requeue::InLine
             | Requeue::Slowly
             | Requeue::SecondLook
             | Requeue::Resumed(_) => Self::Now,

@@ -68,6 +68,7 @@ pub(in crate::controller) fn blank() -> Situation {
         namesakes: None,
         check: Check::None,
         polled: false,
+        failed_now: false,
         check_overdue: false,
         resend: Resend::No,
         lost_creates: 0,
@@ -158,7 +159,7 @@ prop_compose! {
         foreign in prop::bool::weighted(0.1),
         lost_creates in 0..3_u32,
         resend in prop_oneof![4 => Just(Resend::No), 1 => Just(Resend::Later), 1 => Just(Resend::Due)],
-        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
+        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive("no".to_owned())), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
         check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Failed("c".to_owned(), None)), Just(Check::Unavailable)],
     ) -> Situation {
         Situation {
@@ -217,7 +218,7 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
         Effect::CheckCredentials => {
             let grant = prop_oneof![
                 Just(Grant::Accepted),
-                Just(Grant::Inconclusive),
+                Just(Grant::Inconclusive("no".to_owned())),
                 Just(insufficient()),
                 Just(Grant::Refused("no".to_owned()))
             ];
