@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::controlplane::Component;
 use support::fake::Fault;
 use support::fake::unstructured::Route;
 use support::refusal::Refusal;
-use support::stage::{PATIENCE, Stage, eventually, source_id};
+use support::stage::{APP_KEY, APP_SECRET, PATIENCE, Stage, eventually, source_id};
 
 use crate::{stage, stage_apart};
 
@@ -198,17 +198,23 @@ async fn a_finalizer_that_somebody_takes_off_while_a_pass_is_at_work_is_put_back
     Ok(())
 }
 
-/// Has operators of this stage ask as this service account, which may do everything: the administrator is exempt from all limits.
-async fn ask_as(stage: &mut Stage, account: &str) -> Result<kube::Client> {
+/// Has operators of this stage ask as this service account, which may do what `rules` say. Unlike the administrator, it is not exempt
+/// from any limit.
+async fn ask_as(stage: &mut Stage, account: &str, rules: &Value) -> Result<kube::Client> {
     let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &stage.namespace);
     let params = PostParams::default();
     let named = json!({ "metadata": { "name": account } });
     accounts
         .create(&params, &serde_json::from_value(named)?)
         .await?;
+    let role = json!({ "metadata": { "name": stage.namespace }, "rules": rules });
+    let roles: Api<ClusterRole> = Api::all(stage.client.clone());
+    roles
+        .create(&params, &serde_json::from_value(role)?)
+        .await?;
     let binding = json!({
         "metadata": { "name": stage.namespace },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": stage.namespace },
         "subjects": [{ "kind": "ServiceAccount", "name": account, "namespace": stage.namespace }],
     });
     let bindings: Api<ClusterRoleBinding> = Api::all(stage.client.clone());
@@ -222,7 +228,7 @@ async fn ask_as(stage: &mut Stage, account: &str) -> Result<kube::Client> {
     let token = token.status.map(|status| status.token);
 
     let text = std::fs::read_to_string(stage.plane.kubeconfig_path())?;
-    let mut kubeconfig: serde_json::Value = serde_json::from_str(&text)?;
+    let mut kubeconfig: Value = serde_json::from_str(&text)?;
     kubeconfig["users"][0]["user"] = json!({ "token": token });
     let path = stage.directory().join("kubeconfig");
     std::fs::write(&path, kubeconfig.to_string())?;
@@ -235,12 +241,50 @@ async fn ask_as(stage: &mut Stage, account: &str) -> Result<kube::Client> {
     Ok(kube::Client::try_from(config)?)
 }
 
+fn everything() -> Value {
+    json!({ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] })
+}
+
+#[tokio::test]
+async fn a_secret_that_rotates_while_it_may_not_be_watched_is_noticed_at_the_next_interval()
+-> Result<()> {
+    const ROTATED: &str = "rotated-refresh-token-5d0c21";
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "500ms");
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] },
+        { "apiGroups": [""], "resources": ["namespaces", "events"], "verbs": ["*"] },
+        { "apiGroups": ["apiextensions.k8s.io", "connectors.unstructured.io", "coordination.k8s.io", "events.k8s.io"],
+          "resources": ["*"], "verbs": ["*"] },
+    ]);
+    ask_as(&mut stage, "operator", &rules).await?;
+    let operator = stage.operator().await?;
+    // A resource that was looked at before its Secret was there.
+    stage.create("early", json!({})).await?;
+    stage.until_reason("early", "SecretNotFound").await?;
+    stage.good_secret().await?;
+    stage.until_ready("early").await?;
+    assert!(operator.output().contains("Forbidden"), "there is no watch");
+
+    stage.dropbox.accept(APP_KEY, APP_SECRET, ROTATED);
+    stage.rotate("dropbox", "refresh_token", ROTATED).await?;
+    eventually("the rotated value is sent", || {
+        let sent = stage.workspace.sources();
+        (sent.len() == 1 && sent[0].text("refresh_token") == ROTATED).then_some(())
+    })
+    .await?;
+    let updates = stage.updates().len();
+    stage.after_sweeps(3).await?;
+    assert_eq!(stage.updates().len(), updates, "once is enough");
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_api_server_that_refuses_by_priority_and_fairness_costs_no_connector_and_no_change()
 -> Result<()> {
     let mut stage = stage().await?;
     stage.set("REQUEST_TIMEOUT", "20s");
-    let client = ask_as(&mut stage, "operator").await?;
+    let client = ask_as(&mut stage, "operator", &json!([everything()])).await?;
     let operator = stage.operator().await?;
     stage.good_secret().await?;
     let quick = json!({ "verify": false });

@@ -3,7 +3,7 @@
 //! Nothing here is scanned per event. The cache may lag behind the API server; whoever decides something irrevocable on it does so
 //! with a resourceVersion precondition.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -167,6 +167,11 @@ impl<K: SourceKind> Index<K> {
             .flatten()
             .cloned()
             .collect()
+    }
+
+    /// The Secrets that any resource reads.
+    pub fn secrets(&self) -> HashSet<Key> {
+        self.lock().readers.keys().cloned().collect()
     }
 
     /// Looks at, or changes, what is claimed.

@@ -26,6 +26,7 @@ pub mod queue;
 pub mod record;
 pub mod refusal;
 pub mod report;
+pub mod secret_versions;
 pub mod secrets;
 pub mod situation;
 pub mod sweep;
@@ -58,6 +59,7 @@ use memory::Memories;
 use naming::ClusterName;
 use provider::Provider;
 use queue::{Lane, Queue};
+use secret_versions::SecretVersions;
 use workspaces::{OwnKey, Workspace, Workspaces};
 
 /// Field manager of everything that the operator writes.
@@ -129,6 +131,7 @@ pub struct Context<K> {
     definition: record::Definition,
     rights: definition::Rights,
     unlisted: Unlisted,
+    secret_versions: SecretVersions,
     workspaces: Workspaces,
     started: Instant,
     kind: &'static str,
@@ -193,6 +196,7 @@ where
         unlisted: Unlisted::default(),
         index: Index::default(),
         memories: Memories::default(),
+        secret_versions: SecretVersions::default(),
         started: Instant::now(),
         kind: kind::<K>(),
     });
@@ -232,6 +236,7 @@ where
         tasks.spawn(triggers::key_file(context.clone()));
     }
     tasks.spawn(sweeps(context.clone(), workspaces));
+    tasks.spawn(secret_versions::follow(context.clone()));
     tasks.spawn(measure(context.clone()));
     tokio::select! {
         () = all_listed(listed) => {}

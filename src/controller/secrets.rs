@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use super::Context;
+use super::index::Key;
 use super::observe::Hand;
 use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
@@ -157,9 +158,16 @@ pub(crate) async fn read_secret<K>(
         return Ok(Reading::Missing);
     }
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let key = Key::new(namespace, name);
     match secrets.get_opt(name).await {
-        Ok(Some(secret)) => Ok(Reading::Found(SecretData::of(secret))),
-        Ok(None) => Ok(Reading::Missing),
+        Ok(Some(secret)) => {
+            context.secret_versions.read(key, secret.resource_version());
+            Ok(Reading::Found(SecretData::of(secret)))
+        }
+        Ok(None) => {
+            context.secret_versions.read(key, None);
+            Ok(Reading::Missing)
+        }
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Reading::Forbidden),
         Err(error) => Err(kubernetes(&error)),
     }

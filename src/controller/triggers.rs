@@ -37,7 +37,7 @@ pub async fn resources<K: SourceKind>(
     if let Some(selector) = &context.policy.label_selector {
         config = config.labels(selector);
     }
-    let mut events = std::pin::pin!(watch("resources", &context, api, config));
+    let mut events = std::pin::pin!(watch("resources", &context, api, config, || {}));
     let mut listed = BTreeSet::new();
     while let Some(event) = events.next().await {
         match event {
@@ -70,7 +70,13 @@ pub async fn holdings<K: SourceKind>(
 ) {
     let mut listing = Some(listing);
     let api: Api<Holding<K>> = scoped(&context, namespace.as_deref());
-    let mut events = std::pin::pin!(watch("holdings", &context, api, watcher::Config::default()));
+    let mut events = std::pin::pin!(watch(
+        "holdings",
+        &context,
+        api,
+        watcher::Config::default(),
+        || {}
+    ));
     let mut known: BTreeMap<Key, String> = BTreeMap::new();
     let mut listed = BTreeSet::new();
     while let Some(event) = events.next().await {
@@ -122,7 +128,12 @@ pub async fn secrets<K: SourceKind>(
 ) {
     let mut listing = Some(listing);
     let api: Api<PartialObjectMeta<Secret>> = scoped(&context, namespace.as_deref());
-    let mut events = std::pin::pin!(watch("secrets", &context, api, watcher::Config::default()));
+    let config = watcher::Config::default();
+    let failed = {
+        let context = context.clone();
+        move || context.secret_versions.watch_failed()
+    };
+    let mut events = std::pin::pin!(watch("secrets", &context, api, config, failed));
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         let since = Instant::now();
@@ -186,12 +197,13 @@ where
 /// again nothing new is seen, and one request in that time is no burden.
 const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// A watch that goes on for ever: errors are counted, logged by their kind, and waited out.
+/// A watch that goes on for ever: errors are counted, logged by their kind, told to `failed`, and waited out.
 fn watch<K, T>(
     name: &'static str,
     context: &Arc<Context<K>>,
     api: Api<T>,
     config: watcher::Config,
+    failed: impl Fn(),
 ) -> impl Stream<Item = watcher::Event<T>>
 where
     K: SourceKind,
@@ -211,6 +223,7 @@ where
             Ok(event) => Some(event),
             Err(error) => {
                 context.metrics.watch_failed(name);
+                failed();
                 tracing::warn!(watch = name, error = %describe(&error), "a watch failed; trying again");
                 None
             }
@@ -327,7 +340,8 @@ fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {
     context.queue.forget(key);
 }
 
-fn queue_readers<K: SourceKind>(
+/// Asks for passes over the resources that read a Secret.
+pub(super) fn queue_readers<K: SourceKind>(
     context: &Context<K>,
     secret: &Key,
     priority: Priority,
