@@ -246,6 +246,11 @@ async fn what_a_connector_is_known_by_cannot_be_edited() -> Result<()> {
                     "{change}: {}",
                     status.message
                 );
+                let anew = status.message.contains("make a new one");
+                let warned = status
+                    .message
+                    .contains("deletes its connector unless deletionPolicy is Retain");
+                assert_eq!(anew, warned, "{}", status.message);
             }
             Err(error) => panic!("{error}"),
         }

@@ -47,6 +47,11 @@ async fn a_rotated_value_is_one_put_and_the_digest_follows_the_answer() -> Resul
     assert_ne!(told(&before), told(&after));
 
     assert_eq!(source_id(&after), source_id(&before));
+    let told = stage.until_event("contracts", "Updated").await?;
+    assert!(
+        told.contains("because Secret \"dropbox\" changed"),
+        "{told}"
+    );
     let updates = stage.updates();
     assert_eq!(updates.len(), 1);
     assert_eq!(
@@ -508,6 +513,11 @@ async fn a_key_that_is_refused_stalls_and_its_replacement_mends() -> Result<()> 
 
     let refused = stage.until_reason("contracts", "Unauthorized").await?;
     assert!(condition(&refused, "Stalled").is_some());
+    let told = message(&refused, "Ready");
+    assert!(
+        told.contains("\"api_key\" of Secret \"workspace\""),
+        "{told}"
+    );
     stage
         .rotate("workspace", "api_key", "tenant-key-good1")
         .await?;

@@ -21,10 +21,10 @@ use super::refusal::kubernetes;
 use super::report::{self, Occasion};
 use super::situation::{Check, Freshness, Grant, Namesake, Sighting, Situation};
 use super::{Context, MANAGER};
-use crate::crd::FINALIZER;
+use crate::crd::{FINALIZER, WorkspaceReference};
 use crate::kinds::{SourceKind, Verdict};
 use crate::runtime::metrics::GrantResult;
-use crate::unstructured::{self, ApiError, Commit, ErrorKind, Snapshot, Source, SourceId};
+use crate::unstructured::{self, Commit, ErrorKind, Snapshot, Source, SourceId};
 
 /// How often writing down the id of a new connector is tried before a restart has to find it again.
 const RECORD_ATTEMPTS: u32 = 10;
@@ -225,7 +225,7 @@ impl<K: SourceKind> Actor<'_, K> {
         };
         match workspace.inventory.at_least(at).await {
             Ok(snapshot) => self.seen(&snapshot),
-            Err(error) => failed(&error),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -305,7 +305,7 @@ impl<K: SourceKind> Actor<'_, K> {
                 workspace.removed(id);
                 Answer::Connector(Sighting::Gone)
             }
-            Err(error) => failed(&error),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -352,7 +352,7 @@ impl<K: SourceKind> Actor<'_, K> {
                 workspace.wrote(config, source);
                 Answer::Created(id)
             }
-            Err(error) => Answer::Failed(Failure::of_configuration(&error)),
+            Err(error) => self.failed(Failure::of_configuration(&error)),
         }
     }
 
@@ -365,7 +365,7 @@ impl<K: SourceKind> Actor<'_, K> {
                 workspace.wrote(config, source);
                 Answer::Done
             }
-            Err(error) => Answer::Failed(Failure::of_configuration(&error)),
+            Err(error) => self.failed(Failure::of_configuration(&error)),
         }
     }
 
@@ -377,16 +377,16 @@ impl<K: SourceKind> Actor<'_, K> {
         let answer = workspace.client.delete(id).await;
         if let Err(error) = &answer {
             if error.kind != ErrorKind::NotFound {
-                return failed(error);
+                return self.failed(error);
             }
             // A path that is no route gets the same 404, behind a wrong URL for example. Where connectors can be listed, it means
             // that this one is not there.
             if let Err(error) = workspace.inventory.at_least(sent).await {
-                return failed(&error);
+                return self.failed(&error);
             }
         }
         workspace.removed(id);
-        answer.map_or_else(|error| failed(&error), |()| Answer::Done)
+        answer.map_or_else(|error| self.failed(&error), |()| Answer::Done)
     }
 
     async fn start_check(self, id: &SourceId) -> Answer {
@@ -395,7 +395,7 @@ impl<K: SourceKind> Actor<'_, K> {
         };
         match workspace.client.start_check(id).await {
             Ok(check) => Answer::Check(self.check(check)),
-            Err(error) => failed(&error),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -407,8 +407,22 @@ impl<K: SourceKind> Actor<'_, K> {
             // The API only ever shows the latest check: an earlier one says nothing about ours.
             Ok(Some(check)) if check.id == id => Answer::Check(self.check(check)),
             Ok(_) => Answer::Check(Check::Scheduled(id.to_owned())),
-            Err(error) => failed(&error),
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// The failure of a call. Where the API key is at fault, it says which one that is.
+    fn failed(&self, failure: impl Into<Failure>) -> Answer {
+        let mut failure = failure.into();
+        if let Failure::Api {
+            kind: ErrorKind::Unauthorized | ErrorKind::Forbidden,
+            message,
+            ..
+        } = &mut failure
+        {
+            *message = format!("{message}; {}", place_of_key(&*self.hand.resource));
+        }
+        Answer::Failed(failure)
     }
 
     fn check(&self, check: unstructured::Check) -> Check {
@@ -435,8 +449,17 @@ pub fn occasion<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Occasion
     }
 }
 
-fn failed(error: &ApiError) -> Answer {
-    Answer::Failed(error.into())
+/// Where the API key of a resource stands.
+fn place_of_key<K: SourceKind>(resource: &K) -> String {
+    match resource.options().workspace {
+        Some(WorkspaceReference {
+            api_key_secret_ref, ..
+        }) => format!(
+            "the API key is {:?} of Secret {:?}",
+            api_key_secret_ref.key, api_key_secret_ref.name
+        ),
+        None => "the API key is the operator's own".to_owned(),
+    }
 }
 
 /// A new id is held by nobody. An answer to a create that names one which is held is the answer to another request, which a cache on

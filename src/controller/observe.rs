@@ -13,7 +13,7 @@ use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME, Settling};
 use super::outcome::{Failure, Problem};
 use super::queue::{Job, Priority};
 use super::refusal::kubernetes;
-use super::report::{recorded_check, recorded_doubt};
+use super::report::{recorded_check, recorded_doubt, was_synced};
 use super::secrets::{Defect, Reading, read_configuration, read_secret};
 use super::situation::{
     Binding, Check, ConnectorName, Creating, Deletion, Desired, ForeignRecord, Grant, Resend,
@@ -48,6 +48,8 @@ pub struct Hand<K> {
     pub forced: Option<String>,
     /// Keys of the Secret whose value ended in a line break.
     pub trimmed: Vec<String>,
+    /// Whether the Secret has changed since the API accepted a configuration.
+    pub secret_changed: bool,
     /// A status that was written without hearing whether it was.
     pub unsure: Option<Box<SourceStatus>>,
     /// The resource as our own last write left it, where somebody else has overwritten its status since.
@@ -73,6 +75,7 @@ impl<K: SourceKind> Hand<K> {
             since: job.since,
             forced: forced.cloned(),
             trimmed: Vec::new(),
+            secret_changed: false,
             unsure: None,
             ours,
         }
@@ -160,13 +163,15 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
         job,
     );
     hand.workspace = workspace.ok();
-    // The spec is as it was seen before, so what differs is what the Secret holds.
-    if job.priority == Priority::Changed
-        && hand.generation == hand.status().observed_generation
-        && situation.applied != situation.digest()
-    {
-        memory.secret_changed_at.get_or_insert(job.since);
+    if situation.digest().is_some() {
+        if situation.applied == situation.digest() {
+            memory.secret_changed_at = None;
+        } else if was_synced(&hand.status(), hand.generation) {
+            // The spec is as it was sent, so what differs is what the Secret holds.
+            memory.secret_changed_at.get_or_insert(job.since);
+        }
     }
+    hand.secret_changed = memory.secret_changed_at.is_some();
     Ok((situation, hand))
 }
 

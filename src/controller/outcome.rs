@@ -626,7 +626,7 @@ impl Failure {
                         Stalled,
                         Reason::Unauthorized,
                         Requeue::Slowly,
-                        "Put a valid API key of this workspace in its Secret.",
+                        "Put a valid API key of this workspace there.",
                     ),
                     ErrorKind::Forbidden => (
                         Stalled,

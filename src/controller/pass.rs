@@ -406,7 +406,10 @@ fn tell<K: SourceKind>(
     hand: &Hand<K>,
     job: &Job,
 ) {
-    let mut notes = report::notes(before, situation, outcome);
+    let changed_secret = hand
+        .secret_changed
+        .then(|| hand.resource.credentials_secret());
+    let mut notes = report::notes(before, situation, outcome, changed_secret);
     if !hand.trimmed.is_empty() && !situation.changes.is_empty() {
         notes.push(Note {
             warning: false,

@@ -267,6 +267,15 @@ pub fn recorded_doubt(status: &SourceStatus) -> bool {
         .is_some_and(|reason| Reason::DOUBTS.iter().any(|doubt| doubt.as_str() == reason))
 }
 
+/// Whether the status says that the connector has what the spec of this generation and the Secret of that time say.
+pub fn was_synced(status: &SourceStatus, generation: i64) -> bool {
+    status.conditions.iter().any(|c| {
+        c.type_ == ConditionType::Synced.as_str()
+            && c.status == "True"
+            && c.observed_generation == Some(generation)
+    })
+}
+
 /// Whether what the status says of the credentials is about how the provider takes them, not about a Secret that was incomplete.
 fn provider_spoke(status: &SourceStatus) -> bool {
     let accepted = Reason::CredentialsAccepted.as_str();
@@ -504,9 +513,18 @@ pub struct Note {
     pub text: String,
 }
 
-/// The events of a pass: what it changed, and the outcome where that is news.
-pub fn notes(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Note> {
-    let mut notes: Vec<Note> = s.changes.iter().filter_map(Change::note).collect();
+/// The events of a pass: what it changed, and the outcome where that is news. `changed_secret` is the name of the Secret, if it was
+/// that which changed.
+pub fn notes(
+    previous: &SourceStatus,
+    s: &Situation,
+    outcome: &Outcome,
+    changed_secret: Option<&str>,
+) -> Vec<Note> {
+    let changes = s.changes.iter();
+    let mut notes: Vec<Note> = changes
+        .filter_map(|change| change.note(changed_secret))
+        .collect();
     let row = row(s, outcome);
     let before = reason_of(previous, ConditionType::Ready);
     let (headline, _) = headline(s, outcome, &row);
@@ -589,7 +607,7 @@ impl Change {
         )
     }
 
-    fn note(&self) -> Option<Note> {
+    fn note(&self, changed_secret: Option<&str>) -> Option<Note> {
         let note = |warning, reason: EventReason, action, text| {
             Some(Note {
                 warning,
@@ -616,7 +634,15 @@ impl Change {
             Self::Bound(id, Bind::ById | Bind::ByName) => {
                 note(false, EventReason::Adopted, "Bind", format!("Took over the existing connector {id}."))
             }
-            Self::Updated => note(false, EventReason::Updated, "Update", "Unstructured accepted the changed configuration.".to_owned()),
+            Self::Updated => note(
+                false,
+                EventReason::Updated,
+                "Update",
+                match changed_secret {
+                    Some(secret) => format!("Unstructured accepted the changed configuration, because Secret {secret:?} changed."),
+                    None => "Unstructured accepted the changed configuration.".to_owned(),
+                },
+            ),
             Self::DriftCorrected(fields) => note(
                 true,
                 EventReason::DriftCorrected,

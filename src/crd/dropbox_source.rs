@@ -60,13 +60,13 @@ use super::source::{
         .message("adoptionPolicy ByName needs connectorName: say which connector to take over")
         .reason(Reason::FieldValueRequired),
     validation = Rule::new("has(self.connectorName) == has(oldSelf.connectorName) && (!has(self.connectorName) || self.connectorName == oldSelf.connectorName)")
-        .message("connectorName cannot be added, removed or changed: the Unstructured API cannot rename a connector; delete this resource and make a new one")
+        .message("connectorName cannot be added, removed or changed: the Unstructured API cannot rename a connector; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
         .reason(Reason::FieldValueForbidden),
     validation = Rule::new("has(self.existingSourceId) == has(oldSelf.existingSourceId) && (!has(self.existingSourceId) || self.existingSourceId == oldSelf.existingSourceId)")
-        .message("existingSourceId cannot be added, removed or changed: it says which connector this resource took over; delete this resource and make a new one")
+        .message("existingSourceId cannot be added, removed or changed: it says which connector this resource took over; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
         .reason(Reason::FieldValueForbidden),
     validation = Rule::new("has(self.workspace) == has(oldSelf.workspace)")
-        .message("workspace cannot be added or removed: a connector cannot move between workspaces; delete this resource and make a new one")
+        .message("workspace cannot be added or removed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
         .reason(Reason::FieldValueForbidden)
 )]
 pub struct DropboxSourceSpec {

@@ -59,7 +59,7 @@ fn api_key() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.apiUrl) == has(oldSelf.apiUrl) && (!has(self.apiUrl) || self.apiUrl == oldSelf.apiUrl)")
-    .message("workspace.apiUrl cannot be changed: a connector cannot move between workspaces; delete this resource and make a new one")
+    .message("workspace.apiUrl cannot be changed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
     .reason(Reason::FieldValueForbidden))]
 pub struct WorkspaceReference {
     /// Base URL of the Unstructured API, with or without `/api/v1`. Without it, the operator's own `--api-url`. Immutable.
