@@ -184,13 +184,14 @@ fn flags(command: &clap::Command) -> Vec<String> {
 /// One line for clap's several. It names the flag, or the variable if the value came from there, and never quotes a value:
 /// what was typed in the wrong place may be a key.
 fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
-    let argument = || match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => argument
-            .split([' ', '=', '['])
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-        _ => "an argument".to_owned(),
+    let arguments = |kind| match error.get(kind) {
+        Some(ContextValue::String(argument)) => vec![flag_of(argument)],
+        Some(ContextValue::Strings(arguments)) => arguments.iter().map(|a| flag_of(a)).collect(),
+        _ => Vec::new(),
+    };
+    let argument = || {
+        let first = arguments(ContextKind::InvalidArg).into_iter().next();
+        first.unwrap_or_else(|| "an argument".to_owned())
     };
     let source = || {
         let argument = argument();
@@ -218,7 +219,18 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
             }
             _ => format!("{}: needs a value", source()),
         },
-        ErrorKind::ArgumentConflict => format!("{}: given more than once", source()),
+        ErrorKind::ArgumentConflict => {
+            let others = arguments(ContextKind::PriorArg);
+            if others.contains(&argument()) {
+                format!("{}: given more than once", source())
+            } else {
+                format!("{} cannot be given together with {}", argument(), others.join(" and "))
+            }
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = arguments(ContextKind::InvalidArg);
+            format!("{} is missing, see --help", missing.join(" and "))
+        }
         ErrorKind::InvalidUtf8 => "an option's value is not text".to_owned(),
         ErrorKind::InvalidSubcommand => {
             "unknown command: give run, crd, login dropbox, doctor, import, uninstall or completions, see --help".to_owned()
@@ -231,6 +243,12 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         }
         _ => "the command line is not understood, see --help".to_owned(),
     })
+}
+
+/// The flag of an argument as clap shows it, such as `--name <NAME>`.
+fn flag_of(argument: &str) -> String {
+    let flag = argument.split([' ', '=', '[']).next();
+    flag.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -24,10 +24,11 @@ use crate::options::Exit;
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness, Vitals};
 use crate::runtime::kube_client::{self, ConnectError};
-use crate::runtime::leader::{LeaderElection, Leadership, Standing};
+use crate::runtime::leader::{self, LeaderElection, Leadership, Standing};
 use crate::runtime::logging;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pod;
+use crate::runtime::scope::Scope;
 use crate::runtime::shutdown;
 use crate::runtime::traces::{Traces, TracesError};
 use crate::unstructured::{ApiKey, Endpoint, Pauses};
@@ -165,6 +166,17 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
         let filled = readiness.gate("the list of resources");
         controller::run::<DropboxSource>(parts.clone(), leadership, filled, shutdown.clone())
     };
+    let election = LeaderElection {
+        pauses,
+        scope: Scope::new(
+            options.watch_namespaces.clone(),
+            options.watch_label_selector.clone(),
+        ),
+        ..LeaderElection::new(pod::namespace(), &options.lease_name, identity)
+    };
+    if let Some(rival) = leader::rival(&client, &election).await {
+        return Err(RunError::Option(rival));
+    }
     if options.leader_elect {
         let observe = |standing| {
             campaigning.open();
@@ -172,10 +184,6 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
             if standing == Standing::Standby {
                 readiness.gate("the list of resources").open();
             }
-        };
-        let election = LeaderElection {
-            pauses,
-            ..LeaderElection::new(pod::namespace(), options.lease_name, identity)
         };
         // None: the shutdown came before the Lease.
         let worked = Box::pin(election.run(client, shutdown.clone(), observe, work)).await;

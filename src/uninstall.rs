@@ -15,8 +15,8 @@ use kube::api::{
 use kube::{Api, Client, CustomResourceExt, ResourceExt};
 use serde_json::json;
 
+use crate::cluster::sentence;
 use crate::crd::{DropboxSource, FINALIZER};
-use crate::doctor::sentence;
 use crate::options::{self, Exit};
 use crate::output::print;
 

@@ -25,7 +25,9 @@ pub fn completions(shell: clap_complete::Shell) -> Result<(), Exit> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    print(&String::from_utf8_lossy(&script))
+    let script = String::from_utf8_lossy(&script);
+    // For bash, it knows the commands of a program with a hyphen in its name by two different words.
+    print(&script.replace("unstructured__subcmd__operator", "unstructured__operator"))
 }
 
 /// Writes a man page for each command into a directory.

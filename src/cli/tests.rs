@@ -433,6 +433,16 @@ fn a_command_line_that_is_not_understood_is_one_line() {
             "--listen: given more than once",
         ),
         (
+            &["login", "dropbox", "--apply", "--output", "."],
+            "--apply cannot be given together with --output",
+        ),
+        (&["man"], "<DIRECTORY> is missing, see --help"),
+        (&["completions"], "<SHELL> is missing, see --help"),
+        (
+            &["login", "dropbox", "--secret-only"],
+            "--name is missing, see --help",
+        ),
+        (
             &["run", "--sync-interval"],
             "--sync-interval: needs a value",
         ),

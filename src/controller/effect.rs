@@ -53,6 +53,27 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// One word for logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "add_finalizer",
+            Self::Rehearse => "rehearse",
+            Self::RemoveFinalizer(_) => "remove_finalizer",
+            Self::RecordIntent { .. } => "record_intent",
+            Self::RecordUpdate => "record_update",
+            Self::Record(_) => "record",
+            Self::Look(_) => "look",
+            Self::Confirm(_) => "confirm",
+            Self::CheckCredentials => "check_credentials",
+            Self::Bind(..) => "bind",
+            Self::Create { .. } => "create",
+            Self::Update(_) => "update",
+            Self::Delete(_) => "delete",
+            Self::StartCheck(_) => "start_check",
+            Self::PollCheck { .. } => "poll_check",
+        }
+    }
+
     /// Whether the effect changes anything in the workspace: what a suspended resource never does.
     pub fn writes_to_api(&self) -> bool {
         matches!(

@@ -2,7 +2,7 @@
 //!
 //! Conditions, events, metrics and requeue times all come from here, so they cannot drift apart.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::situation::ForeignRecord;
 use crate::crd::Reason;
@@ -171,6 +171,22 @@ impl From<&ApiError> for Failure {
     }
 }
 
+/// A sentence for logs; of an API failure it is safe to show.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api { message, .. }
+            | Self::Kubernetes(message)
+            | Self::Forbidden(message)
+            | Self::Definition(message) => message,
+            Self::Conflict => "the resource was changed meanwhile",
+            Self::Busy => "others are asking the provider",
+            Self::NotLeading => "this process no longer leads",
+            Self::Overrun(what) => what,
+        })
+    }
+}
+
 impl Failure {
     /// The failure of a request that carried the configuration.
     pub fn of_configuration(error: &ApiError) -> Self {
@@ -182,6 +198,20 @@ impl Failure {
             *sent_configuration = true;
         }
         failure
+    }
+
+    /// One word for logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Api { kind, .. } => kind.as_str(),
+            Self::Conflict => "changed_meanwhile",
+            Self::Kubernetes(_) => "kubernetes",
+            Self::Forbidden(_) => "forbidden_in_cluster",
+            Self::Definition(_) => "definition_outdated",
+            Self::Busy => "busy",
+            Self::NotLeading => "not_leading",
+            Self::Overrun(_) => "overrun",
+        }
     }
 
     /// The kind of an API failure.

@@ -177,7 +177,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     let (mut situation, mut hand) = match observe(context, memory, resource, job).await {
         Ok(observed) => observed,
         Err(failure) => {
-            tracing::warn!(resource = %job.key, error = ?failure, "the resource could not be observed; trying again");
+            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "the resource could not be observed; trying again");
             return (
                 follow_up(memory, Requeue::Backoff, context),
                 ReconcileResult::Failed,
@@ -243,7 +243,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
             ReconcileResult::Conflict,
         ),
         Err(failure) => {
-            tracing::warn!(resource = %job.key, error = ?failure, "the status could not be written; trying again");
+            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
             (
                 follow_up(memory, Requeue::Backoff, context),
                 ReconcileResult::Failed,
@@ -282,7 +282,13 @@ async fn decide_and_act<K: SourceKind>(
         let answer = perform(context, &job.key, hand, situation, &effect).await;
         let answer = still_known(memory, situation, answer);
         if let Answer::Failed(failure) = &answer {
-            tracing::info!(resource = %job.key, ?effect, ?failure, "an effect failed");
+            tracing::info!(
+                resource = %job.key,
+                effect = effect.as_str(),
+                error = failure.as_str(),
+                reason = %failure,
+                "an effect failed"
+            );
         }
         note_effect(context, memory, situation, hand, &effect, &answer);
         if let Err(failure) = situation.learn(&effect, answer) {

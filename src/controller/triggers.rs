@@ -21,6 +21,7 @@ use super::pass::forget;
 use super::queue::Priority;
 use super::watched::{Holding, Watched};
 use super::{Context, lane_of};
+use crate::cluster::{NOT_INSTALLED, is_missing};
 use crate::kinds::SourceKind;
 use crate::runtime::http::Gate;
 
@@ -218,22 +219,42 @@ where
         .with_jitter()
         .without_max_times();
     let backoff = ExponentialBackoff::from(backoff);
-    watcher(api, config).backoff(backoff).filter_map(move |event| {
-        let event = match event {
-            Ok(event) => Some(event),
-            Err(error) => {
-                context.metrics.watch_failed(name);
-                failed();
-                tracing::warn!(watch = name, error = %describe(&error), "a watch failed; trying again");
-                None
-            }
-        };
-        futures::future::ready(event)
-    })
+    // What goes on is said once.
+    let mut said = None;
+    watcher(api, config)
+        .backoff(backoff)
+        .filter_map(move |event| {
+            let event = match event {
+                Ok(event) => {
+                    said = None;
+                    Some(event)
+                }
+                Err(error) => {
+                    context.metrics.watch_failed(name);
+                    failed();
+                    let error = describe(&error);
+                    if said.as_ref() != Some(&error) {
+                        tracing::warn!(
+                            watch = name,
+                            error,
+                            "a watch failed; trying again until it works"
+                        );
+                        said = Some(error);
+                    }
+                    None
+                }
+            };
+            futures::future::ready(event)
+        })
 }
 
 fn describe(error: &watcher::Error) -> String {
     match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)
+            if is_missing(error) =>
+        {
+            NOT_INSTALLED.to_owned()
+        }
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status)) => {

@@ -1,54 +1,47 @@
 //! What all resources share: the definition, an operator that leads, and what the caller may look at.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ListParams, ObjectMeta, PostParams};
-use kube::{Api, Client, CustomResourceExt};
+use kube::api::PostParams;
+use kube::{Api, Client, CustomResourceExt, ResourceExt};
 
 use super::findings::Findings;
+use crate::cluster::{NOT_INSTALLED, sentence};
 use crate::crd::{self, DropboxSource, GROUP};
-use crate::runtime::leader::LABEL;
+use crate::runtime::leader;
+use crate::runtime::scope::Scope;
 
 const CLUSTER: &str = "cluster";
 
-/// Examines the cluster; false when there is no point in going on.
-pub(super) async fn examine(client: &Client, namespace: &str, findings: &mut Findings) -> bool {
+/// Installs the definition, or makes it that of this version.
+const INSTALL: &str =
+    "unstructured-operator crd | kubectl apply --server-side --force-conflicts -f -";
+
+/// Examines what concerns a namespace, or all; false when there is no point in going on.
+pub(super) async fn examine(
+    client: &Client,
+    namespace: Option<&str>,
+    findings: &mut Findings,
+) -> bool {
     let defined = definition(client, findings).await;
     if !defined {
         return false;
     }
-    operator(client, findings).await;
-    rights(client, namespace, findings).await
-}
-
-/// A Kubernetes error in a sentence that quotes nothing.
-pub(crate) fn sentence(error: &kube::Error, what: &str) -> String {
-    match error {
-        kube::Error::Api(status) if status.is_forbidden() => {
-            format!("{what}: you may not; ask an administrator for the right")
-        }
-        kube::Error::Api(status) if status.code == 401 => {
-            format!("{what}: the cluster does not know you; log in to it again")
-        }
-        kube::Error::Api(status) => {
-            format!(
-                "{what}: the cluster answered {}; check it with kubectl version",
-                status.code
-            )
-        }
-        _ => format!("{what}: the cluster does not answer; check it with kubectl version"),
-    }
+    operator(client, namespace, findings).await;
+    let exists = match namespace {
+        Some(name) => namespace_exists(client, name, findings).await,
+        None => true,
+    };
+    exists && rights(client, namespace, findings).await
 }
 
 async fn definition(client: &Client, findings: &mut Findings) -> bool {
     const CHECK: &str = "definition";
-    let install = "unstructured-operator crd | kubectl apply --server-side -f -";
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     match definitions.get_opt(DropboxSource::crd_name()).await {
         Ok(Some(installed)) => {
@@ -69,21 +62,17 @@ async fn definition(client: &Client, findings: &mut Findings) -> bool {
                     CLUSTER,
                     CHECK,
                     format!(
-                        "DropboxSource is defined, but not as this version ({}) knows it",
+                        "DropboxSource is defined, but not as this version ({}) knows it: use the version that runs in the cluster, or \
+                         upgrade the definition",
                         env!("CARGO_PKG_VERSION")
                     ),
-                    format!("use the version that runs in the cluster, or upgrade: {install}"),
+                    INSTALL,
                 );
             }
             true
         }
         Ok(None) => {
-            findings.wrong(
-                CLUSTER,
-                CHECK,
-                format!("the cluster knows no resources of {GROUP}"),
-                format!("install the Helm chart, or only the definition: {install}"),
-            );
+            findings.wrong(CLUSTER, CHECK, NOT_INSTALLED, INSTALL);
             false
         }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
@@ -91,73 +80,106 @@ async fn definition(client: &Client, findings: &mut Findings) -> bool {
                 CLUSTER,
                 CHECK,
                 "you may not read custom resource definitions",
-                "kubectl explain dropboxsource shows whether it is there",
+                "kubectl explain dropboxsource",
             );
             true
         }
         Err(error) => {
             let message = sentence(&error, "the definition cannot be read");
-            findings.wrong(CLUSTER, CHECK, message, "kubectl cluster-info");
+            findings.wrong(CLUSTER, CHECK, message, "kubectl version");
             false
         }
     }
 }
 
-async fn operator(client: &Client, findings: &mut Findings) {
+/// Whether exactly one operator works on the namespace, or on each resource of the cluster.
+async fn operator(client: &Client, namespace: Option<&str>, findings: &mut Findings) {
     const CHECK: &str = "operator";
-    let next = "kubectl get pods --all-namespaces -l app.kubernetes.io/name=unstructured-operator; without --leader-elect it has \
-                no Lease, and this check does not apply";
-    let leases: Api<Lease> = Api::all(client.clone());
-    let (label, value) = LABEL;
-    let params = ListParams::default().labels(&format!("{label}={value}"));
-    match leases.list(&params).await {
-        Ok(list) => {
-            let leading = list.items.iter().filter_map(|lease| {
-                let ObjectMeta {
-                    namespace, name, ..
-                } = &lease.metadata;
-                let holder = leader(lease.spec.as_ref()?, Timestamp::now())?;
-                let (namespace, name) = (namespace.as_deref()?, name.as_deref()?);
-                Some(format!("{holder} leads (Lease {namespace}/{name})"))
-            });
-            let leading: Vec<_> = leading.collect();
-            if leading.is_empty() {
-                findings.unknown(
-                    CLUSTER,
-                    CHECK,
-                    "no operator holds a Lease at the moment",
-                    next,
-                );
-            } else {
-                findings.right(CLUSTER, CHECK, leading.join("; "));
-            }
-        }
+    const PODS: &str =
+        "kubectl get pods --all-namespaces -l app.kubernetes.io/name=unstructured-operator";
+    let leases = match leader::all(client).await {
+        Ok(leases) => leases,
         Err(error) => {
             let message = sentence(&error, "the Leases cannot be read");
-            findings.unknown(CLUSTER, CHECK, message, next);
+            return findings.unknown(CLUSTER, CHECK, message, PODS);
         }
+    };
+    let concerned = |lease: &&Lease| namespace.is_none_or(|name| Scope::of(lease).covers(name));
+    let (leading, idle): (Vec<_>, Vec<_>) = leases
+        .iter()
+        .filter(concerned)
+        .partition(|lease| holder_of(lease).is_some());
+    let described: Vec<_> = leading
+        .iter()
+        .map(|lease| {
+            let holder = holder_of(lease).unwrap_or_default();
+            format!("{holder} leads (Lease {})", full_name(lease))
+        })
+        .collect();
+    let rivals = leading.iter().enumerate().any(|(number, one)| {
+        let others = &leading[number + 1..];
+        others
+            .iter()
+            .any(|other| Scope::of(one).overlaps(&Scope::of(other)))
+    });
+    if rivals {
+        let message = format!(
+            "several operators work on the same resources: {}. Keep one, or give them different namespaces or labels",
+            described.join("; ")
+        );
+        findings.wrong(CLUSTER, CHECK, message, PODS);
+    } else if !leading.is_empty() {
+        findings.right(CLUSTER, CHECK, described.join("; "));
+    } else if let Some(lease) = idle.first() {
+        let message = format!(
+            "no operator leads: nobody renews the Lease {}. Operators that should work on this are stopped, or cannot reach the \
+             Kubernetes API",
+            full_name(lease)
+        );
+        findings.wrong(CLUSTER, CHECK, message, PODS);
+    } else {
+        let message = "no operator has a Lease: none is installed for this, or it runs with --leader-elect=false, \
+                       which this check cannot see";
+        findings.wrong(CLUSTER, CHECK, message, PODS);
     }
 }
 
-/// Who holds the Lease at this time.
-fn leader(lease: &LeaseSpec, now: Timestamp) -> Option<&str> {
-    let holder = lease
-        .holder_identity
-        .as_deref()
-        .filter(|holder| !holder.is_empty())?;
-    let duration = u64::try_from(lease.lease_duration_seconds?).ok()?;
-    let until = lease
-        .renew_time
-        .as_ref()?
-        .0
-        .checked_add(Duration::from_secs(duration))
-        .ok()?;
-    (now < until).then_some(holder)
+fn holder_of(lease: &Lease) -> Option<&str> {
+    leader::holder(lease.spec.as_ref()?, Timestamp::now())
+}
+
+fn full_name(lease: &Lease) -> String {
+    format!(
+        "{}/{}",
+        lease.namespace().unwrap_or_default(),
+        lease.name_any()
+    )
+}
+
+/// Whether the namespace is there, as far as the caller may know.
+async fn namespace_exists(client: &Client, name: &str, findings: &mut Findings) -> bool {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    match namespaces.get_opt(name).await {
+        Ok(None) => {
+            findings.wrong(
+                CLUSTER,
+                "namespace",
+                format!("the namespace {name} does not exist"),
+                format!("kubectl create namespace {name}"),
+            );
+            false
+        }
+        Ok(Some(_)) | Err(_) => true,
+    }
 }
 
 /// Whether the caller may read what has to be read; false when not even the resources.
-async fn rights(client: &Client, namespace: &str, findings: &mut Findings) -> bool {
+async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Findings) -> bool {
     const CHECK: &str = "rights";
+    let place = namespace.map_or_else(
+        || "in all namespaces".to_owned(),
+        |name| format!("in the namespace {name}"),
+    );
     let mut denied = Vec::new();
     for (verb, group, resource) in [
         ("get", GROUP, "dropboxsources"),
@@ -168,7 +190,7 @@ async fn rights(client: &Client, namespace: &str, findings: &mut Findings) -> bo
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
                     group: Some(group.to_owned()),
-                    namespace: Some(namespace.to_owned()),
+                    namespace: namespace.map(ToOwned::to_owned),
                     resource: Some(resource.to_owned()),
                     verb: Some(verb.to_owned()),
                     ..ResourceAttributes::default()
@@ -192,7 +214,7 @@ async fn rights(client: &Client, namespace: &str, findings: &mut Findings) -> bo
         findings.right(
             CLUSTER,
             CHECK,
-            format!("you may read DropboxSources and Secrets in the namespace {namespace}"),
+            format!("you may read DropboxSources and Secrets {place}"),
         );
         return true;
     }
@@ -203,37 +225,8 @@ async fn rights(client: &Client, namespace: &str, findings: &mut Findings) -> bo
     findings.wrong(
         CLUSTER,
         CHECK,
-        format!(
-            "you may not {} in the namespace {namespace}",
-            words.join(", ")
-        ),
+        format!("you may not {} {place}", words.join(", ")),
         "ask an administrator for a Role with these rights; what they hide cannot be looked at",
     );
     denied.iter().all(|(_, resource)| *resource == "secrets")
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-
-    use super::*;
-
-    #[test]
-    fn a_lease_leads_until_its_time_is_over() {
-        let renewed: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let lease = LeaseSpec {
-            holder_identity: Some("pod-1".to_owned()),
-            lease_duration_seconds: Some(15),
-            renew_time: Some(MicroTime(renewed)),
-            ..LeaseSpec::default()
-        };
-        let after = |seconds| renewed + Duration::from_secs(seconds);
-        assert_eq!(leader(&lease, after(14)), Some("pod-1"));
-        assert_eq!(leader(&lease, after(15)), None);
-        let released = LeaseSpec {
-            holder_identity: Some(String::new()),
-            ..lease
-        };
-        assert_eq!(leader(&released, after(1)), None);
-    }
 }

@@ -21,7 +21,7 @@ struct Finding {
     verdict: Verdict,
     /// A sentence, without any secret.
     message: String,
-    /// What to do, a command where one does it.
+    /// What to do: a command, and nothing but the command, where one does it.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

@@ -3,20 +3,21 @@
 
 mod cluster;
 mod findings;
+mod remedies;
 mod resource;
 mod workspace;
 
 use std::io;
 
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 
+use crate::cluster::sentence;
 use crate::crd::DropboxSource;
 use crate::hosts::{HostPattern, HostPolicy};
 use crate::options::{Cluster, Dropbox, Exit, Network, Workspace};
 use crate::output::print;
 use crate::terminal::Paint;
-pub(crate) use cluster::sentence;
 use findings::Findings;
 use resource::Patient;
 
@@ -37,6 +38,10 @@ pub struct Options {
 
     #[command(flatten)]
     cluster: Cluster,
+
+    /// Look at the resources of all namespaces
+    #[arg(long, short = 'A', conflicts_with_all = ["namespace", "name"])]
+    all_namespaces: bool,
 
     /// How the findings are written
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value = "text")]
@@ -72,6 +77,27 @@ enum Format {
 ///
 /// [`Exit::Wrong`] when something is, [`Exit`] when nothing can be looked at.
 pub async fn run(options: &Options) -> Result<(), Exit> {
+    let mut findings = Findings::default();
+    let looked = look(options, &mut findings).await;
+    match options.output {
+        Format::Text => print(&findings.text(Paint::on(&io::stdout())))?,
+        Format::Json => {
+            if let Err(exit) = &looked {
+                let help = "unstructured-operator doctor --help";
+                findings.wrong("doctor", "start", exit.to_string(), help);
+            }
+            print(&format!("{}\n", findings.json()))?;
+        }
+    }
+    looked?;
+    if findings.all_well() {
+        Ok(())
+    } else {
+        Err(Exit::Wrong)
+    }
+}
+
+async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     let own_endpoint = options.workspace.endpoint(&options.network)?;
     let own_key = options.workspace.key()?;
     let hosts = HostPolicy::new(
@@ -81,53 +107,72 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     );
     let dropbox = options.dropbox.client(&options.network)?;
     let (client, namespace) = options.cluster.connect().await?;
+    let namespace = (!options.all_namespaces).then_some(namespace.as_str());
 
-    let mut findings = Findings::default();
-    if cluster::examine(&client, &namespace, &mut findings).await {
-        let sources: Api<DropboxSource> = Api::namespaced(client.clone(), &namespace);
-        let resources = match &options.name {
-            Some(name) => sources
-                .get_opt(name)
-                .await
-                .map(|found| found.into_iter().collect()),
-            None => sources
-                .list(&ListParams::default())
-                .await
-                .map(|list| list.items),
+    if !cluster::examine(&client, namespace, findings).await {
+        return Ok(());
+    }
+    let sources: Api<DropboxSource> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let listed = sources.list(&ListParams::default()).await;
+    let listed = listed
+        .map_err(|error| Exit::Failed(sentence(&error, "the resources cannot be read")))?
+        .items;
+    let is_meant = |source: &&DropboxSource| {
+        let name = options.name.as_deref();
+        name.is_none_or(|name| source.name_any() == name)
+    };
+    let meant: Vec<_> = listed.iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        missing(options, namespace, &listed, findings);
+    }
+    for resource in meant {
+        let namespace = resource.namespace().unwrap_or_default();
+        let patient = Patient {
+            client: &client,
+            namespace: &namespace,
+            resource,
+            dropbox: &dropbox,
+            own_endpoint: &own_endpoint,
+            own_key: own_key.as_ref(),
+            hosts: &hosts,
+            network: &options.network,
         };
-        let resources: Vec<DropboxSource> = resources.map_err(|error| {
-            Exit::Failed(cluster::sentence(&error, "the resources cannot be read"))
-        })?;
-        if resources.is_empty() {
-            let what = options.name.as_deref().unwrap_or("any DropboxSource");
-            findings.wrong(
-                &namespace,
-                "resource",
-                format!("{what} is not in the namespace {namespace}"),
-                format!("kubectl get dropboxsources --all-namespaces; or make one: unstructured-operator login dropbox --apply -n {namespace}"),
-            );
-        }
-        for resource in &resources {
-            let patient = Patient {
-                client: &client,
-                namespace: &namespace,
-                resource,
-                dropbox: &dropbox,
-                own_endpoint: &own_endpoint,
-                own_key: own_key.as_ref(),
-                hosts: &hosts,
-                network: &options.network,
-            };
-            patient.examine(&mut findings).await;
-        }
+        patient.examine(findings).await;
     }
-    match options.output {
-        Format::Text => print(&findings.text(Paint::on(&io::stdout())))?,
-        Format::Json => print(&format!("{}\n", findings.json()))?,
-    }
-    if findings.all_well() {
-        Ok(())
-    } else {
-        Err(Exit::Wrong)
-    }
+    Ok(())
+}
+
+/// There is nothing to look at.
+fn missing(
+    options: &Options,
+    namespace: Option<&str>,
+    others: &[DropboxSource],
+    findings: &mut Findings,
+) {
+    const CHECK: &str = "resource";
+    const MOST: usize = 10;
+    let (place, flag) = match namespace {
+        Some(name) => (format!("the namespace {name}"), format!(" -n {name}")),
+        None => ("the cluster".to_owned(), String::new()),
+    };
+    let subject = namespace.unwrap_or("cluster");
+    let login = format!("unstructured-operator login dropbox --apply{flag}");
+    let Some(name) = &options.name else {
+        let message = format!("there is no DropboxSource in {place}");
+        return findings.wrong(subject, CHECK, message, login);
+    };
+    let others: Vec<_> = others
+        .iter()
+        .take(MOST)
+        .map(ResourceExt::name_any)
+        .collect();
+    let others = match others.as_slice() {
+        [] => "nor any other".to_owned(),
+        others => format!("what is there: {}", others.join(", ")),
+    };
+    let message = format!("there is no DropboxSource {name} in {place}; {others}");
+    findings.wrong(subject, CHECK, message, format!("{login} --name {name}"));
 }

@@ -4,17 +4,21 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, ResourceExt};
 
-use super::cluster::sentence;
 use super::findings::Findings;
 use super::workspace;
+use crate::cluster::sentence;
 use crate::controller::secrets::SecretData;
-use crate::crd::{DropboxSource, RECONCILE_AT, SourceStatus};
+use crate::crd::{DropboxSource, SourceStatus};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::hosts::{HostPolicy, Reach};
 use crate::kinds::{Credentials, SourceKind, suspicions};
 use crate::options::Network;
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
+
+/// For a URL that cannot be used, and cannot be changed.
+const ANEW: &str =
+    "set deletionPolicy: Retain, delete the resource, and make it again with another apiUrl";
 
 /// A resource, and everything that it takes to examine it.
 pub(super) struct Patient<'a> {
@@ -54,60 +58,39 @@ impl Patient<'_> {
 
     fn status(&self, findings: &mut Findings) {
         const CHECK: &str = "status";
-        let (subject, name) = (self.subject(), self.resource.name_any());
+        let subject = self.subject();
         let status = self.resource.status.clone().unwrap_or_default();
-        let logs = "see whether the operator runs and watches this namespace: its log names every resource that it works on";
+        let is = |kind: &str, value: &str| {
+            let condition = condition(&status, kind);
+            condition.is_some_and(|condition| condition.status == value)
+        };
+        let said = condition(&status, "Ready").map_or_else(
+            || "the operator has not said anything yet".to_owned(),
+            |ready| {
+                let (reason, message) = (one_line(&ready.reason), one_line(&ready.message));
+                format!("the operator says {reason}: {message}")
+            },
+        );
         if self.resource.metadata.deletion_timestamp.is_some() {
-            let why = condition(&status, "Ready").map_or("", |ready| ready.message.as_str());
-            findings.unknown(
-                &subject,
-                CHECK,
-                format!("the resource is being deleted. {}", one_line(why)),
-                format!(
-                    "kubectl -n {} get dropboxsource {name} -o yaml",
-                    self.namespace
-                ),
-            );
+            let message = format!("the resource is being deleted; {said}");
+            findings.unknown(&subject, CHECK, message, self.show());
         } else if Some(status.observed_generation) != self.resource.metadata.generation {
-            findings.wrong(
-                &subject,
-                CHECK,
-                "the operator has not looked at this resource as it is now",
-                logs,
-            );
+            let message = "the operator has not looked at this resource as it is now: it does not run, or does not watch this \
+                           namespace or these labels";
+            findings.wrong(&subject, CHECK, message, self.wait());
+        } else if is("Ready", "True") {
+            findings.right(&subject, CHECK, "the operator says Ready");
+        } else if is("Reconciling", "True") {
+            findings.unknown(&subject, CHECK, said, self.wait());
         } else {
-            match condition(&status, "Ready") {
-                Some(ready) if ready.status == "True" => {
-                    findings.right(&subject, CHECK, "the operator says Ready");
-                }
-                Some(ready) => {
-                    let (reason, message) = (one_line(&ready.reason), one_line(&ready.message));
-                    let again = format!(
-                        "do what the message says; to try again at once: kubectl -n {} annotate --overwrite dropboxsource {name} \
-                         {RECONCILE_AT}=\"$(date)\"",
-                        self.namespace
-                    );
-                    findings.wrong(
-                        &subject,
-                        CHECK,
-                        format!("the operator says {reason}: {message}"),
-                        again,
-                    );
-                }
-                None => findings.wrong(
-                    &subject,
-                    CHECK,
-                    "the operator has not said anything yet",
-                    logs,
-                ),
-            }
+            findings.wrong(&subject, CHECK, said, self.look_again());
         }
         if self.resource.spec.suspend {
             findings.unknown(
                 &subject,
                 "suspend",
-                "spec.suspend is set: the operator changes nothing for this resource",
-                "unset it when the connector is to follow the resource again",
+                "spec.suspend is set: the operator changes nothing for this resource until it is unset",
+                self.set("suspend", "false"),
             );
         }
     }
@@ -117,11 +100,7 @@ impl Patient<'_> {
         const CHECK: &str = "secret";
         let subject = self.subject();
         let name = self.resource.credentials_secret();
-        let login = format!(
-            "unstructured-operator login dropbox --apply -n {} --name {} --secret-name {name}",
-            self.namespace,
-            self.resource.name_any()
-        );
+        let login = self.login();
         let secret = self.secret(name, CHECK, &login, findings).await?;
         let mut credentials = Credentials::default();
         let mut complete = true;
@@ -190,22 +169,20 @@ impl Patient<'_> {
         ) else {
             return;
         };
-        let login = format!(
-            "unstructured-operator login dropbox --apply -n {}",
-            self.namespace
-        );
+        let (login, again) = (self.login(), self.run_again());
         let mut tell = |check, answer: Result<String, CallError>| match answer {
             Ok(message) => findings.right(&subject, check, message),
             Err(error) if error.is_inconclusive() => {
-                findings.unknown(&subject, check, error.to_string(), "run this again");
+                findings.unknown(&subject, check, error.to_string(), &again);
             }
             Err(
                 error @ (CallError::FolderNotFound
                 | CallError::NotAFolder
                 | CallError::FolderUnreadable { .. }),
             ) => {
-                let next = "create the folder, or correct spec.remoteUrl";
-                findings.wrong(&subject, check, error.to_string(), next);
+                let folder = one_line(&self.resource.spec.remote_url);
+                let message = format!("{error}. The folder is spec.remoteUrl, {folder}");
+                findings.wrong(&subject, check, message, self.edit());
             }
             Err(error @ (CallError::InvalidGrant | CallError::InvalidClient)) => {
                 let suspicions = suspicions(self.resource, credentials);
@@ -250,8 +227,9 @@ impl Patient<'_> {
                 None => findings.unknown(
                     &subject,
                     CHECK,
-                    "the resource uses the operator's own workspace, whose key was not given here",
-                    "set UNSTRUCTURED_API_KEY, or --api-key-file, and run this again",
+                    "the resource uses the operator's own workspace, whose key was not given here: put it into a file, or into \
+                     UNSTRUCTURED_API_KEY",
+                    format!("{} --api-key-file key", self.run_again()),
                 ),
             }
             return;
@@ -262,12 +240,7 @@ impl Patient<'_> {
                 Ok(endpoint) => endpoint,
                 Err(error) => {
                     let message = format!("workspace.apiUrl: {error}");
-                    return findings.wrong(
-                        &subject,
-                        CHECK,
-                        message,
-                        "make the resource anew with another URL",
-                    );
+                    return findings.wrong(&subject, CHECK, message, ANEW);
                 }
             },
         };
@@ -280,16 +253,12 @@ impl Patient<'_> {
                     &subject,
                     CHECK,
                     message,
-                    "if the operator is run with --allowed-api-hosts, run this with the same; else make the resource anew with \
-                     another URL",
+                    format!("if the operator runs with --allowed-api-hosts, give the same here; else {ANEW}"),
                 );
             }
         };
         let wanted = &reference.api_key_secret_ref;
-        let next = format!(
-            "kubectl -n {} create secret generic {} --from-file={}=<file with the key>",
-            self.namespace, wanted.name, wanted.key
-        );
+        let next = self.replace_key().unwrap_or_default();
         let Some(secret) = self.secret(&wanted.name, CHECK, &next, findings).await else {
             return;
         };

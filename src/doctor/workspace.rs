@@ -47,14 +47,14 @@ pub(super) async fn examine(
         Err(error) => {
             let message = format!("{endpoint} cannot be listed: {error}");
             let next = match error.kind {
-                ErrorKind::Unauthorized | ErrorKind::Forbidden => {
-                    "make a key in the Unstructured UI (API Keys, in the right workspace) and give it to the operator, or put it \
-                     into the Secret that the resource names"
-                }
+                ErrorKind::Unauthorized | ErrorKind::Forbidden => patient.replace_key().unwrap_or_else(|| {
+                    "make a key in the Unstructured UI (API Keys, in the right workspace) and put it into the operator's own Secret"
+                        .to_owned()
+                }),
                 ErrorKind::WrongUrl => {
-                    "check --api-url (UNSTRUCTURED_API_URL), or the resource's workspace.apiUrl"
+                    "check --api-url (UNSTRUCTURED_API_URL), or the resource's workspace.apiUrl".to_owned()
                 }
-                _ => return findings.unknown(&subject, CHECK, message, "run this again"),
+                _ => return findings.unknown(&subject, CHECK, message, patient.run_again()),
             };
             return findings.wrong(&subject, CHECK, message, next);
         }
@@ -83,7 +83,7 @@ async fn connector(
             &subject,
             CHECK,
             "no connector belongs to this resource yet",
-            "the status says why; see above",
+            patient.look_again(),
         );
     };
     let Some(source) = sources.iter().find(|source| source.id == id) else {
@@ -92,12 +92,14 @@ async fn connector(
                 format!(
                     "connector {id} is not in this workspace, and the key is not the one that the operator used last"
                 ),
-                "give the key of the workspace that the connector is in: a key belongs to exactly one workspace",
+                "give the key of the workspace that the connector is in: a key belongs to exactly one workspace".to_owned(),
             )
         } else {
             (
-                format!("connector {id} is gone from the workspace"),
-                "the operator makes it anew at its next look, at the latest after its --sync-interval",
+                format!(
+                    "connector {id} is gone from the workspace; the operator makes it anew at its next look"
+                ),
+                patient.look_again(),
             )
         };
         return findings.wrong(&subject, CHECK, message, next);
@@ -116,10 +118,10 @@ async fn connector(
             &subject,
             CHECK,
             format!(
-                "connector {id} differs from the resource in {}",
+                "connector {id} differs from the resource in {}; the operator puts it right at its next look, unless it is suspended",
                 differing.join(", ")
             ),
-            "the operator puts it right at its next look, unless it is suspended or stopped",
+            patient.look_again(),
         );
     }
     let namesakes = sources
@@ -134,17 +136,18 @@ async fn connector(
             "look at them in the Unstructured UI: those that nothing uses can be deleted there",
         );
     }
-    check(&subject, client, id, config, findings).await;
+    check(patient, client, id, config, findings).await;
 }
 
 async fn check(
-    subject: &str,
+    patient: &Patient<'_>,
     client: &Client,
     id: SourceId,
     config: &Config,
     findings: &mut Findings,
 ) {
     const CHECK: &str = "connection";
+    let subject = &patient.subject();
     match client.latest_check(&id).await {
         Ok(Some(check)) if check.status == CheckStatus::Success => {
             findings.right(
@@ -158,28 +161,31 @@ async fn check(
             findings.wrong(
                 subject,
                 CHECK,
-                format!("Unstructured did not reach Dropbox when it last tried: {}", config.scrub(reason)),
-                "if the findings above are right, have the operator try again by the annotation connectors.unstructured.io/reconcile-at",
+                format!(
+                    "Unstructured did not reach Dropbox when it last tried: {}",
+                    config.scrub(reason)
+                ),
+                patient.look_again(),
             );
         }
         Ok(Some(_)) => findings.unknown(
             subject,
             CHECK,
             "a connection check is under way",
-            "run this again",
+            patient.run_again(),
         ),
         Ok(None) => findings.unknown(
             subject,
             CHECK,
-            "no connection check was made",
-            "spec.verify: true has the operator make one after each change",
+            "no connection check was made; spec.verify has the operator make one after each change",
+            patient.set("verify", "true"),
         ),
         Err(error) => {
             findings.unknown(
                 subject,
                 CHECK,
                 format!("the connection check cannot be read: {error}"),
-                "run this again",
+                patient.run_again(),
             );
         }
     }

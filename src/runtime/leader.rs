@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{ObjectMeta, PostParams},
+    api::{ListParams, ObjectMeta, PostParams},
 };
 use thiserror::Error;
 use tokio::{
@@ -29,6 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::scope::{Scope, WATCHES};
 use crate::unstructured::Pauses;
 
 /// The label, and its value, by which the Leases of all operators are found, whatever each is called.
@@ -41,6 +42,49 @@ const RELEASE_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Annotation of the Lease, there while the API has told a key to wait: until when, by the key's fingerprint.
 pub const NOT_BEFORE: &str = "connectors.unstructured.io/not-before";
+
+/// Who holds the Lease at this time, as far as wall clocks tell.
+pub fn holder(lease: &LeaseSpec, now: Timestamp) -> Option<&str> {
+    let holder = lease
+        .holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty())?;
+    let duration = u64::try_from(lease.lease_duration_seconds?).ok()?;
+    let until = lease
+        .renew_time
+        .as_ref()?
+        .0
+        .checked_add(Duration::from_secs(duration))
+        .ok()?;
+    (now < until).then_some(holder)
+}
+
+/// The Leases of all operators of the cluster.
+pub async fn all(client: &Client) -> kube::Result<Vec<Lease>> {
+    let leases: Api<Lease> = Api::all(client.clone());
+    let (label, value) = LABEL;
+    let ours = ListParams::default().labels(&format!("{label}={value}"));
+    Ok(leases.list(&ours).await?.items)
+}
+
+/// An operator that works on the same resources under a Lease of the same name in another namespace, where neither stands by for the
+/// other. None, too, where this process may not look: one with the rights of the chart sees its own Lease alone.
+pub async fn rival(client: &Client, election: &LeaderElection) -> Option<String> {
+    let leases = all(client).await.ok()?;
+    leases.iter().find_map(|lease| {
+        let namespace = lease.metadata.namespace.as_deref()?;
+        let is_other = namespace != election.namespace;
+        let is_namesake = lease.metadata.name.as_deref() == Some(&election.name);
+        let holder = holder(lease.spec.as_ref()?, Timestamp::now())?;
+        (is_other && is_namesake && Scope::of(lease).overlaps(&election.scope)).then(|| {
+            format!(
+                "{holder} works on the same resources already (Lease {namespace}/{name}): set POD_NAMESPACE={namespace} to stand by for it, \
+                 or choose other resources with --watch-namespaces or --watch-label-selector",
+                name = election.name
+            )
+        })
+    })
+}
 
 /// The right to work, as long as it lasts. Clones share it.
 #[derive(Clone, Debug)]
@@ -144,6 +188,8 @@ pub struct LeaderElection {
     pub retry_period: Duration,
     /// How long API keys were told to wait: the leader leaves it to its successor, in the annotation [`NOT_BEFORE`].
     pub pauses: Pauses,
+    /// What the leader works on, which the Lease tells in the annotation [`WATCHES`].
+    pub scope: Scope,
 }
 
 impl LeaderElection {
@@ -161,6 +207,7 @@ impl LeaderElection {
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
             pauses: Pauses::default(),
+            scope: Scope::default(),
         }
     }
 
@@ -444,6 +491,7 @@ impl Leases<'_> {
             Some(pauses) => annotations.insert(NOT_BEFORE.to_owned(), pauses),
             None => annotations.remove(NOT_BEFORE),
         };
+        annotations.insert(WATCHES.to_owned(), self.election.scope.to_string());
         let labels = lease.metadata.labels.get_or_insert_default();
         labels.insert(LABEL.0.to_owned(), LABEL.1.to_owned());
         if lease.metadata.resource_version.is_some() {

@@ -504,3 +504,22 @@ async fn leadership_without_election_is_never_lost() {
     );
     assert!(leadership.is_valid());
 }
+
+#[test]
+fn a_lease_leads_until_its_time_is_over() {
+    let renewed: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let lease = LeaseSpec {
+        holder_identity: Some("pod-1".to_owned()),
+        lease_duration_seconds: Some(15),
+        renew_time: Some(MicroTime(renewed)),
+        ..LeaseSpec::default()
+    };
+    let after = |seconds| renewed + Duration::from_secs(seconds);
+    assert_eq!(holder(&lease, after(14)), Some("pod-1"));
+    assert_eq!(holder(&lease, after(15)), None);
+    let released = LeaseSpec {
+        holder_identity: Some(String::new()),
+        ..lease
+    };
+    assert_eq!(holder(&released, after(1)), None);
+}

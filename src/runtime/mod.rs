@@ -11,5 +11,6 @@ pub mod logging;
 pub mod metrics;
 pub mod pod;
 mod process;
+pub mod scope;
 pub mod shutdown;
 pub mod traces;

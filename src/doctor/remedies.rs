@@ -1,0 +1,80 @@
+//! What repairs a resource, as commands that can be typed as they are.
+
+use kube::ResourceExt;
+
+use super::resource::Patient;
+use crate::crd::RECONCILE_AT;
+
+impl Patient<'_> {
+    /// Has the operator look at everything again, at once.
+    pub fn look_again(&self) -> String {
+        self.kubectl(&format!(
+            "annotate --overwrite dropboxsource {} {RECONCILE_AT}=\"$(date +%s)\"",
+            self.name()
+        ))
+    }
+
+    /// Runs this command again, for this resource.
+    pub fn run_again(&self) -> String {
+        format!(
+            "unstructured-operator doctor -n {} {}",
+            self.namespace,
+            self.name()
+        )
+    }
+
+    /// Waits for what is under way.
+    pub fn wait(&self) -> String {
+        self.kubectl(&format!(
+            "wait --for=condition=Ready dropboxsource/{} --timeout=5m",
+            self.name()
+        ))
+    }
+
+    /// Shows all that is said of it.
+    pub fn show(&self) -> String {
+        self.kubectl(&format!("describe dropboxsource {}", self.name()))
+    }
+
+    /// Opens it in an editor.
+    pub fn edit(&self) -> String {
+        self.kubectl(&format!("edit dropboxsource {}", self.name()))
+    }
+
+    /// Sets a field of the spec.
+    pub fn set(&self, field: &str, value: &str) -> String {
+        self.kubectl(&format!(
+            "patch dropboxsource {} --type merge -p '{{\"spec\":{{\"{field}\":{value}}}}}'",
+            self.name()
+        ))
+    }
+
+    /// Puts new credentials into the Secret that the resource reads, whatever it is called and whoever manages the resource.
+    pub fn login(&self) -> String {
+        format!(
+            "unstructured-operator login dropbox --apply --secret-only -n {} --name {}",
+            self.namespace,
+            self.name()
+        )
+    }
+
+    /// Puts the API key in the file `key` into the Secret that the resource names, if it names one.
+    pub fn replace_key(&self) -> Option<String> {
+        let wanted = &self.resource.spec.workspace.as_ref()?.api_key_secret_ref;
+        let create = self.kubectl(&format!(
+            "create secret generic {} --from-file={}=key --dry-run=client -o yaml",
+            wanted.name, wanted.key
+        ));
+        Some(format!(
+            "{create} | kubectl apply --server-side --force-conflicts -f -"
+        ))
+    }
+
+    fn kubectl(&self, arguments: &str) -> String {
+        format!("kubectl -n {} {arguments}", self.namespace)
+    }
+
+    fn name(&self) -> String {
+        self.resource.name_any()
+    }
+}
