@@ -19,10 +19,15 @@ use crate::unstructured::Source;
 /// What `--help` ends with.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  UNSTRUCTURED_API_KEY=... unstructured-operator import --namespace legal --secret-name team-dropbox > connectors.yaml
-  unstructured-operator import --api-key-file key | kubectl apply --dry-run=server -f -
-The Secret has to hold the credentials of the Dropbox app before the operator takes over: the API never shows them, and the operator
-writes the whole configuration. The key of the workspace also comes from the environment: UNSTRUCTURED_API_KEY.";
+  Show the manifests:
+    unstructured-operator import --api-key-file key --namespace legal
+  Have the cluster look at them, and change nothing:
+    unstructured-operator import --api-key-file key \\
+      | kubectl apply --dry-run=server -f -
+The Secret has to hold the credentials of the Dropbox app before the operator
+takes over: the API never shows them, and the operator writes the whole
+configuration. The key of the workspace may also be in the environment:
+UNSTRUCTURED_API_KEY.";
 
 /// What to import, and how the manifests look.
 #[derive(Clone, Debug, clap::Args)]

@@ -108,13 +108,13 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
     let id = support::stage::source_id(&ready)
         .context("an id")?
         .to_owned();
-    drop(operator);
+    assert!(operator.stop().await?.success());
 
     stage.dropbox.remove_folder("/data");
     let (code, found) = findings(&stage, "contracts").await?;
     assert_eq!(
         (code, wrong(&found)),
-        (Some(1), vec!["folder"]),
+        (Some(1), vec!["operator", "folder"]),
         "{found:#?}"
     );
 
@@ -131,7 +131,7 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
         .rotate("dropbox", "refresh_token", "sl.u.an-access-token")
         .await?;
     let (_, found) = findings(&stage, "contracts").await?;
-    assert_eq!(wrong(&found), ["secret"], "{found:#?}");
+    assert_eq!(wrong(&found), ["operator", "secret"], "{found:#?}");
 
     stage
         .secret(
@@ -147,7 +147,11 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
         source.config["remote_url"] = json!("dropbox://elsewhere");
     });
     let (_, found) = findings(&stage, "contracts").await?;
-    assert_eq!(wrong(&found), ["dropbox", "connector"], "{found:#?}");
+    assert_eq!(
+        wrong(&found),
+        ["operator", "dropbox", "connector"],
+        "{found:#?}"
+    );
 
     stage.workspace.remove(&id);
     let (_, found) = findings(&stage, "contracts").await?;
@@ -160,7 +164,11 @@ async fn each_thing_that_is_wrong_is_named() -> Result<()> {
 
     stage.api.revoke_key(API_KEY);
     let (_, found) = findings(&stage, "contracts").await?;
-    assert_eq!(wrong(&found), ["dropbox", "workspace"], "{found:#?}");
+    assert_eq!(
+        wrong(&found),
+        ["operator", "dropbox", "workspace"],
+        "{found:#?}"
+    );
     Ok(())
 }
 
@@ -215,7 +223,7 @@ async fn a_resource_that_is_not_there_and_a_cluster_that_does_not_answer_are_tol
     let (code, found) = findings(&stage, "nothing").await?;
     assert_eq!(
         (code, wrong(&found)),
-        (Some(1), vec!["resource"]),
+        (Some(1), vec!["operator", "resource"]),
         "{found:#?}"
     );
     stage.set("KUBECONFIG", "/nowhere");

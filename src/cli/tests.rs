@@ -582,6 +582,22 @@ fn a_secret_has_no_flag() {
 }
 
 #[test]
+fn help_is_readable_at_eighty_columns() {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["login", "dropbox", "--help"],
+        &["login", "dropbox", "-h"],
+        &["doctor", "--help"],
+        &["import", "--help"],
+    ] {
+        for line in told(arguments).lines() {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[test]
 fn every_command_has_help_completions_and_a_man_page() {
     for arguments in [
         &["login", "--help"][..],

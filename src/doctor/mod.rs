@@ -25,9 +25,12 @@ use resource::Patient;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   unstructured-operator doctor --namespace legal contracts
-  UNSTRUCTURED_API_KEY=... unstructured-operator doctor -o json | jq '.findings[] | select(.verdict == \"wrong\")'
-The key of the operator's own workspace also comes from the environment: UNSTRUCTURED_API_KEY. Without it, resources that name no
-workspace are looked at in the cluster and at Dropbox only.";
+  unstructured-operator doctor --all-namespaces --api-key-file key
+  unstructured-operator doctor -o json \\
+    | jq '.findings[] | select(.verdict == \"wrong\")'
+The key of the operator's own workspace may also be in the environment:
+UNSTRUCTURED_API_KEY. Without it, resources that name no workspace are looked
+at in the cluster and at Dropbox only.";
 
 /// What to look at, and how to tell.
 #[derive(Clone, Debug, clap::Args)]

@@ -38,10 +38,14 @@ Examples:
     unstructured-operator login dropbox --output .
   Straight to the cluster:
     unstructured-operator login dropbox --apply --namespace legal
-    unstructured-operator login dropbox --namespace legal | kubectl apply -f -
+  New credentials for a resource that exists, which stays as it is:
+    unstructured-operator login dropbox --apply --namespace legal \\
+      --name contracts --secret-only
   In a script:
-    DROPBOX_APP_SECRET=... DROPBOX_CODE=... unstructured-operator login dropbox --app-key abc --folder contracts --output manifests
-The environment also holds the secrets: DROPBOX_APP_SECRET the app secret, DROPBOX_CODE the code of the authorization page.";
+    unstructured-operator login dropbox --app-key abc --folder contracts \\
+      --app-secret-file secret --code-file code --output manifests
+The environment may also hold the secrets: DROPBOX_APP_SECRET the app secret,
+DROPBOX_CODE the code of the authorization page.";
 
 /// How often a question is asked again after a bad answer.
 const ATTEMPTS: usize = 3;
