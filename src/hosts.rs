@@ -26,7 +26,8 @@ pub enum Reach {
 /// The limits for hosts that tenants name.
 #[derive(Clone, Debug)]
 pub struct HostPolicy {
-    own: Option<String>,
+    /// Host and port of the operator's own API.
+    own: Option<(String, Option<u16>)>,
     allowed: Vec<HostPattern>,
     loopback: bool,
 }
@@ -81,11 +82,11 @@ impl HostPattern {
 }
 
 impl HostPolicy {
-    /// Tenants may name the host of `own_url` always, and otherwise only what `allowed` lists; with an empty list, any host of the
-    /// public internet. `loopback` adds the loopback interface, for trying the operator against a fake.
+    /// Tenants may name the host and port of `own_url` always, and otherwise only what `allowed` lists; with an empty list, any host
+    /// of the public internet. `loopback` adds the loopback interface, for trying the operator against a fake.
     pub fn new(own_url: &str, allowed: Vec<HostPattern>, loopback: bool) -> Self {
         Self {
-            own: host_of(own_url),
+            own: place_of(own_url),
             allowed,
             loopback,
         }
@@ -97,10 +98,12 @@ impl HostPolicy {
     ///
     /// [`HostRefusal`] when it may not be called at all.
     pub fn reach(&self, url: &str) -> Result<Reach, HostRefusal> {
-        let host = host_of(url).ok_or(HostRefusal::Internal)?;
-        if self.own.as_ref() == Some(&host)
-            || self.allowed.iter().any(|pattern| pattern.matches(&host))
-        {
+        let (host, port) = place_of(url).ok_or(HostRefusal::Internal)?;
+        let is_own = self
+            .own
+            .as_ref()
+            .is_some_and(|(own, own_port)| *own == host && *own_port == port);
+        if is_own || self.allowed.iter().any(|pattern| pattern.matches(&host)) {
             return Ok(Reach::Anywhere);
         }
         if !self.allowed.is_empty() {
@@ -128,11 +131,11 @@ fn is_cluster_name(host: &str) -> bool {
     !host.contains('.') || internal.iter().any(|suffix| host.ends_with(suffix))
 }
 
-fn host_of(url: &str) -> Option<String> {
-    Url::parse(url)
-        .ok()?
-        .host_str()
-        .map(str::to_ascii_lowercase)
+/// Host and port: on another port of the same host, something else listens.
+fn place_of(url: &str) -> Option<(String, Option<u16>)> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?.to_ascii_lowercase();
+    Some((host, url.port_or_known_default()))
 }
 
 impl Reach {
@@ -285,6 +288,39 @@ mod tests {
         ] {
             assert_eq!(policy.reach(url), Err(HostRefusal::NotListed), "{url}");
         }
+    }
+
+    #[test]
+    fn the_operators_own_host_is_admitted_on_its_own_port_only() {
+        let own = |allowed: &[&str]| HostPolicy {
+            own: place_of("https://unstructured.corp.internal:8443/api/v1"),
+            ..policy(allowed, false)
+        };
+        for url in [
+            "https://unstructured.corp.internal:8443",
+            "https://UNSTRUCTURED.corp.internal:8443/elsewhere",
+        ] {
+            assert_eq!(own(&[]).reach(url), Ok(Reach::Anywhere), "{url}");
+        }
+        for url in [
+            "https://unstructured.corp.internal",
+            "https://unstructured.corp.internal:443",
+            "https://unstructured.corp.internal:6443",
+            "http://unstructured.corp.internal:8080",
+        ] {
+            assert_eq!(own(&[]).reach(url), Err(HostRefusal::Internal), "{url}");
+            let listed = own(&["api.example.com"]).reach(url);
+            assert_eq!(listed, Err(HostRefusal::NotListed), "{url}");
+        }
+        let implied = policy(&["api.example.com"], false);
+        assert_eq!(
+            implied.reach("https://own.example.com:443"),
+            Ok(Reach::Anywhere)
+        );
+        assert_eq!(
+            implied.reach("https://own.example.com:22"),
+            Err(HostRefusal::NotListed)
+        );
     }
 
     #[test]

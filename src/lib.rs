@@ -13,6 +13,7 @@ pub mod hosts;
 mod http;
 #[cfg(test)]
 mod loopback;
+mod proxy;
 mod scrub;
 
 pub mod cli;

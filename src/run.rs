@@ -82,7 +82,7 @@ impl From<RunError> for Exit {
             RunError::Connect(_)
             | RunError::Bind(_)
             | RunError::Dropbox(_)
-            | RunError::Traces(TracesError::Tls(_))
+            | RunError::Traces(TracesError::Client(_))
             | RunError::Logging(_)
             | RunError::BrokenDown(_)
             | RunError::Signals(_) => Self::Failed(error.to_string()),
@@ -132,7 +132,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
         shutdown.clone(),
     ));
 
-    let client = kube_client::connect().await?;
+    let client = kube_client::connect()?;
     let Some(cluster) = cluster_name(&client, options.cluster_name.as_deref(), &shutdown).await?
     else {
         return Ok(());

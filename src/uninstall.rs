@@ -70,7 +70,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         context: options.context.clone(),
         namespace: None,
     };
-    let (client, _) = target.connect().await?;
+    let (client, _) = target.connect()?;
     let cluster = Cluster::of(&client);
     let Some(uid) = cluster.definition().await? else {
         return print("DropboxSource is not installed: there is nothing to delete.\n");

@@ -352,6 +352,9 @@ async fn an_api_that_cannot_be_reached_safely_gets_nothing_and_is_waited_for() -
         stage.create(name, spec).await?;
         let told = stage.until_reason(name, "ApiUnavailable").await?;
         assert!(condition(&told, "Reconciling").is_some());
+        let said = message(&told, "Ready");
+        let advised = said.contains("UnknownIssuer") && said.contains("SSL_CERT_FILE");
+        assert_eq!(advised, name == "foreign", "{said}");
         stage.delete(name).await?;
         stage.gone(name).await?;
     }

@@ -120,6 +120,52 @@ async fn neither_dropbox_nor_a_connection_check_brings_a_secret_to_light() -> Re
 }
 
 #[tokio::test]
+async fn neither_an_id_nor_a_name_brings_a_secret_to_light_or_fills_a_status() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.trace();
+    let operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let long = "x".repeat(1_000_000);
+    let id = stage.workspace.insert("dropbox", "adopted", json!({}));
+    for (n, hostile) in [&long, APP_SECRET, REFRESH_TOKEN, API_KEY]
+        .into_iter()
+        .enumerate()
+    {
+        let check = json!({ "id": hostile, "status": "SCHEDULED" });
+        let answer = Fault::answer(Answer::json(202, &check)).always();
+        stage.api.inject(Route::StartCheck, answer.clone());
+        stage.api.inject(Route::LatestCheck, answer);
+        let name = format!("checked-{n}");
+        stage.create(&name, json!({})).await?;
+        stage.until_reason(&name, "UnexpectedResponse").await?;
+        stage.api.clear_faults();
+    }
+    for (n, hostile) in [&long, APP_SECRET, REFRESH_TOKEN, API_KEY]
+        .into_iter()
+        .enumerate()
+    {
+        stage
+            .workspace
+            .edit(&id, |source| source.name.clone_from(&hostile.to_owned()));
+        let name = format!("adopted-{n}");
+        let spec = json!({ "existingSourceId": id, "verify": false, "deletionPolicy": "Retain" });
+        stage.create(&name, spec).await?;
+        stage.until_ready(&name).await?;
+        stage.delete(&name).await?;
+        stage.gone(&name).await?;
+    }
+    for version in stage.versions().await? {
+        let status = version.data["status"].to_string();
+        assert!(status.len() < 10_000, "{} bytes", status.len());
+    }
+    assert!(
+        operator.output().len() < 1_000_000,
+        "the log is not filled either"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_defect_of_a_secret_is_told_without_its_value() -> Result<()> {
     let mut stage = stage().await?;
     stage.trace();

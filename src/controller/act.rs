@@ -276,9 +276,25 @@ impl<K: SourceKind> Actor<'_, K> {
     fn sighting(&self, source: &Source) -> Sighting {
         Sighting::Present {
             drift: self.drift(source),
-            name: source.name.to_string(),
+            name: self.shown_name(source),
             same_kind: *source.source_type == *K::SOURCE_TYPE,
         }
+    }
+
+    /// Our own name for it as it is, any other made fit to be shown.
+    fn shown_name(&self, source: &Source) -> String {
+        if *source.name == *self.s.name().value {
+            return source.name.to_string();
+        }
+        self.scrub(&source.name)
+            .or_else(|| self.hand.status().connector_name)
+            .unwrap_or_default()
+    }
+
+    /// The API's words, fit to be shown. Nothing is, where the secrets are not known that they may hold.
+    fn scrub(&self, text: &str) -> Option<String> {
+        let (workspace, config) = (self.hand.workspace.as_ref()?, self.hand.config.as_ref()?);
+        Some(workspace.client.scrub(config, text))
     }
 
     fn drift(&self, source: &Source) -> BTreeSet<String> {
@@ -361,8 +377,8 @@ impl<K: SourceKind> Actor<'_, K> {
             return no_workspace();
         };
         match workspace.client.update(id, config).await {
-            Ok(source) => {
-                workspace.wrote(config, source);
+            Ok(shown) => {
+                workspace.configured(id, config, shown);
                 Answer::Done
             }
             Err(error) => self.failed(Failure::of_configuration(&error)),
@@ -405,7 +421,7 @@ impl<K: SourceKind> Actor<'_, K> {
         };
         match workspace.client.latest_check(source).await {
             // The API only ever shows the latest check: an earlier one says nothing about ours.
-            Ok(Some(check)) if check.id == id => Answer::Check(self.check(check)),
+            Ok(Some(check)) if check.id.to_string() == id => Answer::Check(self.check(check)),
             Ok(_) => Answer::Check(Check::Scheduled(id.to_owned())),
             Err(error) => self.failed(&error),
         }
@@ -426,13 +442,10 @@ impl<K: SourceKind> Actor<'_, K> {
     }
 
     fn check(&self, check: unstructured::Check) -> Check {
-        let scrub = |reason: String| {
-            self.hand
-                .config
-                .as_ref()
-                .map_or_else(String::new, |config| config.scrub(&reason))
-        };
-        Check::from_answer(check.id, &check.status, check.reason.map(scrub))
+        let reason = check
+            .reason
+            .map(|reason| self.scrub(&reason).unwrap_or_default());
+        Check::from_answer(check.id.to_string(), &check.status, reason)
     }
 }
 

@@ -529,7 +529,7 @@ fn open<K>(
     context
         .workspaces
         .open(endpoint, key, reach)
-        .map_err(|error| Problem::InvalidField("workspace", error.to_string()))
+        .map_err(|error| Problem::NoClient(error.to_string()))
 }
 
 async fn deletion<K: SourceKind + CustomResourceExt>(

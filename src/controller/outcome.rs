@@ -123,6 +123,8 @@ pub enum Problem {
     KeyInvalid(String, String, String),
     /// The resource names no workspace, and the operator has no key of its own.
     NoOperatorKey,
+    /// The operator can make no client, for what its own environment lacks: what is wrong, and what to do.
+    NoClient(String),
     /// A field holds what the operator cannot use: field, what is wrong.
     InvalidField(&'static str, String),
 }
@@ -623,16 +625,21 @@ impl Problem {
                  UNSTRUCTURED_API_KEY or --api-key-file, or make a new resource with workspace.apiKeySecretRef."
                     .to_owned(),
             ),
+            Self::NoClient(why) => (
+                Reason::ApiUnavailable,
+                format!("{}. It is tried again with growing delay.", sentence(why)),
+            ),
             Self::InvalidField(field, why) => {
                 (Reason::InvalidConfiguration, format!("spec.{field} cannot be used: {why}."))
             }
         };
-        // No watch tells of a role that was mended.
-        let requeue = match self {
-            Self::SecretForbidden(_) => Requeue::Backoff,
-            _ => Requeue::OnChange,
+        // No watch tells of a role or a file that was mended.
+        let (class, requeue) = match self {
+            Self::NoClient(_) => (Class::InProgress, Requeue::Backoff),
+            Self::SecretForbidden(_) => (Class::Stalled, Requeue::Backoff),
+            _ => (Class::Stalled, Requeue::OnChange),
         };
-        row(Class::Stalled, reason, requeue, message)
+        row(class, reason, requeue, message)
     }
 }
 

@@ -118,6 +118,14 @@ impl Workspace {
         self.inventory.put(source);
     }
 
+    /// Takes note that the API took a configuration, and of what its answer shows of it, if it does.
+    pub fn configured(&self, id: &SourceId, config: &Config, shown: Option<Source>) {
+        match shown {
+            Some(source) => self.wrote(config, source),
+            None => self.inventory.configured(id, config),
+        }
+    }
+
     /// Takes note that a connector does not exist any more.
     pub fn removed(&self, id: &SourceId) {
         self.inventory.removed(id);
@@ -240,6 +248,8 @@ pub enum OwnKey {
         path: PathBuf,
         /// The key as it was read last.
         key: RwLock<ApiKey>,
+        /// What was wrong with the file when it was read last.
+        complaint: Mutex<Option<String>>,
     },
 }
 
@@ -253,6 +263,7 @@ impl OwnKey {
         Ok(Self::File {
             path,
             key: RwLock::new(key),
+            complaint: Mutex::default(),
         })
     }
 
@@ -267,12 +278,24 @@ impl OwnKey {
         }
     }
 
-    /// Reads the file again; true when it holds another key. A file that cannot be read leaves the key as it was.
+    /// Reads the file again; true when it holds another key. A file that cannot be read leaves the key as it was, and is an error
+    /// once, not each time.
     pub fn refresh(&self, endpoint: &Endpoint) -> Result<bool, String> {
-        let Self::File { path, key } = self else {
+        let Self::File {
+            path,
+            key,
+            complaint,
+        } = self
+        else {
             return Ok(false);
         };
-        let fresh = read(path)?;
+        let mut told = complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = match read(path) {
+            Ok(fresh) => fresh,
+            Err(wrong) if told.as_ref() == Some(&wrong) => return Ok(false),
+            Err(wrong) => return Err(told.insert(wrong).clone()),
+        };
+        *told = None;
         let mut key = key.write().unwrap_or_else(PoisonError::into_inner);
         let changed = key.fingerprint(endpoint) != fresh.fingerprint(endpoint);
         *key = fresh;
@@ -295,4 +318,32 @@ fn read(path: &PathBuf) -> Result<ApiKey, String> {
             path.display()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_that_is_gone_is_told_once_until_it_is_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let endpoint = Endpoint::parse("https://api.example", false).unwrap();
+        std::fs::write(&path, "wk-1").unwrap();
+        let key = OwnKey::from_file(path.clone()).unwrap();
+        let refresh = || key.refresh(&endpoint);
+        assert_eq!(refresh(), Ok(false));
+        for _ in 0..2 {
+            std::fs::remove_file(&path).unwrap();
+            refresh().unwrap_err();
+            assert_eq!(refresh(), Ok(false));
+            std::fs::write(&path, "").unwrap();
+            refresh().unwrap_err();
+            assert_eq!(refresh(), Ok(false));
+            std::fs::write(&path, "wk-1").unwrap();
+            assert_eq!(refresh(), Ok(false));
+        }
+        std::fs::write(&path, "wk-2").unwrap();
+        assert_eq!(refresh(), Ok(true));
+    }
 }

@@ -109,7 +109,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
         options.network.allow_insecure_http,
     );
     let dropbox = options.dropbox.client(&options.network)?;
-    let (client, namespace) = options.cluster.connect().await?;
+    let (client, namespace) = options.cluster.connect()?;
     let namespace = (!options.all_namespaces).then_some(namespace.as_str());
 
     if !cluster::examine(&client, namespace, findings).await {

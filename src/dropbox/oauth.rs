@@ -37,9 +37,7 @@ pub struct DropboxClient {
 
 /// A client that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "TLS cannot be set up ({0}); install the system's CA certificates, or name a bundle in SSL_CERT_FILE"
-)]
+#[error("{0}")]
 pub struct DropboxClientError(String);
 
 /// The token endpoint's answer. The tokens are only looked at where they stand, and wiped with the buffer they came in.
@@ -55,9 +53,9 @@ pub(super) struct Answer<'a> {
 /// An exchange without an answer. Its text may hold foreign words.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("no answer from Dropbox: {}", http::root_cause(.0))]
+    #[error("no answer from Dropbox: {}", http::explain(.0))]
     Transport(reqwest::Error),
-    #[error("Dropbox's answer broke off: {}", http::root_cause(.0))]
+    #[error("Dropbox's answer broke off: {}", http::explain(.0))]
     Broken(reqwest::Error),
     #[error("Dropbox's answer is too long to be one")]
     TooLarge,
@@ -84,7 +82,7 @@ impl DropboxClient {
             user_agent,
             Reach::Anywhere,
         )
-        .map_err(|error| DropboxClientError(Scrubber::new([]).scrub(&http::root_cause(&error))))?;
+        .map_err(|error| DropboxClientError(error.to_string()))?;
         Ok(Self {
             http,
             base,

@@ -27,7 +27,7 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Connects, and finds the definition.
     pub async fn connect(options: &Options) -> Result<Self, Exit> {
-        let (client, namespace) = options.cluster.connect().await?;
+        let (client, namespace) = options.cluster.connect()?;
         find_definition(&client).await?;
         Ok(Self { client, namespace })
     }

@@ -81,7 +81,7 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Exit`], one line that says what to set.
-    pub async fn connect(&self) -> Result<(kube::Client, String), Exit> {
+    pub fn connect(&self) -> Result<(kube::Client, String), Exit> {
         let kubeconfig = self.kubeconfig.as_deref();
         if let Some(path) = kubeconfig
             && let Err(error) = File::open(path)
@@ -96,7 +96,6 @@ impl Cluster {
             self.context.as_deref(),
             self.namespace.as_deref(),
         )
-        .await
         .map_err(|error| Exit::Failed(error.to_string()))
     }
 }

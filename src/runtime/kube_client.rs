@@ -13,7 +13,6 @@ use futures::future::BoxFuture;
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use thiserror::Error;
 use tower::layer::layer_fn;
@@ -22,6 +21,7 @@ use tower::{BoxError, Service};
 use tracing::{Instrument, Span};
 use url::Url;
 
+use super::kubeconfig;
 use crate::spans;
 
 /// How long the API server may take to begin its answer. A watch begins its answer at once and may then last.
@@ -50,18 +50,18 @@ pub enum ConnectError {
     Client,
 }
 
-/// A client for the cluster that `KUBECONFIG`, `~/.kube/config` or the pod's service account names, in this order, through
-/// `HTTPS_PROXY` where a kubeconfig is used and `NO_PROXY` does not exclude the cluster.
+/// A client for the cluster that `KUBECONFIG`, `~/.kube/config` or the pod's service account names, in this order. A kubeconfig's
+/// cluster is reached through the proxy that it names, or `HTTPS_PROXY` where `NO_PROXY` does not exempt it; the pod's own directly.
 ///
 /// A rustls crypto provider must have been installed for the process.
 ///
 /// # Errors
 ///
 /// [`ConnectError`], one line that says what to set. Whether the API server answers is not tried.
-pub async fn connect() -> Result<Client, ConnectError> {
-    let config = match Config::from_kubeconfig(&KubeConfigOptions::default()).await {
+pub fn connect() -> Result<Client, ConnectError> {
+    let config = match kubeconfig::load(None, None) {
         Ok(config) => config,
-        Err(kubeconfig) => Config::incluster().map_err(|_| explain(&kubeconfig))?,
+        Err(unusable) => Config::incluster().map_err(|_| unusable)?,
     };
     client(config)
 }
@@ -72,27 +72,15 @@ pub async fn connect() -> Result<Client, ConnectError> {
 /// # Errors
 ///
 /// [`ConnectError`], as for [`connect`].
-pub async fn connect_as(
-    kubeconfig: Option<&Path>,
+pub fn connect_as(
+    file: Option<&Path>,
     context: Option<&str>,
     namespace: Option<&str>,
 ) -> Result<(Client, String), ConnectError> {
-    let choice = KubeConfigOptions {
-        context: context.map(ToOwned::to_owned),
-        ..KubeConfigOptions::default()
-    };
-    let config = match kubeconfig {
-        Some(path) => match Kubeconfig::read_from(path) {
-            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &choice).await,
-            Err(error) => Err(error),
-        },
-        None => Config::from_kubeconfig(&choice).await,
-    };
-    let config = match config {
+    let config = match kubeconfig::load(file, context) {
         Ok(config) => config,
-        Err(error) if kubeconfig.is_some() => return Err(explain(&error)),
-        Err(kubeconfig) if context.is_some() => return Err(explain(&kubeconfig)),
-        Err(kubeconfig) => Config::incluster().map_err(|_| explain(&kubeconfig))?,
+        Err(unusable) if file.is_some() || context.is_some() => return Err(unusable),
+        Err(unusable) => Config::incluster().map_err(|_| unusable)?,
     };
     let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
     Ok((client(config)?, namespace))
@@ -188,33 +176,6 @@ fn template(path: &str) -> String {
         *name = "{name}";
     }
     parts.join("/")
-}
-
-/// Says what is wrong without quoting the file: a parse error may cite the line that holds a token.
-fn explain(error: &KubeconfigError) -> ConnectError {
-    ConnectError::Kubeconfig(match error {
-        KubeconfigError::FindPath | KubeconfigError::ReadConfig(..) => {
-            return ConnectError::NoCluster;
-        }
-        KubeconfigError::CurrentContextNotSet => "it sets no current context",
-        KubeconfigError::LoadContext(_) => "the context is not in it",
-        KubeconfigError::LoadClusterOfContext(_) => {
-            "the cluster of its current context is not in it"
-        }
-        KubeconfigError::MissingClusterUrl | KubeconfigError::ParseClusterUrl(_) => {
-            "its cluster has no usable server URL"
-        }
-        KubeconfigError::ParseProxyUrl(_) | KubeconfigError::ParseNoProxy(_) => {
-            "the proxy that it, HTTPS_PROXY or NO_PROXY names is not understood"
-        }
-        KubeconfigError::LoadCertificateAuthority(_)
-        | KubeconfigError::LoadClientCertificate(_)
-        | KubeconfigError::LoadClientKey(_)
-        | KubeconfigError::ParseCertificates(_) => {
-            "a certificate or key that it names cannot be read"
-        }
-        _ => "it is not a valid kubeconfig",
-    })
 }
 
 #[cfg(test)]
@@ -358,26 +319,6 @@ mod tests {
         let events: Vec<_> = watch.try_collect().await.unwrap();
         assert!(
             matches!(&events[..], [WatchEvent::Added(late)] if late.metadata.name.as_deref() == Some("late"))
-        );
-    }
-
-    #[tokio::test]
-    async fn an_unusable_kubeconfig_is_one_line_that_quotes_nothing_of_it() {
-        let broken =
-            Kubeconfig::from_yaml("users: [{name: a, user: {token: [hunter2]}}]").unwrap_err();
-        let line = explain(&broken).to_string();
-        assert!(
-            line.starts_with("the kubeconfig cannot be used: "),
-            "{line}"
-        );
-        assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
-        let missing = Kubeconfig::read_from("/nowhere").unwrap_err();
-        assert!(matches!(explain(&missing), ConnectError::NoCluster));
-        let context = KubeConfigOptions::default();
-        let empty = Config::from_custom_kubeconfig(Kubeconfig::default(), &context).await;
-        assert_eq!(
-            explain(&empty.unwrap_err()).to_string(),
-            "the kubeconfig cannot be used: it sets no current context; check it with kubectl config view"
         );
     }
 }

@@ -6,6 +6,7 @@ pub mod events;
 mod fake_api;
 pub mod http;
 pub mod kube_client;
+mod kubeconfig;
 pub mod leader;
 pub mod logging;
 pub mod metrics;

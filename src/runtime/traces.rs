@@ -38,11 +38,9 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Why there are no traces although they were asked for.
 #[derive(Debug, Error)]
 pub enum TracesError {
-    /// No TLS for the way to the collector.
-    #[error(
-        "traces cannot be sent by TLS ({0}); install the system's CA certificates, or name a bundle in SSL_CERT_FILE"
-    )]
-    Tls(String),
+    /// No client for the way to the collector.
+    #[error("traces cannot be sent: {0}")]
+    Client(String),
     /// A variable of the SDK holds what it does not know.
     #[error("traces cannot be sent as the OTEL_… variables ask for: {0}")]
     Settings(String),
@@ -56,7 +54,7 @@ impl Traces {
     /// Must be called inside a tokio runtime, and a rustls crypto provider must have been installed for the process.
     pub fn to(endpoint: &BaseUrl, instance: &str) -> Result<Self, TracesError> {
         let client = http::client(endpoint, PATIENCE, http::USER_AGENT, Reach::Anywhere)
-            .map_err(|error| TracesError::Tls(http::root_cause(&error)))?;
+            .map_err(|error| TracesError::Client(error.to_string()))?;
         let courier = Courier {
             client,
             runtime: Handle::current(),
@@ -193,20 +191,18 @@ async fn deliver(
     client: reqwest::Client,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, String> {
-    let request = request
-        .try_into()
-        .map_err(|error| http::root_cause(&error))?;
+    let request = request.try_into().map_err(|error| http::explain(&error))?;
     let answer = client
         .execute(request)
         .await
-        .map_err(|error| http::root_cause(&error))?;
+        .map_err(|error| http::explain(&error))?;
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = answer.status();
     *response.headers_mut() = answer.headers().clone();
     match http::read_body(answer, MAX_ANSWER_BYTES).await {
         Ok(body) => *response.body_mut() = Bytes::from_owner(body),
         Err(BodyError::TooLarge) => return Err("the answer is too long to be one".to_owned()),
-        Err(BodyError::Broken(error)) => return Err(http::root_cause(&error)),
+        Err(BodyError::Broken(error)) => return Err(http::explain(&error)),
     }
     Ok(response)
 }

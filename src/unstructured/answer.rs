@@ -42,6 +42,8 @@ struct Complaint {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable(pub &'static str);
 
+const ANOTHER_CONNECTOR: Unreadable = Unreadable("is about another connector");
+
 // === refusals ===
 
 /// The error that an answer outside 2xx stands for.
@@ -302,15 +304,24 @@ pub(super) fn source_with_id(body: &[u8], id: &SourceId) -> Result<Source, Unrea
     if source.id == *id {
         Ok(source)
     } else {
-        Err(Unreadable("is about another connector"))
+        Err(ANOTHER_CONNECTOR)
     }
 }
 
-/// The latest check, if any.
+/// The connector after an update, if the answer shows it: the service's word that it took the configuration is enough. About
+/// another connector, or in a page of HTML, it is not the answer to this update.
+pub(super) fn updated(body: &[u8], id: &SourceId) -> Result<Option<Source>, Unreadable> {
+    match source(body) {
+        Ok(source) if source.id == *id => Ok(Some(source)),
+        Ok(_) => Err(ANOTHER_CONNECTOR),
+        Err(_) => done(body).map(|()| None),
+    }
+}
+
+/// The latest check, if the answer shows one.
 pub(super) fn latest_check(body: &[u8], scrubber: &Scrubber) -> Result<Option<Check>, Unreadable> {
-    json::<Option<WireCheck>>(body)?
-        .map(|check| read_check(check, scrubber))
-        .transpose()
+    done(body)?;
+    Ok(check(body, scrubber).ok())
 }
 
 /// A check.
@@ -328,8 +339,13 @@ pub(super) fn done(body: &[u8]) -> Result<(), Unreadable> {
 }
 
 fn read_check(check: WireCheck, scrubber: &Scrubber) -> Result<Check, Unreadable> {
-    let (Value::String(id), Value::String(status)) = (check.id, check.status) else {
-        return Err(Unreadable("has a connection check without id or status"));
+    let (Some(id), Value::String(status)) = (
+        check.id.as_str().and_then(|id| id.parse().ok()),
+        check.status,
+    ) else {
+        return Err(Unreadable(
+            "has a connection check without a UUID or a status",
+        ));
     };
     let status = match CheckStatus::from(status.as_str()) {
         CheckStatus::Other(word) => CheckStatus::Other(scrubber.scrub(&word)),

@@ -1,5 +1,6 @@
-//! The seven calls of the API that concern source connectors. Each is one request: nothing is retried here, because only the caller
-//! knows whether doing it twice is harmless.
+//! The seven calls of the API that concern source connectors. Nothing is sent twice here, because only the caller knows whether
+//! doing it twice is harmless. Each is one request, and a second that only reads where a success cannot be understood: what was done
+//! would otherwise be done again and again.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -67,11 +68,9 @@ pub struct Exchange {
     pub duration: Duration,
 }
 
-/// A client that cannot be made.
+/// A client that cannot be made: the environment of this process is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "TLS cannot be set up ({0}); install the system's CA certificates, or name a bundle in SSL_CERT_FILE"
-)]
+#[error("{0}")]
 pub struct ClientError(pub(super) String);
 
 // === impl Options ===
@@ -152,8 +151,9 @@ impl Client {
         self.0.make(call, answer::source).await
     }
 
-    /// Replaces a connector's whole configuration; fields that are not given are lost.
-    pub async fn update(&self, id: &SourceId, config: &Config) -> Result<Source, ApiError> {
+    /// Replaces a connector's whole configuration; fields that are not given are lost. Returns the connector as the answer shows it,
+    /// or `None` where the service took the configuration and shows nothing.
+    pub async fn update(&self, id: &SourceId, config: &Config) -> Result<Option<Source>, ApiError> {
         let body = Body::update(config);
         let call = self
             .0
@@ -164,9 +164,14 @@ impl Client {
                 self.0.endpoint().source(id),
             )
             .carrying(&body)?;
-        self.0
-            .make(call, |body| answer::source_with_id(body, id))
-            .await
+        let result = self.0.make(call, |body| answer::updated(body, id)).await;
+        match result {
+            Err(error) if error.is_success_unread() => match self.get(id).await {
+                Ok(source) if config.drift(&source.settings).is_empty() => Ok(Some(source)),
+                Ok(_) | Err(_) => Err(error),
+            },
+            result => result,
+        }
     }
 
     /// Deletes a connector. That it is not there is the error [`ErrorKind::NotFound`].
@@ -177,7 +182,13 @@ impl Client {
             Method::DELETE,
             self.0.endpoint().source(id),
         );
-        self.0.make(call, answer::done).await
+        match self.0.make(call, answer::done).await {
+            Err(error) if error.is_success_unread() => match self.get(id).await {
+                Err(gone) if gone.kind == ErrorKind::NotFound => Err(gone),
+                Ok(_) | Err(_) => Err(error),
+            },
+            result => result,
+        }
     }
 
     /// Starts a connection check. Its result comes later: see [`Client::latest_check`].
@@ -191,12 +202,21 @@ impl Client {
                 self.0.endpoint().connection_check(id),
             )
             .without_body();
-        self.0
+        let result = self
+            .0
             .make(call, |body| answer::check(body, &self.0.scrubber(None)))
-            .await
+            .await;
+        match result {
+            Err(error) if error.is_success_unread() => match self.latest_check(id).await {
+                // One that has ended may be an earlier one.
+                Ok(Some(check)) if !check.status.is_final() => Ok(check),
+                Ok(_) | Err(_) => Err(error),
+            },
+            result => result,
+        }
     }
 
-    /// The check that was started last, if there was one; compare its id with that of the check that was started.
+    /// The check that was started last, if the service shows one; compare its id with that of the check that was started.
     pub async fn latest_check(&self, id: &SourceId) -> Result<Option<Check>, ApiError> {
         let call = self.0.call(
             "latest_check",
@@ -217,6 +237,11 @@ impl Client {
             }) => Ok(None),
             result => result,
         }
+    }
+
+    /// A foreign text made fit to be shown: one bounded line, without the key or this configuration's secrets in any common encoding.
+    pub fn scrub(&self, config: &Config, text: &str) -> String {
+        self.0.scrubber(Some(config)).scrub(text)
     }
 
     /// Where this client calls.

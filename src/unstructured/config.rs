@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -92,6 +92,15 @@ impl Config {
             Field::Plain(value) => Some((name.as_str(), value)),
             Field::Secret(_) => None,
         })
+    }
+
+    /// What the service may show of this configuration.
+    pub(super) fn settings(&self) -> Settings {
+        let plain = self.plain();
+        plain
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {

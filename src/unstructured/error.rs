@@ -105,6 +105,12 @@ impl ApiError {
         self.commit
     }
 
+    /// Whether the service says that it did what was asked, in words that cannot be understood.
+    pub(super) fn is_success_unread(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+
     /// Whether the service's rate limit is the reason: a 429, or a pause that a 429 asked for.
     pub fn is_rate_limited(&self) -> bool {
         self.rate_limited

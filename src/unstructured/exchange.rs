@@ -91,9 +91,7 @@ impl Transport {
             &options.user_agent,
             options.reach,
         )
-        .map_err(|error| {
-            ClientError(Scrubber::new([key.secret()]).scrub(&http::root_cause(&error)))
-        })?;
+        .map_err(|error| ClientError(Scrubber::new([key.secret()]).scrub(&error.to_string())))?;
         let fingerprint = key.fingerprint(&endpoint);
         let flow = Flow::new(
             options.max_requests_per_second,
@@ -296,7 +294,7 @@ impl Transport {
                 ))
             }
             Ok(Err(BodyError::Broken(error))) => {
-                let cause = scrubber().scrub(&http::root_cause(&error));
+                let cause = scrubber().scrub(&http::explain(&error));
                 let message =
                     format!("the connection failed in the middle of the API's answer: {cause}");
                 Err(ApiError::new(
@@ -318,7 +316,7 @@ impl Transport {
             let message = format!("no connection to {endpoint} within {limit:?}; nothing was sent");
             return ApiError::new(ErrorKind::Timeout, None, Commit::Never, &message);
         }
-        let cause = scrubber.scrub(&http::root_cause(error));
+        let cause = scrubber.scrub(&http::explain(error));
         if error.is_connect() {
             let message = format!("no connection to {endpoint}: {cause}");
             return ApiError::new(ErrorKind::Connect, None, Commit::Never, &message);

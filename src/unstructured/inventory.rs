@@ -15,6 +15,7 @@ const LISTING_SHARE: u32 = 10;
 const LONGEST_PACE: Duration = Duration::from_secs(1);
 
 use super::client::Client;
+use super::config::Config;
 use super::error::ApiError;
 use super::types::{Source, SourceId};
 
@@ -23,7 +24,7 @@ use super::types::{Source, SourceId};
 /// # Guarantees
 ///
 /// - A [`Snapshot`] shows the workspace as a list found it that was sent at [`Snapshot::asked_at`] or later, and every write that
-///   was reported ([`Inventory::put`], [`Inventory::removed`]) after that list was sent.
+///   was reported ([`Inventory::put`], [`Inventory::configured`], [`Inventory::removed`]) after that list was sent.
 /// - Callers that wait at once share one request, its error included. A request already under way serves only those who asked
 ///   before it was sent.
 /// - Lists that follow each other closely are spread out: one that took long is not repeated at once for each of many callers that
@@ -175,6 +176,17 @@ impl Inventory {
     /// Reports that we created or updated this connector.
     pub fn put(&self, source: Source) {
         self.write(source.id, Some(Arc::new(source)));
+    }
+
+    /// Reports that the service took this configuration for a connector, and showed nothing of it.
+    pub fn configured(&self, id: &SourceId, config: &Config) {
+        let known = self.state().snapshot();
+        if let Some(known) = known.as_ref().and_then(|snapshot| snapshot.by_id(id)) {
+            self.put(Source {
+                settings: config.settings(),
+                ..known.clone()
+            });
+        }
     }
 
     /// Reports that we removed this connector.

@@ -63,7 +63,7 @@ pub enum CheckStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Tells this check from earlier ones: the service only ever returns the latest.
-    pub id: String,
+    pub id: Uuid,
     /// Where it stands.
     pub status: CheckStatus,
     /// Why it failed, in the service's words: one line, bounded, without the API key or anything that looks like a credential.
@@ -166,6 +166,13 @@ pub(super) fn timestamp(value: &Value) -> Option<Timestamp> {
 }
 
 // === impl CheckStatus ===
+
+impl CheckStatus {
+    /// Whether the check has ended.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Success | Self::Failure)
+    }
+}
 
 impl From<&str> for CheckStatus {
     fn from(word: &str) -> Self {

@@ -138,6 +138,52 @@ async fn an_update_sends_the_configuration_only() {
 }
 
 #[tokio::test]
+async fn an_update_that_the_service_took_is_done_whatever_it_says_of_it() {
+    for (status, body) in [
+        ("200 OK", "null"),
+        ("202 Accepted", "{}"),
+        ("204 No Content", ""),
+        ("200 OK", r#"{"detail": "accepted"}"#),
+    ] {
+        let server = Server::answering(status, "", body).await;
+        let shown = client(&server).update(&id(), &config()).await;
+        assert_eq!(shown.unwrap(), None, "{status} {body}");
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_an_update_that_may_not_be_its_own_is_believed_where_the_connector_agrees() {
+    let other = connector().replace(ID, "00000000-0000-4000-8000-000000000000");
+    let changed = connector().replace("dropbox://contracts", "dropbox://other");
+    for odd in [&other, "<html>Sign in</html>", "OK", "{"] {
+        for (found, is_done) in [(connector(), true), (changed.clone(), false)] {
+            let odd = odd.to_owned();
+            let server = Server::start(move |exchange| {
+                let body = if exchange.number == 0 {
+                    odd.clone()
+                } else {
+                    found.clone()
+                };
+                async move { exchange.answer("200 OK", "", &body).await }
+            })
+            .await;
+            let result = client(&server).update(&id(), &config()).await;
+            let sent = server.requests();
+            assert_eq!(sent.len(), 2);
+            assert!(sent[1].starts_with(&format!("GET /api/v1/sources/{ID} ")));
+            match result {
+                Ok(shown) => assert!(is_done && shown.is_some_and(|shown| shown.id == id())),
+                Err(error) => {
+                    assert!(!is_done, "{error}");
+                    assert_eq!(error.commit(), Commit::Unknown);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_with_the_mask_in_it_is_never_sent() {
     let server = Server::answering("200 OK", "", &connector()).await;
     let masked = Config::builder()
@@ -207,10 +253,58 @@ async fn a_page_of_html_does_not_make_a_delete_done() {
 }
 
 #[tokio::test]
+async fn a_delete_is_done_when_the_service_says_so_in_vain_and_the_connector_is_gone() {
+    let server = Server::start(|exchange| async move {
+        let (status, body) = match exchange.number {
+            0 => ("200 OK", "Deleted"),
+            _ => ("404 Not Found", r#"{"detail": "Source not found"}"#),
+        };
+        exchange.answer(status, "", body).await;
+    })
+    .await;
+    let error = client(&server).delete(&id()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_check_that_was_started_without_a_word_is_the_latest_unless_that_has_ended() {
+    for (status, is_ours) in [("SCHEDULED", true), ("SUCCESS", false)] {
+        let latest = json!({"id": ID, "status": status}).to_string();
+        let server = Server::start(move |exchange| {
+            let latest = latest.clone();
+            async move {
+                match exchange.number {
+                    0 => exchange.answer("202 Accepted", "", "{}").await,
+                    _ => exchange.answer("200 OK", "", &latest).await,
+                }
+            }
+        })
+        .await;
+        let check = client(&server).start_check(&id()).await;
+        assert_eq!(check.is_ok(), is_ours, "{check:?}");
+        assert_eq!(server.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_uuid_is_no_check() {
+    for hostile in [KEY, "", "x", "../..", &"7".repeat(1_000_000)] {
+        let check = json!({"id": hostile, "status": "SCHEDULED"}).to_string();
+        let server = Server::answering("200 OK", "", &check).await;
+        let error = client(&server).start_check(&id()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unexpected);
+        assert!(!format!("{error:?}").contains(KEY));
+        assert_eq!(client(&server).latest_check(&id()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
 async fn a_check_that_was_never_run_is_none() {
     for (status, body) in [
         ("404 Not Found", r#"{"detail": "No check"}"#),
         ("200 OK", "null"),
+        ("200 OK", "{}"),
+        ("204 No Content", ""),
     ] {
         let server = Server::answering(status, "", body).await;
         assert_eq!(client(&server).latest_check(&id()).await.unwrap(), None);
@@ -219,7 +313,7 @@ async fn a_check_that_was_never_run_is_none() {
 
 #[tokio::test]
 async fn the_reason_of_a_failed_check_shows_neither_key_nor_token() {
-    let body = json!({"id": "c1", "status": "FAILURE", "reason": format!("401 for {KEY}\nwith kP3mZq81LxT0vWb5 at dropbox://contracts")});
+    let body = json!({"id": ID, "status": "FAILURE", "reason": format!("401 for {KEY}\nwith kP3mZq81LxT0vWb5 at dropbox://contracts")});
     let server = Server::answering("202 Accepted", "", &body.to_string()).await;
     let check = client(&server).start_check(&id()).await.unwrap();
 
