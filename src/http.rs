@@ -216,24 +216,44 @@ pub(crate) async fn send(
     }
 }
 
-/// Reads a body of at most `limit` bytes, piece by piece, so that an endless one costs no more than that.
-pub(crate) async fn read_body(
+/// The length that a body says it has, if that is at most `limit` bytes.
+pub(crate) fn announced(
+    response: &reqwest::Response,
+    limit: usize,
+) -> Result<Option<usize>, BodyError> {
+    match response.content_length().map(usize::try_from) {
+        Some(Ok(length)) if length <= limit => Ok(Some(length)),
+        Some(_) => Err(BodyError::TooLarge),
+        None => Ok(None),
+    }
+}
+
+/// Hands over a body of at most `limit` bytes piece by piece, so that an endless one costs no more than that.
+pub(crate) async fn read_pieces<E: From<BodyError>>(
     mut response: reqwest::Response,
     limit: usize,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut left = limit;
+    while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
+        left = left.checked_sub(piece.len()).ok_or(BodyError::TooLarge)?;
+        take(&piece)?;
+    }
+    Ok(())
+}
+
+/// Reads a body of at most `limit` bytes.
+pub(crate) async fn read_body(
+    response: reqwest::Response,
+    limit: usize,
 ) -> Result<Zeroizing<Vec<u8>>, BodyError> {
-    let announced = response
-        .content_length()
-        .and_then(|length| usize::try_from(length).ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(BodyError::TooLarge);
-    }
+    let announced = announced(&response, limit)?;
     let mut body = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default()));
-    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
-        if body.len() + chunk.len() > limit {
-            return Err(BodyError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let take = |piece: &[u8]| {
+        body.extend_from_slice(piece);
+        Ok(())
+    };
+    read_pieces::<BodyError>(response, limit, take).await?;
     Ok(body)
 }
 

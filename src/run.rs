@@ -31,7 +31,7 @@ use crate::runtime::pod;
 use crate::runtime::scope::Scope;
 use crate::runtime::shutdown;
 use crate::runtime::traces::{Traces, TracesError};
-use crate::unstructured::{ApiKey, Endpoint, Pauses};
+use crate::unstructured::{ApiKey, Budget, Endpoint, Pauses};
 
 pub(crate) use options::TRACES_ENDPOINT;
 pub use options::{ApiKeySource, Options};
@@ -232,6 +232,7 @@ fn limits(options: &Options, metrics: &Metrics, pauses: &Pauses) -> crate::unstr
         request_timeout: options.request_timeout,
         max_requests_per_second: options.max_requests_per_second,
         max_concurrent_requests: options.max_concurrent_requests.get() as usize,
+        budget: Budget::new(options.max_inventory_memory),
         user_agent: USER_AGENT.to_owned(),
         pauses: pauses.clone(),
         observer: Some(Arc::new(move |exchange| {

@@ -12,7 +12,7 @@ use support::fake::{Answer, FakeUnstructured, Fault, On};
 use unstructured_operator::controller::outcome::{Class, Failure, Outcome, Requeue};
 use unstructured_operator::crd::Reason;
 use unstructured_operator::unstructured::{
-    ApiError, ApiKey, Client, Commit, Config, Endpoint, ErrorKind, MASK, Options, SourceId,
+    ApiError, ApiKey, Budget, Client, Commit, Config, Endpoint, ErrorKind, MASK, Options, SourceId,
 };
 
 /// What fails.
@@ -137,6 +137,7 @@ fn table(api: &FakeUnstructured) -> Vec<Row> {
         Row("another connector", Get, json("{\"id\": \"00000000-0000-4000-8000-000000000001\", \"name\": \"n\", \"type\": \"dropbox\"}"), "unexpected", Retry, UnexpectedResponse, Unknown),
         Row("a page", Create, page(200), "unexpected", Retry, UnexpectedResponse, Unknown),
         Row("too large", Create, fault(Fault::huge(4 << 20)), "unexpected", Retry, UnexpectedResponse, Unknown),
+        Row("no room", List, Cause::Nothing, "no_room", Retry, UnexpectedResponse, Unknown),
         Row("too deep", Create, fault(Fault::nested(100_000)), "unexpected", Retry, UnexpectedResponse, Unknown),
     ];
     rows
@@ -214,6 +215,7 @@ async fn fail(api: &FakeUnstructured, row: &Row, n: usize) -> ApiError {
     let Row(how, call, cause, ..) = row;
     let key = format!("table-key-{n:04}");
     let workspace = api.workspace(&key);
+    workspace.insert("dropbox", "another", json!({}));
     let (url, before) = match cause {
         Cause::Fault(fault) => {
             workspace.inject(On::Every, fault.clone());
@@ -228,6 +230,7 @@ async fn fail(api: &FakeUnstructured, row: &Row, n: usize) -> ApiError {
     };
     let options = Options {
         request_timeout: Duration::from_secs(5),
+        budget: Budget::new(0),
         ..Options::default()
     };
     let endpoint = Endpoint::parse(&url, true).expect("a URL");
@@ -289,7 +292,8 @@ fn next_kind(last: Option<&ErrorKind>) -> Option<ErrorKind> {
         ErrorKind::Timeout => ErrorKind::Connect,
         ErrorKind::Connect => ErrorKind::Interrupted,
         ErrorKind::Interrupted => ErrorKind::Unexpected,
-        ErrorKind::Unexpected => ErrorKind::Paused {
+        ErrorKind::Unexpected => ErrorKind::NoRoom,
+        ErrorKind::NoRoom => ErrorKind::Paused {
             until: tokio::time::Instant::now(),
         },
         ErrorKind::Paused { .. } => return None,

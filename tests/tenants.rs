@@ -6,6 +6,8 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
+use support::fake::unstructured::Route;
+use support::fake::{Answer, Fault};
 use support::operator::Operator;
 use support::stage::{
     API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, Stage, condition, create_namespace,
@@ -23,7 +25,14 @@ struct Tenants {
 
 impl Tenants {
     async fn new() -> Result<(Self, Operator)> {
+        Self::with(&[]).await
+    }
+
+    async fn with(settings: &[(&str, &str)]) -> Result<(Self, Operator)> {
         let mut stage = crate::stage().await?;
+        for (name, value) in settings {
+            stage.set(name, value);
+        }
         let mallory = format!("{}-mallory", stage.namespace);
         create_namespace(&stage.client, &mallory).await?;
         stage.set(
@@ -203,5 +212,70 @@ async fn a_tenants_url_never_receives_the_operators_key() -> Result<()> {
             .iter()
             .all(|request| request.api_key() == Some(API_KEY))
     );
+    Ok(())
+}
+
+/// A list of connectors with so many settings each, none of which anybody asks for.
+fn many(connectors: usize, settings: usize) -> Answer {
+    let config = (0..settings).map(|n| format!("\"setting_{n}\":0.{n}"));
+    let config = config.collect::<Vec<_>>().join(",");
+    let source = |n| {
+        format!(
+            "{{\"id\":\"00000000-0000-4000-8000-{n:012}\",\"name\":\"a\",\"type\":\"dropbox\",\"config\":{{{config}}}}}"
+        )
+    };
+    let sources = (0..connectors).map(source).collect::<Vec<_>>().join(",");
+    Answer::typed(200, "application/json", format!("[{sources}]"))
+}
+
+#[tokio::test]
+async fn who_lists_more_than_there_is_memory_for_is_told_and_shuts_out_nobody() -> Result<()> {
+    let settings = [("MAX_INVENTORY_MEMORY", "8Mi"), ("REQUEST_TIMEOUT", "30s")];
+    let (tenants, operator) = Tenants::with(&settings).await?;
+    let stage = &tenants.stage;
+    let list = async |name: &str, answer: Answer| -> Result<Value> {
+        let key = format!("{MALLORYS_KEY}-{name}");
+        let workspace = stage.api.workspace(&key);
+        workspace.inject(Route::List, Fault::answer(answer).always());
+        tenants.secret(name, &json!({ "api_key": key })).await?;
+        let workspace = json!({ "apiKeySecretRef": { "name": name } });
+        Ok(json!({ "verify": false, "workspace": workspace }))
+    };
+    stage.create("before", json!({ "verify": false })).await?;
+    stage.until_ready("before").await?;
+
+    // Six megabytes each, of which little is asked for.
+    for n in 0..4 {
+        let name = format!("verbose-{n}");
+        let spec = list(&name, many(6_000, 60)).await?;
+        tenants.attack(&name, spec, "Ready").await?;
+    }
+    let memory = operator.metric("process_resident_memory_bytes").await?;
+    assert!(memory < 250e6, "{memory} bytes");
+
+    let spec = list("hog", many(40_000, 0)).await?;
+    let object = tenants.attack("hog", spec, "UnexpectedResponse").await?;
+    let told = message(&object, "Ready");
+    assert!(told.contains("--max-inventory-memory"), "{told}");
+    let lists = || {
+        let lists = stage.lists();
+        let ours = lists.iter().filter(|list| list.api_key() == Some(API_KEY));
+        ours.count()
+    };
+    let before = lists();
+    let at = "connectors.unstructured.io/reconcile-at";
+    stage.annotate("before", at, "now").await?;
+    let object = stage
+        .until("before", |object| {
+            object.data["status"]["lastHandledReconcileAt"] == "now"
+        })
+        .await?;
+    let ready = condition(&object, "Ready").context("it is told")?;
+    assert_eq!(ready["status"], "True");
+    assert!(lists() > before, "there is room for another list");
+    stage.create("after", json!({ "verify": false })).await?;
+    stage.until_ready("after").await?;
+    let memory = operator.metric("process_resident_memory_bytes").await?;
+    assert!(memory < 250e6, "{memory} bytes");
     Ok(())
 }

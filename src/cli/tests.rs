@@ -70,6 +70,7 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(options.max_requests_per_second.get(), 20);
     assert_eq!(options.max_concurrent_requests.get(), 16);
     assert_eq!(options.max_concurrent_reconciles.get(), 64);
+    assert_eq!(options.max_inventory_memory, 256 << 20);
     assert!(options.leader_elect);
     assert_eq!(options.lease_name, "unstructured-operator");
     assert_eq!(options.listen, "[::]:8080".parse().unwrap());
@@ -162,6 +163,12 @@ const OPTIONS: &[Row] = &[
         "MAX_CONCURRENT_RECONCILES",
         "3",
         |o| o.max_concurrent_reconciles.get() == 3,
+    ),
+    (
+        "--max-inventory-memory",
+        "MAX_INVENTORY_MEMORY",
+        "1Gi",
+        |o| o.max_inventory_memory == 1 << 30,
     ),
     ("--leader-elect", "LEADER_ELECT", "false", |o| {
         !o.leader_elect

@@ -53,7 +53,7 @@ use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
 use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
-use crate::unstructured::{Endpoint, Options};
+use crate::unstructured::{Endpoint, Kept, Options};
 use index::Index;
 use memory::Memories;
 use naming::ClusterName;
@@ -179,7 +179,14 @@ where
     parts.metrics.reconciles_of(kind::<K>());
     let namespaces = scopes(&parts.policy.namespaces);
     let context = Arc::new(Context::<K> {
-        workspaces: Workspaces::new(K::SOURCE_TYPE, parts.options, opened),
+        workspaces: Workspaces::new(
+            K::SOURCE_TYPE,
+            Options {
+                kept: Kept::only(K::PARAMETERS),
+                ..parts.options
+            },
+            opened,
+        ),
         queue: Queue::new(parts.policy.max_concurrent_passes_per_workspace),
         // Half of what one workspace has: passes that wait for the provider leave room for those that do not need it.
         provider: Provider::new(parts.policy.max_concurrent_passes_per_workspace / 2),

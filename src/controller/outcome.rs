@@ -717,6 +717,12 @@ impl Failure {
                         Requeue::Backoff,
                         "Check the API URL: it must be the one that Unstructured gives for this account.",
                     ),
+                    ErrorKind::NoRoom => (
+                        InProgress,
+                        Reason::UnexpectedResponse,
+                        Requeue::Backoff,
+                        "Delete connectors that nobody needs, or have --max-inventory-memory raised. It is tried again with growing delay.",
+                    ),
                     // A refusal of a request in which nothing of the user's was sent is nothing that the user can correct.
                     ErrorKind::Unexpected | ErrorKind::NotFound | ErrorKind::Invalid { .. } => (
                         InProgress,

@@ -11,6 +11,8 @@ use super::{
 use crate::crd::{DropboxSource, SourceStatus};
 use crate::dropbox::{CallError, Subfolder};
 
+const REMOTE_URL: &str = "remote_url";
+const RECURSIVE: &str = "recursive";
 const APP_KEY: &str = "app_key";
 const APP_SECRET: &str = "app_secret";
 const REFRESH_TOKEN: &str = "refresh_token";
@@ -24,6 +26,9 @@ const ACCESS_TOKEN: Impostor = Impostor {
 
 impl SourceKind for DropboxSource {
     const SOURCE_TYPE: &'static str = "dropbox";
+
+    const PARAMETERS: &'static [&'static str] =
+        &[REMOTE_URL, RECURSIVE, APP_KEY, APP_SECRET, REFRESH_TOKEN];
 
     fn options(&self) -> Options<'_> {
         let spec = &self.spec;
@@ -45,8 +50,8 @@ impl SourceKind for DropboxSource {
     /// `recursive` is always sent: its default differs between the API's specification (true) and its documentation (false).
     fn settings(&self) -> BTreeMap<&'static str, Value> {
         BTreeMap::from([
-            ("remote_url", json!(self.spec.remote_url)),
-            ("recursive", json!(self.spec.recursive)),
+            (REMOTE_URL, json!(self.spec.remote_url)),
+            (RECURSIVE, json!(self.spec.recursive)),
         ])
     }
 
@@ -172,4 +177,21 @@ pub(crate) fn suspicions(source: &DropboxSource, credentials: &Credentials) -> S
         (&keys.app_secret, app_secret),
         (&keys.refresh_token, refresh_token),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_parameters_are_those_of_the_settings_and_the_credentials() {
+        let spec = json!({ "remoteUrl": "dropbox://a", "credentials": { "secretRef": { "name": "dropbox" } } });
+        let source = DropboxSource::new("contracts", serde_json::from_value(spec).unwrap());
+        let credentials = source.credentials();
+        let named = credentials.iter().map(|credential| credential.parameter);
+        let named: BTreeSet<_> = source.settings().into_keys().chain(named).collect();
+        assert_eq!(named, DropboxSource::PARAMETERS.iter().copied().collect());
+    }
 }

@@ -34,6 +34,10 @@ pub trait SourceKind:
     /// The connector's `type` in the Unstructured API.
     const SOURCE_TYPE: &'static str;
 
+    /// Every parameter that [`settings`](Self::settings) and [`credentials`](Self::credentials) can name: of what the API shows of a
+    /// connector, no other is kept.
+    const PARAMETERS: &'static [&'static str];
+
     /// The options that all kinds have in common.
     fn options(&self) -> Options<'_>;
 

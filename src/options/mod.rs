@@ -11,7 +11,8 @@ use secrecy::SecretString;
 pub use exit::Exit;
 pub use shared::{Cluster, Dropbox, Network, Workspace};
 pub(crate) use values::{
-    address, cluster_name, duration, host_pattern, label_selector, namespace, object_name, positive,
+    address, cluster_name, duration, host_pattern, label_selector, memory, namespace, object_name,
+    positive,
 };
 
 /// Holds the API key itself. There is no flag for it: a command line is readable by every process of the host.

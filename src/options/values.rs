@@ -30,6 +30,25 @@ pub(crate) fn positive(text: &str) -> Result<NonZeroU32, Refusal> {
         .map_err(|_| "must be a whole number from 1 to 4294967295")
 }
 
+/// Bytes, as Kubernetes writes them: `64Mi`, `1Gi`. At least one MiB.
+pub(crate) fn memory(text: &str) -> Result<usize, Refusal> {
+    const UNREADABLE: Refusal = "is not an amount of memory: write it like 256Mi or 1Gi";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "Ki" => 10,
+        "Mi" => 20,
+        "Gi" => 30,
+        _ => return Err(UNREADABLE),
+    };
+    let number: usize = digits.parse().map_err(|_| UNREADABLE)?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes >= 1 << 20 => Ok(bytes),
+        Some(_) => Err("must be at least 1Mi"),
+        None => Err("is more memory than there can be"),
+    }
+}
+
 /// `[::]:8080`, `127.0.0.1:8080`.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, Refusal> {
     text.parse()

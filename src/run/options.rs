@@ -99,6 +99,10 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", default_value = "64", value_parser = values::positive)]
     pub max_concurrent_reconciles: NonZeroU32,
 
+    /// Memory for what is in the workspaces, of all together: the largest gives way. A connector takes about 400 bytes
+    #[arg(long, value_name = "SIZE", default_value = "256Mi", value_parser = values::memory)]
+    pub max_inventory_memory: usize,
+
     /// Work only while holding a Lease; needed for more than one replica
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub leader_elect: bool,

@@ -13,9 +13,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Commit, ErrorKind};
+use super::kept::{Kept, cut};
 use super::types::{Check, CheckStatus, Settings, Source, SourceId, timestamp};
 use crate::clock;
 use crate::scrub::Scrubber;
+
+/// Characters of a name that are kept: many times those of any name of ours, which a longer one can only differ from.
+const LONGEST_NAME: usize = 1000;
 
 /// Fields and complaints of a refusal that are read.
 const MOST_COMPLAINTS: usize = 10;
@@ -42,7 +46,13 @@ struct Complaint {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable(pub &'static str);
 
-const ANOTHER_CONNECTOR: Unreadable = Unreadable("is about another connector");
+impl Unreadable {
+    pub const PAGE: Self = Self("is an HTML page; check the API URL");
+    pub const EARLY_END: Self = Self("ends too early");
+    pub const SHAPE: Self = Self("has another shape than documented");
+    pub const SYNTAX: Self = Self("is not JSON, or too deep");
+    const ANOTHER_CONNECTOR: Self = Self("is about another connector");
+}
 
 // === refusals ===
 
@@ -231,15 +241,15 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 /// A connector as it is written, each part unread.
 #[derive(Deserialize)]
-struct WireSource {
+struct WireSource<'a> {
     #[serde(default)]
     id: Value,
     #[serde(default)]
     name: Value,
     #[serde(default, rename = "type")]
     source_type: Value,
-    #[serde(default)]
-    config: Value,
+    #[serde(default, borrow)]
+    config: Option<&'a RawValue>,
     #[serde(default)]
     created_at: Value,
 }
@@ -254,8 +264,8 @@ struct WireCheck {
     reason: Value,
 }
 
-impl WireSource {
-    fn read(self) -> Result<Source, Unreadable> {
+impl WireSource<'_> {
+    fn read(self, kept: Kept) -> Result<Source, Unreadable> {
         let id = self
             .id
             .as_str()
@@ -267,53 +277,58 @@ impl WireSource {
         };
         Ok(Source {
             id,
-            name: name.into(),
-            source_type: source_type.into(),
+            name: cut(name, LONGEST_NAME).into(),
+            source_type: cut(source_type, LONGEST_NAME).into(),
             settings: match self.config {
-                Value::Object(config) => config.into(),
-                _ => Settings::default(),
+                Some(config) => kept.read(config)?,
+                None => Settings::default(),
             },
             created_at: timestamp(&self.created_at),
         })
     }
 }
 
-/// The connectors of one type. Entries of other types are passed over unread; one of this type that cannot be read makes the whole
-/// list unreadable, because what is not in a list may be created again.
-pub(super) fn sources(body: &[u8], source_type: &str) -> Result<Vec<Source>, Unreadable> {
-    let mut sources = Vec::new();
-    // One at a time: as it is written, a connector takes several times the room of what is kept of it.
-    for raw in json::<Vec<&RawValue>>(body)? {
-        let source: WireSource = json(raw.get().as_bytes())?;
-        let other = source.source_type.as_str();
-        if other.is_none_or(|other| other == source_type) {
-            sources.push(source.read()?);
-        }
+/// One connector of a list. `None`: of another type, passed over unread. One of this type that cannot be read makes the whole list
+/// unreadable, because what is not in a list may be created again.
+pub(super) fn listed(
+    element: &[u8],
+    source_type: &str,
+    kept: Kept,
+) -> Result<Option<Source>, Unreadable> {
+    let source: WireSource<'_> = json(element)?;
+    let other = source.source_type.as_str();
+    if other.is_none_or(|other| other == source_type) {
+        source.read(kept).map(Some)
+    } else {
+        Ok(None)
     }
-    Ok(sources)
 }
 
 /// One connector.
-pub(super) fn source(body: &[u8]) -> Result<Source, Unreadable> {
-    json::<WireSource>(body)?.read()
+pub(super) fn source(body: &[u8], kept: Kept) -> Result<Source, Unreadable> {
+    json::<WireSource<'_>>(body)?.read(kept)
 }
 
 /// One connector, the one that was asked for.
-pub(super) fn source_with_id(body: &[u8], id: &SourceId) -> Result<Source, Unreadable> {
-    let source = source(body)?;
+pub(super) fn source_with_id(body: &[u8], id: &SourceId, kept: Kept) -> Result<Source, Unreadable> {
+    let source = source(body, kept)?;
     if source.id == *id {
         Ok(source)
     } else {
-        Err(ANOTHER_CONNECTOR)
+        Err(Unreadable::ANOTHER_CONNECTOR)
     }
 }
 
 /// The connector after an update, if the answer shows it: the service's word that it took the configuration is enough. About
 /// another connector, or in a page of HTML, it is not the answer to this update.
-pub(super) fn updated(body: &[u8], id: &SourceId) -> Result<Option<Source>, Unreadable> {
-    match source(body) {
+pub(super) fn updated(
+    body: &[u8],
+    id: &SourceId,
+    kept: Kept,
+) -> Result<Option<Source>, Unreadable> {
+    match source(body, kept) {
         Ok(source) if source.id == *id => Ok(Some(source)),
-        Ok(_) => Err(ANOTHER_CONNECTOR),
+        Ok(_) => Err(Unreadable::ANOTHER_CONNECTOR),
         Err(_) => done(body).map(|()| None),
     }
 }
@@ -361,12 +376,10 @@ fn read_check(check: WireCheck, scrubber: &Scrubber) -> Result<Check, Unreadable
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        _ if body.trim_ascii_start().starts_with(b"<") => {
-            Unreadable("is an HTML page; check the API URL")
-        }
-        Category::Eof => Unreadable("ends too early"),
-        Category::Data => Unreadable("has another shape than documented"),
-        Category::Syntax | Category::Io => Unreadable("is not JSON, or too deep"),
+        _ if body.trim_ascii_start().starts_with(b"<") => Unreadable::PAGE,
+        Category::Eof => Unreadable::EARLY_END,
+        Category::Data => Unreadable::SHAPE,
+        Category::Syntax | Category::Io => Unreadable::SYNTAX,
     })
 }
 
@@ -477,7 +490,7 @@ mod tests {
         fn any_body_can_be_read(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let scrubber = Scrubber::new([]);
             prop_assert!(Complaint::read(&body, &scrubber).text.chars().count() <= 300);
-            let _ = (sources(&body, "dropbox"), source(&body), latest_check(&body, &scrubber), done(&body));
+            let _ = (listed(&body, "dropbox", Kept::ALL), source(&body, Kept::ALL), latest_check(&body, &scrubber), done(&body));
         }
     }
 }

@@ -14,10 +14,13 @@ use crate::hosts::Reach;
 use crate::http::Carrier;
 
 use super::answer::{self, Place};
+use super::budget::{Budget, Share};
 use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
 use super::error::{ApiError, ErrorKind};
 use super::exchange::Transport;
+use super::kept::Kept;
+use super::listing::Listing;
 use super::pauses::Pauses;
 use super::types::{Check, Source, SourceId};
 
@@ -38,6 +41,10 @@ pub struct Options {
     pub max_concurrent_requests: usize,
     /// Bytes of a list that are read; a connector takes about one kilobyte. Other answers have a small fixed bound.
     pub max_response_bytes: usize,
+    /// Which settings of a connector are kept of what is read.
+    pub kept: Kept,
+    /// The memory that inventories may take.
+    pub budget: Budget,
     /// The longest pause that a `Retry-After` can ask for, or that one from before can still take.
     pub longest_pause: Duration,
     /// How long keys were told to wait before this client was made, and where it is noted what this one is told.
@@ -83,6 +90,8 @@ impl Default for Options {
             max_requests_per_second: NonZeroU32::new(20).expect("20 is not zero"),
             max_concurrent_requests: 16,
             max_response_bytes: 64 * 1024 * 1024,
+            kept: Kept::ALL,
+            budget: Budget::default(),
             longest_pause: Duration::from_mins(15),
             pauses: Pauses::default(),
             user_agent: crate::http::USER_AGENT.to_owned(),
@@ -107,14 +116,22 @@ impl Client {
 
     /// Every connector of a type in the workspace, in no particular order.
     pub async fn list(&self, source_type: &str) -> Result<Vec<Source>, ApiError> {
+        self.list_within(source_type, self.budget().share()).await
+    }
+
+    /// The same, in the memory of a share.
+    pub(super) async fn list_within(
+        &self,
+        source_type: &str,
+        share: Arc<Share>,
+    ) -> Result<Vec<Source>, ApiError> {
         let mut url = self.0.endpoint().sources();
         url.query_pairs_mut()
             .append_pair("source_type", source_type);
         let mut call = self.0.call("list", Place::Collection, Method::GET, url);
         call.max_bytes = self.0.options().max_response_bytes;
-        self.0
-            .make(call, |body| answer::sources(body, source_type))
-            .await
+        let listing = Listing::new(source_type, self.kept(), share);
+        self.0.take(call, listing).await
     }
 
     /// One connector.
@@ -126,7 +143,7 @@ impl Client {
             self.0.endpoint().source(id),
         );
         self.0
-            .make(call, |body| answer::source_with_id(body, id))
+            .make(call, |body| answer::source_with_id(body, id, self.kept()))
             .await
     }
 
@@ -148,7 +165,9 @@ impl Client {
                 self.0.endpoint().sources(),
             )
             .carrying(&body)?;
-        self.0.make(call, answer::source).await
+        self.0
+            .make(call, |body| answer::source(body, self.kept()))
+            .await
     }
 
     /// Replaces a connector's whole configuration; fields that are not given are lost. Returns the connector as the answer shows it,
@@ -164,7 +183,10 @@ impl Client {
                 self.0.endpoint().source(id),
             )
             .carrying(&body)?;
-        let result = self.0.make(call, |body| answer::updated(body, id)).await;
+        let result = self
+            .0
+            .make(call, |body| answer::updated(body, id, self.kept()))
+            .await;
         match result {
             Err(error) if error.is_success_unread() => match self.get(id).await {
                 Ok(source) if config.drift(&source.settings).is_empty() => Ok(Some(source)),
@@ -242,6 +264,14 @@ impl Client {
     /// A foreign text made fit to be shown: one bounded line, without the key or this configuration's secrets in any common encoding.
     pub fn scrub(&self, config: &Config, text: &str) -> String {
         self.0.scrubber(Some(config)).scrub(text)
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.0.options().budget
+    }
+
+    fn kept(&self) -> Kept {
+        self.0.options().kept
     }
 
     /// Where this client calls.

@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Interrupted,
     /// An answer that cannot be understood: not JSON, not the documented shape, too large, too deep.
     Unexpected,
+    /// A list for which the memory of all inventories has no room.
+    NoRoom,
     /// Flow control: nothing is sent to this workspace before then.
     Paused {
         /// When calls are let through again.
@@ -164,6 +166,7 @@ impl ErrorKind {
             Self::Connect => "connect",
             Self::Interrupted => "interrupted",
             Self::Unexpected => "unexpected",
+            Self::NoRoom => "no_room",
             Self::Paused { .. } => "paused",
         }
     }

@@ -4,18 +4,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Request, Response};
+use reqwest::{Method, Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, debug};
 use url::Url;
-use zeroize::Zeroizing;
 
 use super::answer::{self, Place, Unreadable};
+use super::budget::Exceeded;
 use super::client::{ClientError, Exchange, Options};
 use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
 use super::error::{ApiError, Commit, ErrorKind};
 use super::flow::{Flow, Health};
+use super::taking::{Rejected, Taking, Whole, taken};
 use crate::http::{self, BodyError};
 use crate::scrub::Scrubber;
 use crate::spans;
@@ -160,12 +161,17 @@ impl Transport {
         }
     }
 
-    /// Waits for a turn, makes the exchange, and tells flow control and the observer what came of it.
+    /// The same for an answer that is read as a whole.
     pub async fn make<T>(
         &self,
         call: Call<'_>,
-        read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
+        read: impl FnOnce(&[u8]) -> Result<T, Unreadable> + Send,
     ) -> Result<T, ApiError> {
+        self.take(call, Whole::new(read)).await
+    }
+
+    /// Waits for a turn, makes the exchange, and tells flow control and the observer what came of it.
+    pub async fn take<B: Taking>(&self, call: Call<'_>, body: B) -> Result<B::Made, ApiError> {
         let turn = self.flow.turn().await?;
         let operation = call.operation;
         let start = Instant::now();
@@ -177,7 +183,7 @@ impl Transport {
                 call,
                 start + self.options.request_timeout,
                 &mut status,
-                read,
+                body,
             )
             .instrument(span.clone())
             .await;
@@ -212,13 +218,13 @@ impl Transport {
         result
     }
 
-    async fn exchange<T>(
+    async fn exchange<B: Taking>(
         &self,
         call: Call<'_>,
         deadline: Instant,
         status: &mut Option<u16>,
-        read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
-    ) -> Result<T, ApiError> {
+        body: B,
+    ) -> Result<B::Made, ApiError> {
         let scrubber = || self.scrubber(call.config);
         let sent = http::send(&self.http, self.options.carrier.as_ref(), call.request);
         let response = match timeout_at(deadline, sent).await {
@@ -229,36 +235,39 @@ impl Transport {
         let code = response.status();
         *status = Some(code.as_u16());
         if code.is_success() {
-            let body = self
-                .body(
-                    response,
-                    call.max_bytes,
-                    deadline,
+            let max_bytes = call.max_bytes;
+            return match timeout_at(deadline, taken(response, max_bytes, body)).await {
+                Ok(Ok(made)) => Ok(made),
+                Ok(Err(rejected)) => Err(rejection(
+                    rejected,
+                    code,
+                    max_bytes,
                     Commit::Unknown,
-                    scrubber,
-                )
-                .await?;
-            return read(&body).map_err(|Unreadable(why)| {
-                let message = format!("the API's answer ({}) {why}", code.as_u16());
-                ApiError::new(ErrorKind::Unexpected, *status, Commit::Unknown, &message)
-            });
+                    &scrubber(),
+                )),
+                Err(_) => Err(self.late("the answer was not complete", *status, Commit::Unknown)),
+            };
         }
         let headers = response.headers().clone();
-        let body = match self
-            .body(
-                response,
-                MAX_OBJECT_BYTES,
-                deadline,
-                Commit::Never,
-                scrubber,
-            )
-            .await
-        {
-            Ok(body) => body,
+        let refused = http::read_body(response, MAX_OBJECT_BYTES);
+        let body = match timeout_at(deadline, refused).await {
+            Ok(Ok(body)) => body,
             // Only the API's own words make a 404 mean that an object is gone.
-            Err(error) if code == 404 => return Err(error),
+            Ok(Err(error)) if code == 404 => {
+                let rejected = error.into();
+                return Err(rejection(
+                    rejected,
+                    code,
+                    MAX_OBJECT_BYTES,
+                    Commit::Never,
+                    &scrubber(),
+                ));
+            }
+            Err(_) if code == 404 => {
+                return Err(self.late("the answer was not complete", *status, Commit::Never));
+            }
             // Every other status says enough without them.
-            Err(_) => Vec::new().into(),
+            Ok(Err(_)) | Err(_) => Vec::new().into(),
         };
         Err(answer::refusal(
             code,
@@ -268,44 +277,6 @@ impl Transport {
             self.options.longest_pause,
             &scrubber(),
         ))
-    }
-
-    /// Reads an answer to its end.
-    async fn body(
-        &self,
-        response: Response,
-        max_bytes: usize,
-        deadline: Instant,
-        commit: Commit,
-        scrubber: impl Fn() -> Scrubber,
-    ) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-        let status = Some(response.status().as_u16());
-        match timeout_at(deadline, http::read_body(response, max_bytes)).await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(BodyError::TooLarge)) => {
-                let message = format!(
-                    "the API's answer is longer than {max_bytes} bytes, and was not read to its end"
-                );
-                Err(ApiError::new(
-                    ErrorKind::Unexpected,
-                    status,
-                    commit,
-                    &message,
-                ))
-            }
-            Ok(Err(BodyError::Broken(error))) => {
-                let cause = scrubber().scrub(&http::explain(&error));
-                let message =
-                    format!("the connection failed in the middle of the API's answer: {cause}");
-                Err(ApiError::new(
-                    ErrorKind::Interrupted,
-                    status,
-                    commit,
-                    &message,
-                ))
-            }
-            Err(_) => Err(self.late("the answer was not complete", status, commit)),
-        }
     }
 
     /// The error of a request to which no answer came because the connection could not be made, or failed.
@@ -340,4 +311,42 @@ impl Transport {
         let message = format!("{what} within {:?}", self.options.request_timeout);
         ApiError::new(ErrorKind::Timeout, status, commit, &message)
     }
+}
+
+/// The error of an answer that was not taken in.
+fn rejection(
+    rejected: Rejected,
+    code: StatusCode,
+    max_bytes: usize,
+    commit: Commit,
+    scrubber: &Scrubber,
+) -> ApiError {
+    let (kind, message) = match rejected {
+        Rejected::Incomplete(BodyError::TooLarge) => (
+            ErrorKind::Unexpected,
+            format!(
+                "the API's answer is longer than {max_bytes} bytes, and was not read to its end"
+            ),
+        ),
+        Rejected::Incomplete(BodyError::Broken(error)) => {
+            let cause = scrubber.scrub(&http::explain(&error));
+            (
+                ErrorKind::Interrupted,
+                format!("the connection failed in the middle of the API's answer: {cause}"),
+            )
+        }
+        Rejected::Unreadable(Unreadable(why)) => (
+            ErrorKind::Unexpected,
+            format!("the API's answer ({}) {why}", code.as_u16()),
+        ),
+        Rejected::NoRoom(Exceeded { limit }) => (
+            ErrorKind::NoRoom,
+            format!(
+                "the list of connectors takes more memory than is left for it: of all workspaces it is the largest, and together \
+                 they may take {} MiB",
+                limit >> 20
+            ),
+        ),
+    };
+    ApiError::new(kind, Some(code.as_u16()), commit, &message)
 }

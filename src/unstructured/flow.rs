@@ -275,6 +275,8 @@ impl From<&ApiError> for Health {
             ErrorKind::Unauthorized
             | ErrorKind::Forbidden
             | ErrorKind::NotFound
+            // It did answer; there is no room here for what it said.
+            | ErrorKind::NoRoom
             | ErrorKind::Invalid { .. }
             | ErrorKind::Conflict => Self::Answers,
         }

@@ -14,6 +14,7 @@ const LISTING_SHARE: u32 = 10;
 /// …but nobody waits longer than this for the next list to begin.
 const LONGEST_PACE: Duration = Duration::from_secs(1);
 
+use super::budget::Share;
 use super::client::Client;
 use super::config::Config;
 use super::error::ApiError;
@@ -30,6 +31,7 @@ use super::types::{Source, SourceId};
 /// - Lists that follow each other closely are spread out: one that took long is not repeated at once for each of many callers that
 ///   come one by one, and those that come meanwhile share the next. A caller that comes after a quiet second does not wait.
 /// - Any caller may be dropped at any time: the next in line takes over.
+/// - The memory of its list is from the budget of its client: where that is used up, the largest inventory of all loses its list.
 ///
 /// # Caveats
 ///
@@ -52,7 +54,7 @@ pub struct Snapshot {
 
 #[derive(Default)]
 struct State {
-    list: Option<Arc<List>>,
+    list: Option<Arc<Share>>,
     /// Copied when written while a snapshot holds it; it is as small as what was written since the last list.
     writes: Arc<Writes>,
     failure: Option<Failure>,
@@ -66,7 +68,7 @@ struct State {
 
 /// Sorted rather than hashed: that takes no room beside the connectors themselves.
 #[derive(Debug)]
-struct List {
+pub(super) struct List {
     asked_at: Instant,
     by_id: Box<[Source]>,
     /// Places in `by_id`, in the order of the names.
@@ -140,7 +142,11 @@ impl Inventory {
         let sent = self.state().next_event();
         let sent_at = Instant::now();
 
-        let result = self.client.list(self.source_type).await;
+        let share = self.client.budget().share();
+        let listing = self
+            .client
+            .list_within(self.source_type, Arc::clone(&share));
+        let result = listing.await;
         let mut state = self.state();
         state.ended += 1;
         let pace = (sent_at.elapsed() * LISTING_SHARE).min(LONGEST_PACE);
@@ -148,7 +154,8 @@ impl Inventory {
         match result {
             Ok(sources) => {
                 let list = Arc::new(List::new(sent_at, sources));
-                state.list = Some(Arc::clone(&list));
+                share.fill(Arc::clone(&list));
+                state.list = Some(share);
                 state.failure = None;
                 Arc::make_mut(&mut state.writes).forget_until(sent);
                 Ok(Arc::new(Snapshot {
@@ -211,7 +218,7 @@ impl Inventory {
 
 impl State {
     fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        let list = Arc::clone(self.list.as_ref()?);
+        let list = self.list.as_ref()?.list()?;
         Some(Arc::new(Snapshot {
             list,
             writes: Arc::clone(&self.writes),
@@ -319,7 +326,7 @@ impl Writes {
 // === impl List ===
 
 impl List {
-    fn new(asked_at: Instant, mut sources: Vec<Source>) -> Self {
+    pub(super) fn new(asked_at: Instant, mut sources: Vec<Source>) -> Self {
         sources.sort_by_key(|source| source.id);
         // An answer that shows one connector twice has not shown two.
         sources.dedup_by_key(|source| source.id);

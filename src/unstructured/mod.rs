@@ -6,21 +6,28 @@
 //! what the workspace's list said last, and our own writes since.
 
 mod answer;
+mod budget;
 mod client;
 mod config;
+mod elements;
 mod endpoint;
 mod error;
 mod exchange;
 mod flow;
 mod inventory;
+mod kept;
+mod listing;
 mod pauses;
+mod taking;
 mod types;
 
 pub use crate::http::Carrier;
+pub use budget::Budget;
 pub use client::{Client, ClientError, Exchange, Observer, Options};
 pub use config::{Config, ConfigBuilder, Digest, MASK};
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
 pub use error::{ApiError, Commit, ErrorKind};
 pub use inventory::{Inventory, Snapshot};
+pub use kept::Kept;
 pub use pauses::Pauses;
 pub use types::{Check, CheckStatus, Source, SourceId};

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use super::config::MASK;
 
+/// What an allocation takes beside what is asked for, at most.
+const PER_ALLOCATION: usize = 16;
+
 /// A connector's identity, given by the service: a UUID, written in lower case with hyphens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -126,6 +129,23 @@ impl fmt::Debug for Source {
     }
 }
 
+impl Source {
+    /// Bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        let Self {
+            name,
+            source_type,
+            settings,
+            ..
+        } = self;
+        size_of::<Self>()
+            + size_of_val(&**name)
+            + size_of_val(&**source_type)
+            + settings.size()
+            + 3 * PER_ALLOCATION
+    }
+}
+
 // === impl Settings ===
 
 impl Settings {
@@ -133,6 +153,34 @@ impl Settings {
     pub fn get(&self, name: &str) -> Option<&Value> {
         let (_, value) = self.0.iter().find(|(known, _)| **known == *name)?;
         Some(value)
+    }
+}
+
+impl Settings {
+    /// Bytes that they take.
+    pub(super) fn size(&self) -> usize {
+        let heap = |(name, value): &(Box<str>, Value)| {
+            size_of_val(&**name) + size_of::<(Box<str>, Value)>() + heap(value) + PER_ALLOCATION
+        };
+        self.0.iter().map(heap).sum()
+    }
+}
+
+/// Bytes behind a value, at most.
+fn heap(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.capacity() + PER_ALLOCATION,
+        Value::Array(items) => {
+            items.iter().map(heap).sum::<usize>()
+                + items.capacity() * size_of::<Value>()
+                + PER_ALLOCATION
+        }
+        // Only of a list is it kept; a node of the map has room for eleven.
+        Value::Object(members) => {
+            let heap = |(name, value): (&String, &Value)| name.capacity() + heap(value);
+            members.iter().map(heap).sum::<usize>() + (members.len() + 11) * 64
+        }
     }
 }
 

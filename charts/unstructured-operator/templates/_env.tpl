@@ -9,6 +9,7 @@ LOG_FORMAT: {{ default "" $config.logFormat | quote }}
 LOG_LEVEL: {{ default "" $config.logLevel | quote }}
 MAX_CONCURRENT_RECONCILES: {{ default "" $config.maxConcurrentReconciles }}
 MAX_CONCURRENT_REQUESTS: {{ default "" $config.maxConcurrentRequests }}
+MAX_INVENTORY_MEMORY: {{ default "" $config.maxInventoryMemory | quote }}
 MAX_REQUESTS_PER_SECOND: {{ default "" $config.maxRequestsPerSecond }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ default "" $config.otlpEndpoint | quote }}
 REQUEST_TIMEOUT: {{ default "" $config.requestTimeout | quote }}

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::super::types::Settings;
-use super::super::{ApiKey, Endpoint, ErrorKind, Options};
+use super::super::{ApiKey, Budget, Endpoint, ErrorKind, Options};
 use super::*;
 use crate::loopback::Server;
 
@@ -347,4 +347,59 @@ async fn many_callers_at_many_times_list_no_more_than_needed_and_all_get_what_th
     }
     assert_eq!(satisfied.load(Ordering::Relaxed), 1_000);
     assert!(service.lists() < 100, "{}", service.lists());
+}
+
+#[tokio::test]
+async fn an_inventory_without_room_says_so_and_leaves_the_others_theirs() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let body = |count: u128| {
+        let names: Vec<_> = (0..count).map(|number| (number, "a")).collect();
+        list(&names).1
+    };
+    let (few, many) = (
+        Server::answering("200 OK", "", &body(10)).await,
+        Server::answering("200 OK", "", &body(1000)).await,
+    );
+    let budget = Budget::new(50_000);
+    let inventory = |server: &Server| {
+        let endpoint = Endpoint::parse(&server.url(), true).unwrap();
+        let key = ApiKey::new(SecretString::from("wk-1")).unwrap();
+        let options = Options {
+            budget: budget.clone(),
+            ..Options::default()
+        };
+        Inventory::new(Client::new(endpoint, key, &options).unwrap(), "dropbox")
+    };
+    let (small, large) = (inventory(&few), inventory(&many));
+    small.at_least(Instant::now()).await.unwrap();
+
+    let error = large.at_least(Instant::now()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoRoom);
+    assert!(large.latest().is_none());
+    assert_eq!(small.latest().unwrap().len(), 10);
+    small.at_least(Instant::now()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_service_took_without_a_word_shows_as_it_was_sent() {
+    let service = Service::start(|_| list(&[(1, "a")])).await;
+    let inventory = service.inventory();
+    service.release(1);
+    inventory.at_least(Instant::now()).await.unwrap();
+    let config = Config::builder()
+        .plain("remote_url", "dropbox://contracts")
+        .secret("app_key", SecretString::from("k1"))
+        .build();
+    for number in [1, 2] {
+        inventory.configured(&id(number), &config);
+    }
+    let snapshot = inventory.latest().unwrap();
+    let source = snapshot.by_id(&id(1)).unwrap();
+    assert_eq!(&*source.name, "a");
+    assert_eq!(
+        source.settings.get("remote_url"),
+        Some(&json!("dropbox://contracts"))
+    );
+    assert_eq!(source.settings.get("app_key"), None);
+    assert!(snapshot.by_id(&id(2)).is_none(), "nothing was known of it");
 }

@@ -5,12 +5,16 @@
 mod answer;
 #[path = "../../../src/unstructured/config.rs"]
 mod config;
+#[path = "../../../src/unstructured/elements.rs"]
+mod elements;
 #[path = "../../../src/unstructured/error.rs"]
 mod error;
 #[path = "../../../src/dropbox/folder.rs"]
 mod folder;
 #[path = "../../../src/hosts.rs"]
 mod hosts;
+#[path = "../../../src/unstructured/kept.rs"]
+mod kept;
 #[path = "../../../src/scrub.rs"]
 mod scrub;
 #[path = "../../../src/unstructured/types.rs"]
