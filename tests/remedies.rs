@@ -425,7 +425,7 @@ async fn kubectl_reads_what_is_written_as_what_was_meant() -> Result<()> {
         stage.dropbox.add_folder(&format!("/{folder}"));
         stage.dropbox.offer_code("0777", "1e9", "code", token);
         let login = format!(
-            "DROPBOX_CODE=code DROPBOX_APP_SECRET=1e9 unstructured-operator login dropbox --app-key 0777 --folder '{folder}' \
+            "DROPBOX_CODE=code DROPBOX_APP_SECRET=1e9 unstructured-operator login dropbox --app-key 0777 --folder='{folder}' \
              --name written-{number} --output - | kubectl apply -n {} -f -",
             stage.namespace
         );

@@ -226,7 +226,10 @@ where
         .filter_map(move |event| {
             let event = match event {
                 Ok(event) => {
-                    said = None;
+                    // A list begins before it fails.
+                    if !matches!(event, watcher::Event::Init) {
+                        said = None;
+                    }
                     Some(event)
                 }
                 Err(error) => {

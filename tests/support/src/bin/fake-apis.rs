@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
     println!("Dropbox API       {dropbox_url}");
     println!();
     println!("The operator on it:");
-    println!("  UNSTRUCTURED_API_KEY={key} unstructured-operator --allow-insecure-http \\");
+    println!("  UNSTRUCTURED_API_KEY={key} unstructured-operator run --allow-insecure-http \\");
     println!("    --api-url {url} --dropbox-api-url {dropbox_url}");
     println!("A login to it, with any app and any code:");
     println!(
