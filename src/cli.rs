@@ -28,8 +28,7 @@ const NO_COMMAND: &str = "which command? It comes before its options, as in unst
 #[command(
     name = "unstructured-operator",
     version,
-    about = "Kubernetes operator that keeps source connectors of the Unstructured platform true to their resources",
-    max_term_width = 80
+    about = "Kubernetes operator that keeps source connectors of the Unstructured platform true to their resources"
 )]
 pub enum Command {
     /// Run the operator
@@ -160,7 +159,8 @@ fn with_variables(command: clap::Command) -> clap::Command {
         }
         None => argument,
     });
-    described.mut_subcommands(with_variables)
+    // On the widest screen, too, lines stay as long as one likes to read.
+    described.max_term_width(80).mut_subcommands(with_variables)
 }
 
 /// The command that the arguments name, and where its own arguments begin.
