@@ -24,8 +24,9 @@ use crate::output::print;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   unstructured-operator uninstall --yes
-It also ends a deletion that hangs because the operator or its rights went first. Connectors that are to go have to be deleted before,
-with their resources: kubectl delete dropboxsources --all --all-namespaces";
+It also ends a deletion that hangs because the operator or its rights went
+first. Connectors that are to go have to be deleted before, with their
+resources: kubectl delete dropboxsources --all --all-namespaces";
 
 /// How long the API server may take between two looks. It goes through the resources in steps of seconds itself.
 const BEAT: Duration = Duration::from_millis(500);

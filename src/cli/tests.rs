@@ -431,7 +431,7 @@ fn a_command_line_that_is_not_understood_is_one_line() {
         ),
         (
             &["start"],
-            "unknown command: give run, crd, login dropbox, doctor, import or completions, see --help",
+            "unknown command: give run, crd, login dropbox, doctor, import, uninstall or completions, see --help",
         ),
         (&["--listen=[::]:1"], NO_COMMAND),
         (&["-x"], NO_COMMAND),
@@ -597,6 +597,7 @@ fn help_is_readable_at_eighty_columns() {
         &["login", "dropbox", "-h"],
         &["doctor", "--help"],
         &["import", "--help"],
+        &["uninstall", "--help"],
     ] {
         for line in told(arguments).lines() {
             assert!(line.chars().count() <= 80, "{arguments:?}: {line}");

@@ -51,6 +51,7 @@ DROPBOX_CODE the code of the authorization page.";
 const ATTEMPTS: usize = 3;
 
 /// How to log in.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The app key of the Dropbox app, from the Settings tab of its page in the App Console
