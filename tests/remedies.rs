@@ -14,11 +14,12 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::fake::Fault;
-use support::fake::unstructured::{Route, answers};
-use support::stage::{APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, Stage, source_id};
+use support::fake::unstructured::{CheckScript, Route, answers};
+use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, Stage, source_id};
 
 use crate::{OPERATOR, stage, stage_apart};
 
+const RECONCILE_AT: &str = "connectors.unstructured.io/reconcile-at";
 const CODE: &str = "authorization-code-7d20e4";
 const DEFINITION: &str = "dropboxsources.connectors.unstructured.io";
 
@@ -103,6 +104,20 @@ async fn is_repaired(stage: &Stage, arguments: &str, check: &str) -> Result<()> 
     }
 }
 
+/// Without the operator's own key, doctor says how to be given it.
+async fn is_repaired_by_the_key(stage: &Stage, arguments: &str) -> Result<()> {
+    fs::write(stage.directory().join("key"), API_KEY)?;
+    let blind = format!("UNSTRUCTURED_API_KEY= unstructured-operator doctor -o json {arguments}");
+    let report: Value = serde_json::from_slice(&types(stage, &blind).await?.stdout)?;
+    let findings = report["findings"].as_array().context("a list")?;
+    let workspace = about(findings, "workspace").context("nothing of the workspace")?;
+    assert_eq!(workspace["verdict"], "unknown");
+    let next = workspace["next"].as_str().context("no next")?;
+    let told = succeeds(stage, &format!("UNSTRUCTURED_API_KEY= {next}")).await?;
+    ensure!(told.contains("accepts the API key"), "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_doctor_says_to_do_about_a_resource_repairs_it() -> Result<()> {
     let stage = stage().await?;
@@ -110,7 +125,6 @@ async fn what_doctor_says_to_do_about_a_resource_repairs_it() -> Result<()> {
     let tenant = "tenant-key-5d1e0042";
     stage.api.workspace(tenant);
     stage.keep_secret(tenant);
-    fs::write(stage.directory().join("key"), tenant)?;
     stage.dropbox.add_folder("/data");
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
@@ -147,10 +161,22 @@ async fn what_doctor_says_to_do_about_a_resource_repairs_it() -> Result<()> {
         .edit("contracts", json!({ "remoteUrl": "dropbox://gone" }))
         .await?;
     is_repaired(&stage, &arguments, "folder").await?;
+    let refuses = |_: &_| CheckScript::failure("the folder cannot be read");
+    stage.workspace.set_checks(refuses);
+    stage.annotate("contracts", RECONCILE_AT, "once").await?;
+    stage
+        .until_reason("contracts", "VerificationFailed")
+        .await?;
+    stage
+        .workspace
+        .set_checks(|_| CheckScript::success_after(0));
+    is_repaired(&stage, &arguments, "connection").await?;
+    is_repaired_by_the_key(&stage, &arguments).await?;
 
     stage
         .secret("workspace", &[("other", "nothing-of-use")])
         .await?;
+    fs::write(stage.directory().join("key"), tenant)?;
     let workspace = json!({
         "workspace": { "apiUrl": stage.api.url(), "apiKeySecretRef": { "name": "workspace" } },
     });
@@ -281,9 +307,7 @@ async fn work_under_way_is_not_wrong_and_a_failure_before_the_first_look_is_json
     let mut stage = stage().await?;
     let _operator = stage.operator().await?;
     stage.dropbox.add_folder("/data");
-    stage
-        .workspace
-        .set_checks(|_| support::fake::unstructured::CheckScript::never());
+    stage.workspace.set_checks(|_| CheckScript::never());
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
     stage.until_reason("contracts", "Checking").await?;
