@@ -12,7 +12,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use support::stage::{
-    PATIENCE, Stage, condition, create_namespace, dropbox_source, eventually, manifest, source_id,
+    PATIENCE, Stage, condition, create_namespace, dropbox_source, manifest, source_id,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -170,10 +170,14 @@ async fn a_lost_namespace_comes_back_to_the_connectors_that_were_there() -> Resu
     Ok(())
 }
 
-/// `--namespace-mappings`: a copy beside the original gets a connector of its own, and leaves the original's alone to its end.
+/// `--namespace-mappings`: a copy beside the original gets a connector of its own, or is told that the one in its status belongs to
+/// the original; it leaves that one alone to its end.
 #[tokio::test]
 async fn a_copy_in_another_namespace_never_touches_the_connector_of_the_original() -> Result<()> {
-    for status in [Status::Dropped, Status::Restored] {
+    for (status, reason, connectors) in [
+        (Status::Dropped, "Ready", 2),
+        (Status::Restored, "ConnectorInUse", 1),
+    ] {
         let mut stage = stage().await?;
         let copy = format!("{}-copy", stage.namespace);
         create_namespace(&stage.client, &copy).await?;
@@ -183,36 +187,44 @@ async fn a_copy_in_another_namespace_never_touches_the_connector_of_the_original
         stage.good_secret().await?;
         stage.create("contracts", json!({})).await?;
         let original = stage.until_ready("contracts").await?;
-        let backup = Backup::take(&stage).await?;
-        backup.restore(&stage, &copy, status).await?;
+        let writes = stage.writes();
+        Backup::take(&stage)
+            .await?
+            .restore(&stage, &copy, status)
+            .await?;
 
         let copies: Api<DynamicObject> =
             Api::namespaced_with(stage.client.clone(), &copy, &dropbox_source());
-        let id = source_id(&original).context("an id")?;
-        let has_its_own = |object: Option<&DynamicObject>| {
-            object.is_some_and(|object| {
-                let ready = condition(object, "Ready").is_some_and(|r| r["status"] == "True");
-                ready && source_id(object).is_some_and(|own| own != id)
-            })
+        let settled = |object: Option<&DynamicObject>| {
+            let ready = object.and_then(|object| condition(object, "Ready"));
+            ready.is_some_and(|ready| ready["reason"] == reason)
         };
-        let own = await_condition(copies.clone(), "contracts", has_its_own);
-        if tokio::time::timeout(PATIENCE, own).await.is_err() {
+        let copied = await_condition(copies.clone(), "contracts", settled);
+        if tokio::time::timeout(PATIENCE, copied).await.is_err() {
             bail!(
-                "it has the original's: {:?}",
-                copies.get("contracts").await?
+                "the copy says {}",
+                copies.get("contracts").await?.data["status"]
             );
         }
-        assert_eq!(stage.workspace.sources().len(), 2);
+        assert_eq!(stage.workspace.sources().len(), connectors);
 
         copies.delete("contracts", &DeleteParams::default()).await?;
-        eventually("the copy's connector is gone", || {
-            let left = stage.workspace.sources();
-            (left.len() == 1).then_some(left)
-        })
-        .await?;
-        assert_eq!(stage.workspace.sources()[0].id, id);
-        let still = stage.until_ready("contracts").await?;
-        assert_eq!(source_id(&still), Some(id));
+        let gone = await_condition(copies, "contracts", |object: Option<&DynamicObject>| {
+            object.is_none()
+        });
+        tokio::time::timeout(PATIENCE, gone)
+            .await
+            .context("the copy stays")??;
+        let left = stage.workspace.sources();
+        assert_eq!(left.len(), 1);
+        assert_eq!(source_id(&original), Some(left[0].id.as_str()));
+        if connectors == 1 {
+            assert_eq!(
+                stage.writes(),
+                writes,
+                "the original's connector was written to"
+            );
+        }
     }
     Ok(())
 }

@@ -1,25 +1,27 @@
 //! The product under the real engines: Flux and Argo CD, built from their modules, pull the chart from a registry and the resources
 //! from Git, from `examples` as they are but for URLs. Pods run as processes, both APIs are fakes.
 //!
-//! They take minutes to build and minutes to run: `cargo test --test main -- --ignored engines::`.
+//! They take minutes to build and minutes to run: `.ci/engines`.
 
 mod argocd;
 mod flux;
 mod forge;
+mod life;
+mod orders;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use support::fake::unstructured::WorkspaceHandle;
 use support::go::{Module, Recipe};
-use support::stage::{condition, manifest, source_id};
+use support::stage::{condition, manifest};
 use tokio::time::Instant;
 
 use crate::install::cluster::{Cluster, TEAM};
@@ -28,11 +30,44 @@ use forge::Forge;
 /// An engine waits for intervals and backoffs of its own; nothing is asserted about how long anything takes.
 const PATIENCE: Duration = Duration::from_mins(4);
 
+/// What both engines do, each in its own way.
+trait Engine {
+    const NAME: &str;
+
+    fn world(&self) -> &World;
+
+    fn world_mut(&mut self) -> &mut World;
+
+    /// Commits what was written, and has the engine look at Git now, as a webhook does; returns the commit.
+    async fn push(&self) -> Result<String>;
+
+    /// Waits until the resources are as this commit says; fails when the engine says that it has failed.
+    async fn synced(&self, commit: &str) -> Result<()>;
+
+    /// Has the engine compare once more, and says whether all was in sync, as far as the engine tells.
+    async fn look(&self) -> Result<bool>;
+
+    /// Has the engine install this version of the chart, which is in the registry, and waits until it has.
+    async fn upgrade(&self, version: &str) -> Result<()>;
+
+    /// Deletes what the engine was told of the resources, and with it those.
+    async fn delete_sources(&self) -> Result<()>;
+
+    /// Deletes what the engine was told of the operator, and with it the operator.
+    async fn delete_operator(&self) -> Result<()>;
+
+    /// Commits, and waits until the resources are as Git says.
+    async fn sync(&self) -> Result<()> {
+        let commit = self.push().await?;
+        self.synced(&commit).await
+    }
+}
+
 /// A cluster, and what its engine pulls from.
 struct World {
     forge: Forge,
     cluster: Cluster,
-    /// What is in Git, by path.
+    /// What is to be in Git, by path.
     files: BTreeMap<String, String>,
 }
 
@@ -40,40 +75,43 @@ impl World {
     async fn new() -> Result<Self> {
         let cluster = Cluster::start().await?;
         let forge = Forge::start(&cluster).await?;
-        Ok(Self {
+        let mut world = Self {
             forge,
             cluster,
             files: BTreeMap::new(),
-        })
-    }
-
-    /// Puts a source into the working tree.
-    fn write(&mut self, name: &str, spec: Value) -> Result<()> {
-        let mut source = serde_json::to_value(manifest(name, spec))?;
-        source["metadata"]["namespace"] = json!(TEAM);
-        self.put(&format!("sources/{name}.yaml"), &source)
-    }
-
-    /// Puts a Secret into the working tree, as a tool would that decrypts it there.
-    fn write_secret(&mut self, name: &str, data: &Value) -> Result<()> {
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "stringData": data,
-            "metadata": { "name": name, "namespace": TEAM },
+        };
+        // Git keeps no empty directories, and engines complain of one that is missing.
+        let about = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "about", "namespace": TEAM },
         });
-        self.put(&format!("sources/{name}-secret.yaml"), &secret)
+        world.put("about", &about)?;
+        Ok(world)
     }
 
-    fn put(&mut self, path: &str, manifest: &Value) -> Result<()> {
-        self.files
-            .insert(path.to_owned(), serde_yaml::to_string(manifest)?);
+    /// Writes a source.
+    fn write(&mut self, name: &str, spec: Value) -> Result<()> {
+        self.put(name, &source_manifest(name, spec)?)
+    }
+
+    /// Writes a manifest beside the sources.
+    fn put(&mut self, name: &str, manifest: &Value) -> Result<()> {
+        self.put_into("sources", name, manifest)
+    }
+
+    fn put_into(&mut self, directory: &str, name: &str, manifest: &Value) -> Result<()> {
+        let content = serde_yaml::to_string(manifest)?;
+        let path = format!("{directory}/{name}.yaml");
+        self.files.insert(path, content);
         Ok(())
     }
 
-    fn remove(&mut self, path: &str) {
-        self.files.remove(path);
+    /// Takes away what is beside the sources under this name.
+    fn remove(&mut self, name: &str) {
+        self.files.remove(&format!("sources/{name}.yaml"));
     }
 
-    /// Commits and pushes the working tree, and returns the commit's id.
+    /// Commits and pushes what was written, and returns the commit's id.
     fn commit(&self) -> Result<String> {
         self.forge.commit(&self.files)
     }
@@ -83,31 +121,25 @@ impl World {
         let path = self.cluster.directory.path().join("applied.yaml");
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
         std::fs::write(&path, list.to_string())?;
-        self.kubectl(&["apply", "-f", &path.display().to_string()])
+        self.kubectl(&format!("apply -f {}", path.display()))
             .await?;
         Ok(())
     }
 
-    async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let output = self
-            .cluster
-            .plane
-            .kubectl()
-            .args(arguments)
-            .output()
-            .await?;
-        ensure!(
-            output.status.success(),
-            "kubectl {}: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
+    /// Runs `kubectl` with arguments of which none has a space in it, and returns what it printed.
+    async fn kubectl(&self, arguments: &str) -> Result<String> {
+        let mut kubectl = self.cluster.plane.kubectl();
+        let output = kubectl.args(arguments.split_whitespace()).output().await?;
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {arguments}: {complaints}");
         Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The objects of a kind in a namespace.
-    fn objects(&self, version: &str, kind: &str, namespace: &str) -> Result<Api<DynamicObject>> {
-        objects(&self.cluster.client, version, kind, namespace)
+    fn objects(&self, version: &str, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(self.cluster.client.clone(), namespace, &resource)
     }
 
     /// Waits until a resource is as `what` says.
@@ -116,116 +148,43 @@ impl World {
         name: &str,
         what: impl Fn(&DynamicObject) -> bool,
     ) -> Result<DynamicObject> {
-        let last = std::cell::RefCell::new(None);
-        let found = settles(name, async || {
-            let object = self.cluster.sources().get_opt(name).await?;
-            let found = object.clone().filter(|object| what(object));
-            last.replace(object);
-            Ok(found)
+        until(&self.cluster.sources(), name, |object| {
+            Ok(object.filter(|object| what(object)).cloned())
         })
-        .await;
-        found.with_context(|| format!("{:?}", last.take().map(|object| object.data)))
+        .await
     }
 
     async fn ready(&self, name: &str) -> Result<DynamicObject> {
         self.source(name, |object| {
             let ready = condition(object, "Ready").is_some_and(|ready| ready["status"] == "True");
-            ready
-                && object.data["status"]["observedGeneration"].as_i64()
-                    == object.metadata.generation
+            let observed = object.data["status"]["observedGeneration"].as_i64();
+            ready && observed == object.metadata.generation
         })
         .await
     }
 
-    /// Waits until a resource is gone; says why not.
     async fn gone(&self, name: &str) -> Result<()> {
-        let last = std::cell::RefCell::new(None);
-        settles(&format!("{name} is gone"), async || {
-            let object = self.cluster.sources().get_opt(name).await?;
-            let gone = object.is_none().then_some(());
-            last.replace(object);
-            Ok(gone)
-        })
-        .await
-        .with_context(|| format!("{:?}", last.take().map(|object| object.data)))
+        gone(&self.cluster.sources(), name).await
     }
 
     /// The events about a resource, as (type, reason, note).
     async fn events(&self, name: &str) -> Result<Vec<(String, String, String)>> {
-        let events = self.objects("events.k8s.io/v1", "Event", TEAM)?;
-        let all = events.list(&kube::api::ListParams::default()).await?;
-        let about = all
-            .items
+        let events = self.objects("events.k8s.io/v1", "Event", TEAM);
+        let events = events.list(&ListParams::default()).await?.items;
+        let about = events
             .iter()
-            .filter(|event| event.data["regarding"]["name"] == name);
-        let text = |event: &DynamicObject, member: &str| {
-            event.data[member].as_str().unwrap_or_default().to_owned()
-        };
+            .map(|event| &event.data)
+            .filter(|event| event["regarding"]["name"] == name);
+        let text = |text: &Value| text.as_str().unwrap_or_default().to_owned();
         Ok(about
             .map(|event| {
                 (
-                    text(event, "type"),
-                    text(event, "reason"),
-                    text(event, "note"),
+                    text(&event["type"]),
+                    text(&event["reason"]),
+                    text(&event["note"]),
                 )
             })
             .collect())
-    }
-
-    /// Writes what [`Self::change_one_of_each`] changes.
-    fn write_one_of_each(&mut self) -> Result<()> {
-        for name in ["edited", "renamed", "retained", "deleted"] {
-            let folder = format!("dropbox://{name}");
-            let policy = if name == "retained" {
-                "Retain"
-            } else {
-                "Delete"
-            };
-            self.write(
-                name,
-                json!({ "remoteUrl": folder, "deletionPolicy": policy }),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// One is new, one is edited, one has another name, one goes and leaves its connector, one goes with it.
-    fn change_one_of_each(&mut self) -> Result<()> {
-        self.write("new", json!({ "remoteUrl": "dropbox://new" }))?;
-        self.write(
-            "edited",
-            json!({ "remoteUrl": "dropbox://edited", "recursive": true }),
-        )?;
-        self.write("another-name", json!({ "remoteUrl": "dropbox://renamed" }))?;
-        for name in ["renamed", "retained", "deleted"] {
-            self.remove(&format!("sources/{name}.yaml"));
-        }
-        Ok(())
-    }
-
-    /// That is how it is, and the edited one kept its connector.
-    async fn one_of_each_is_changed(&self, edited: Option<&str>) -> Result<()> {
-        for name in ["renamed", "retained", "deleted"] {
-            self.gone(name).await?;
-        }
-        for name in ["new", "another-name"] {
-            self.ready(name).await?;
-        }
-        assert_eq!(source_id(&self.ready("edited").await?), edited);
-        let names = [
-            "another-name",
-            "contracts",
-            "edited",
-            "invoices",
-            "new",
-            "retained",
-        ];
-        let connectors = self.connectors();
-        assert_eq!(connectors.len(), names.len(), "{connectors:?}");
-        for (connector, name) in connectors.iter().zip(names) {
-            assert!(connector.contains(name), "{connectors:?}");
-        }
-        Ok(())
     }
 
     /// The names of the connectors that exist.
@@ -237,15 +196,11 @@ impl World {
     }
 }
 
-fn objects(
-    client: &Client,
-    version: &str,
-    kind: &str,
-    namespace: &str,
-) -> Result<Api<DynamicObject>> {
-    let (group, version) = version.split_once('/').unwrap_or(("", version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    Ok(Api::namespaced_with(client.clone(), namespace, &resource))
+/// A source as it is in Git.
+fn source_manifest(name: &str, spec: Value) -> Result<Value> {
+    let mut source = serde_json::to_value(manifest(name, spec))?;
+    source["metadata"]["namespace"] = json!(TEAM);
+    Ok(source)
 }
 
 /// Sets an annotation.
@@ -253,6 +208,34 @@ async fn annotate(api: &Api<DynamicObject>, name: &str, key: &str, value: &str) 
     let patch = Patch::Merge(json!({ "metadata": { "annotations": { key: value } } }));
     api.patch(name, &PatchParams::default(), &patch).await?;
     Ok(())
+}
+
+/// Waits until `what` finds in an object what it looks for; says how it was in the end.
+async fn until<T>(
+    api: &Api<DynamicObject>,
+    name: &str,
+    what: impl Fn(Option<&DynamicObject>) -> Result<Option<T>>,
+) -> Result<T> {
+    let last = RefCell::new(None);
+    let found = settles(name, async || {
+        let object = api.get_opt(name).await?;
+        let found = what(object.as_ref());
+        last.replace(object);
+        found
+    })
+    .await;
+    found.with_context(|| match last.take() {
+        Some(object) => format!(
+            "{name} is {} {}",
+            json!(object.metadata.finalizers),
+            object.data
+        ),
+        None => format!("there is no {name}"),
+    })
+}
+
+async fn gone(api: &Api<DynamicObject>, name: &str) -> Result<()> {
+    until(api, name, |object| Ok(object.is_none().then_some(()))).await
 }
 
 /// Waits, for as long as an engine may take.
@@ -282,55 +265,4 @@ fn example(path: &str) -> Result<Vec<Value>> {
         .with_context(|| format!("cannot read {}", path.display()))?;
     let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
     Ok(documents.collect::<Result<_, _>>()?)
-}
-
-/// As many as show that what depends on who comes first does not depend on it.
-const PRUNED: usize = 7;
-
-/// Writes sources, each in a workspace of its own whose key is beside it; returns the workspaces.
-fn write_sources_with_keys(world: &mut World) -> Result<Vec<WorkspaceHandle>> {
-    (0..PRUNED)
-        .map(|n| {
-            let key = format!("key-of-workspace-{n}-7d1c");
-            world.write_secret(&format!("key-{n}"), &json!({ "api_key": key }))?;
-            let workspace = json!({ "apiKeySecretRef": { "name": format!("key-{n}") } });
-            let spec =
-                json!({ "remoteUrl": format!("dropbox://data/{n}"), "workspace": workspace });
-            world.write(&format!("source-{n}"), spec)?;
-            Ok(world.cluster.api.workspace(&key))
-        })
-        .collect()
-}
-
-fn remove_sources_with_keys(world: &mut World) {
-    for n in 0..PRUNED {
-        world.remove(&format!("sources/source-{n}.yaml"));
-        world.remove(&format!("sources/key-{n}-secret.yaml"));
-    }
-}
-
-/// Every source is gone, without a complaint, and with it its connector.
-async fn nothing_is_left(world: &World, workspaces: &[WorkspaceHandle]) -> Result<()> {
-    for (n, workspace) in workspaces.iter().enumerate() {
-        let name = format!("source-{n}");
-        world.gone(&name).await?;
-        ensure!(workspace.sources().is_empty(), "{name} left its connector");
-        for (kind, reason, note) in world.events(&name).await? {
-            ensure!(kind != "Warning", "{name}: {reason}: {note}");
-        }
-    }
-    Ok(())
-}
-
-/// Creates the Secret `late` once `contracts` has missed it, as External Secrets does.
-async fn the_secret_comes_late(world: &World) -> Result<()> {
-    let misses = |object: &DynamicObject| {
-        condition(object, "Ready").is_some_and(|ready| ready["reason"] == "SecretNotFound")
-    };
-    world.source("contracts", misses).await?;
-    // A second look of the engine falls in between.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    world.cluster.credentials_as("late").await?;
-    world.ready("contracts").await?;
-    Ok(())
 }
