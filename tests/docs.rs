@@ -99,14 +99,18 @@ fn every_test_that_the_security_page_names_is_there() -> Result<()> {
 
 #[test]
 fn the_versions_that_are_said_to_be_tested_are_the_ones_that_are_built() -> Result<()> {
-    let (page, modules) = (
-        read("docs/versions.md")?,
-        read("tests/controlplane/go.mod")?,
-    );
+    let page = read("docs/versions.md")?;
+    let modules = read("tests/controlplane/go.mod")? + &read("tests/engines/flux/go.mod")?;
     for (module, said) in [
         ("k8s.io/kubernetes", "| Kubernetes |"),
         ("helm.sh/helm/v4", "| Helm |"),
         ("go.etcd.io/etcd/server/v3", "etcd"),
+        ("github.com/fluxcd/source-controller", "source-controller"),
+        (
+            "github.com/fluxcd/kustomize-controller",
+            "kustomize-controller",
+        ),
+        ("github.com/fluxcd/helm-controller", "helm-controller"),
     ] {
         let built = modules
             .lines()
