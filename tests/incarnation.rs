@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kube::CustomResourceExt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use support::fake::unstructured::{CheckScript, Route, StoredSource, WorkspaceHandle};
@@ -67,7 +68,7 @@ impl World {
         let workspace = api.workspace(KEY);
         workspace.set_checks(|_| CheckScript::success_after(1));
         let world = Self {
-            kubernetes: MemoryApi::default(),
+            kubernetes: cluster(),
             workspace,
             api,
             dropbox: None,
@@ -81,14 +82,6 @@ impl World {
         world.api.on_answer(move |_| {
             ended.fetch_add(1, Ordering::SeqCst);
         });
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": { "name": "dropboxsources.connectors.unstructured.io" },
-        });
-        world
-            .kubernetes
-            .create(DEFINITIONS, definition)
-            .expect("a new definition");
         let (fuse, faults) = (world.fuse.clone(), Arc::clone(&world.faults));
         let (came, ended) = (Arc::clone(&world.came), Arc::clone(&world.ended));
         world.api.inject_by(move |route, request| {
@@ -310,6 +303,17 @@ impl World {
             self.ended.load(Ordering::SeqCst),
         )
     }
+}
+
+/// A cluster with the definition installed, and the namespace of all resources.
+fn cluster() -> MemoryApi {
+    let kubernetes = MemoryApi::default();
+    kubernetes.create_namespace("legal");
+    let definition = serde_json::to_value(DropboxSource::crd()).expect("a definition is JSON");
+    kubernetes
+        .create(DEFINITIONS, definition)
+        .expect("a new definition");
+    kubernetes
 }
 
 /// The default name of a resource's connector.

@@ -8,6 +8,7 @@
 //! - [`operator`]: the operator as a process, to be started, stopped, paused and killed.
 //! - [`stage`]: all of them together, with a namespace for each test.
 //! - [`typist`]: a person at a terminal.
+//! - [`wall`]: the wall clock of the fakes and of the API in memory.
 //! - [`witness`]: sees every version of every resource of a stage.
 //! - [`clock`]: an operator whose wall clock is wrong.
 //! - [`refusal`]: an API server that refuses one service account.
@@ -25,6 +26,7 @@ pub mod picture;
 pub mod refusal;
 pub mod stage;
 pub mod typist;
+pub mod wall;
 pub mod witness;
 
 use std::path::{Path, PathBuf};

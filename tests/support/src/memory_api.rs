@@ -1,27 +1,44 @@
 //! A Kubernetes API in memory, for tests that stop the clock or the operator at an exact place.
 //!
-//! It keeps what the operator relies on: resource versions and preconditions, generations, finalizers, the status as a
-//! subresource, lists and watches that resume, metadata-only answers. It knows no admission, no permissions, no selectors, and
-//! of server-side apply only what one manager sees who applies whole statuses. The real control plane is for everything else.
+//! It keeps what the operator relies on, as the real server does it: resource versions and preconditions, generations, finalizers,
+//! definitions with their schemas and the status as a subresource, owners of fields, rights, selectors, lists and watches that
+//! resume, and the way in which namespaces, definitions and foreground deletions end. `simulation::fidelity` compares the two. It
+//! knows no rules of admission (CEL), and merge patches only.
 
+mod fields;
+mod lifecycle;
+mod refusal;
+mod rights;
+mod schema;
+mod selector;
 mod store;
+mod target;
 mod watch;
+mod write;
 
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{Method, Response, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use kube::client::{Body, Client};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-pub use store::Refusal;
-use store::{Store, Target, Write};
+pub use refusal::Refusal;
+pub use rights::Caller;
+use selector::Selector;
+use store::Store;
+use target::{NAMESPACES, Target};
+use write::{Write, Written};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+/// A request to the API.
+pub type Request = http::Request<Body>;
+/// An answer of the API.
+pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// What becomes of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,27 +53,40 @@ pub enum Fate {
     Refused(u16),
 }
 
+type Tap = Arc<dyn Fn(&str, &Value) + Send + Sync>;
 type Judge = Box<dyn FnMut(&Method, &str) -> Fate + Send>;
 
 /// The API. Clones share it, and it belongs to no runtime.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryApi(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     store: Mutex<Store>,
     judge: Mutex<Option<Judge>>,
-    changed: tokio::sync::watch::Sender<()>,
+    tap: Mutex<Option<Tap>>,
+    changed: Notify,
+}
+
+/// An empty cluster.
+impl Default for MemoryApi {
+    fn default() -> Self {
+        let api = Self(Arc::default());
+        for namespace in ["default", "kube-system"] {
+            api.create_namespace(namespace);
+        }
+        api
+    }
 }
 
 impl MemoryApi {
-    /// A client for it. Its requests are served where they are made: dropping a request drops its handling, but never halfway
-    /// through a write.
+    /// A client for it that may do everything. Its requests are served where they are made: dropping a request drops its handling,
+    /// but never halfway through a write.
     pub fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request| {
             let api = api.clone();
-            async move { api.serve(request).await }
+            async move { api.serve(&Caller::Administrator, request).await }
         });
         Client::new(service, "default")
     }
@@ -66,19 +96,38 @@ impl MemoryApi {
         *lock(&self.0.judge) = Some(Box::new(judge));
     }
 
+    /// Calls `tap` with the path and the object after each write, the last state of an object that is gone included.
+    pub fn on_write(&self, tap: impl Fn(&str, &Value) + Send + Sync + 'static) {
+        *lock(&self.0.tap) = Some(Arc::new(tap));
+    }
+
     /// Creates an object at `path`, the path of its collection, as a user who meets no fault.
     pub fn create(&self, path: &str, object: Value) -> Result<Value, Refusal> {
-        self.write(path, Write::Create(object))
+        self.admin(path, Write::Create(object))
+    }
+
+    /// Creates a namespace.
+    pub fn create_namespace(&self, name: &str) {
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        self.create(&format!("/{NAMESPACES}"), namespace)
+            .expect("a new namespace");
     }
 
     /// Changes the object at `path` by a merge patch, as a user who meets no fault.
     pub fn patch(&self, path: &str, change: Value) -> Result<Value, Refusal> {
-        self.write(path, Write::Merge(change))
+        self.admin(path, Write::Merge(change))
+    }
+
+    /// Replaces the object at `path`, as this field manager.
+    pub fn replace(&self, path: &str, manager: &str, object: Value) -> Result<Value, Refusal> {
+        self.write(path, manager, Write::Replace(object))
+            .map(|written| (**written.object()).clone())
     }
 
     /// Deletes the object at `path`, as a user who meets no fault. With finalizers it stays, marked.
     pub fn delete(&self, path: &str) -> Result<Value, Refusal> {
-        self.write(path, Write::Delete)
+        self.admin(path, Write::Delete(Value::Null))
     }
 
     /// The object at `path`.
@@ -87,82 +136,112 @@ impl MemoryApi {
         lock(&self.0.store).get(&place).cloned()
     }
 
+    /// What there is to see in the object at `path`, if it is there.
+    pub fn look<T>(&self, path: &str, see: impl FnOnce(&Value) -> T) -> Option<T> {
+        let place = Target::parse(path)?.place()?;
+        lock(&self.0.store).get(&place).map(see)
+    }
+
+    /// Whether the object at `path` is being deleted.
+    pub fn is_going(&self, path: &str) -> bool {
+        self.look(path, store::is_going).unwrap_or_default()
+    }
+
     /// The objects of the collection at `path`, in the order of their names.
     pub fn list(&self, path: &str) -> Vec<Value> {
         let store = lock(&self.0.store);
-        let target = Target::parse(path);
+        let (target, every) = (Target::parse(path), Selector::default());
         target
             .iter()
-            .flat_map(|target| store.list(target).cloned())
+            .flat_map(|target| store.list(target, &every).cloned())
             .collect()
     }
 
     /// Forgets what was before now: a watch that lags behind is answered 410.
     pub fn compact(&self) {
         lock(&self.0.store).compact();
-        self.0.changed.send_replace(());
+        self.0.changed.notify_waiters();
     }
 
-    fn write(&self, path: &str, write: Write) -> Result<Value, Refusal> {
-        let target = Target::parse(path).ok_or(Refusal::NOT_FOUND)?;
-        let answer = lock(&self.0.store).write(&target, write);
-        self.0.changed.send_replace(());
+    /// The server goes and comes back: every watch ends.
+    pub fn restart(&self) {
+        lock(&self.0.store).life += 1;
+        self.0.changed.notify_waiters();
+    }
+
+    fn admin(&self, path: &str, write: Write) -> Result<Value, Refusal> {
+        self.write(path, "kubectl", write)
+            .map(|written| (**written.object()).clone())
+    }
+
+    fn write(&self, path: &str, manager: &str, write: Write) -> Result<Written, Refusal> {
+        let target = Target::parse(path).ok_or_else(Refusal::no_such_path)?;
+        let answer = lock(&self.0.store).write(&target, manager, write);
+        if let Ok(written) = &answer {
+            let tap = lock(&self.0.tap).clone();
+            if let Some(tap) = tap {
+                tap(path, written.object());
+            }
+            self.0.changed.notify_waiters();
+        }
         answer
     }
 
-    async fn serve(self, request: Request<Body>) -> Result<Answer, BoxError> {
+    /// What a proxy in front of it, or a server that is not ready, answers.
+    pub fn refusal(code: u16) -> Answer {
+        refused(&Refusal::new(code, "InternalError", "a fault"))
+    }
+
+    /// Answers a request.
+    pub async fn serve(self, caller: &Caller, request: Request) -> Result<Answer, BoxError> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let query: BTreeMap<String, String> =
             url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        let accept = head.headers.get(header::ACCEPT).map(|value| value.to_str());
-        let metadata_only =
-            matches!(accept, Some(Ok(accept)) if accept.contains("PartialObjectMetadata"));
+        let header = |name| {
+            let value = head.headers.get(name).map(http::HeaderValue::as_bytes);
+            value.unwrap_or_default()
+        };
         let path = head.uri.path();
         let Some(target) = Target::parse(path) else {
-            return Ok(refused(Refusal::NOT_FOUND));
+            return Ok(refused(&Refusal::no_such_path()));
         };
-        if query.contains_key("labelSelector") || query.contains_key("fieldSelector") {
-            return Ok(refused(Refusal(501, "NotImplemented")));
+        let watches = query
+            .get("watch")
+            .is_some_and(|watch| watch == "true" || watch == "1");
+        let verb = verb(&head.method, target.name.is_some(), watches);
+        let allowed = {
+            let store = lock(&self.0.store);
+            let allowed = store.authorize(caller, verb, &target);
+            allowed.and_then(|()| store.definition_of(&target).map(drop))
+        };
+        if let Err(refusal) = allowed {
+            return Ok(refused(&refusal));
         }
         if head.method != Method::GET {
-            let kind = head
-                .headers
-                .get(header::CONTENT_TYPE)
-                .map(http::HeaderValue::as_bytes);
-            let write = Write::of(&head.method, kind.unwrap_or_default(), &body)?;
+            let force = query.get("force").is_some_and(|force| force == "true");
+            let write = Write::of(&head.method, header(header::CONTENT_TYPE), force, &body)?;
+            let manager = query.get("fieldManager").map_or("unknown", String::as_str);
             // A dry run changes nothing, and so is no effect that a judge could lose.
             if query.contains_key("dryRun") {
-                let answer = lock(&self.0.store).rehearse(&target, write);
-                return Ok(answer.map_or_else(refused, |object| answered(200, &object)));
+                let mut copy = lock(&self.0.store).clone();
+                return Ok(told(&head.method, copy.write(&target, manager, write)));
             }
-            let fate = lock(&self.0.judge)
-                .as_mut()
-                .map_or(Fate::Answered, |judge| judge(&head.method, path));
-            return match fate {
-                Fate::Swallowed => pending().await,
-                Fate::Refused(code) => Ok(refused(Refusal(code, "InternalError"))),
-                Fate::Answered | Fate::Unanswered => {
-                    let answer = self.write(path, write);
-                    if fate == Fate::Unanswered {
-                        return pending().await;
-                    }
-                    Ok(answer.map_or_else(refused, |object| answered(200, &object)))
-                }
-            };
+            return Ok(self.carry_out(&head.method, path, manager, write).await);
         }
+        let accept = String::from_utf8_lossy(header(header::ACCEPT)).into_owned();
+        let metadata_only = accept.contains("PartialObjectMetadata");
+        let selector = query.get("labelSelector").map(|text| Selector::parse(text));
+        let selector = selector.unwrap_or_default();
         let Some(place) = target.place() else {
-            if query
-                .get("watch")
-                .is_some_and(|watch| watch == "true" || watch == "1")
-            {
-                return Ok(self.watch(target, &query, metadata_only));
+            if watches {
+                return Ok(self.watch(target, &query, selector, metadata_only));
             }
             let store = lock(&self.0.store);
             let items = store
-                .list(&target)
+                .list(&target, &selector)
                 .map(|object| shown(object, metadata_only));
             let list = json!({
                 "apiVersion": "v1",
@@ -173,11 +252,66 @@ impl MemoryApi {
             return Ok(answered(200, &list));
         };
         let store = lock(&self.0.store);
-        let object = store.get(&place).ok_or(Refusal::NOT_FOUND);
-        Ok(object.map_or_else(refused, |object| {
-            answered(200, &shown(object, metadata_only))
-        }))
+        Ok(match store.get(&place) {
+            Some(object) => answered(200, &shown(object, metadata_only)),
+            None => refused(&Refusal::not_found(&target, &place.name)),
+        })
     }
+
+    async fn carry_out(&self, method: &Method, path: &str, manager: &str, write: Write) -> Answer {
+        let fate = lock(&self.0.judge)
+            .as_mut()
+            .map_or(Fate::Answered, |judge| judge(method, path));
+        match fate {
+            Fate::Swallowed => pending().await,
+            Fate::Refused(code) => refused(&Refusal::new(code, "InternalError", "a fault")),
+            Fate::Answered | Fate::Unanswered => {
+                let answer = self.write(path, manager, write);
+                if fate == Fate::Unanswered {
+                    return pending().await;
+                }
+                told(method, answer)
+            }
+        }
+    }
+}
+
+impl Written {
+    fn object(&self) -> &Arc<Value> {
+        match self {
+            Self::Created(object) | Self::Changed(object) | Self::Removed(object) => object,
+        }
+    }
+}
+
+fn told(method: &Method, answer: Result<Written, Refusal>) -> Answer {
+    match answer {
+        Ok(Written::Created(object)) => answered(201, &object),
+        Ok(Written::Removed(object)) if *method == Method::DELETE => {
+            answered(200, &removal(&object))
+        }
+        Ok(Written::Changed(object) | Written::Removed(object)) => answered(200, &object),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn verb(method: &Method, named: bool, watches: bool) -> &'static str {
+    match (method.as_str(), named) {
+        ("GET", true) => "get",
+        ("GET", false) if watches => "watch",
+        ("GET", false) => "list",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("DELETE", _) => "delete",
+        _ => "patch",
+    }
+}
+
+fn removal(object: &Value) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "details": { "name": object["metadata"]["name"], "uid": object["metadata"]["uid"] },
+    })
 }
 
 fn shown(object: &Value, metadata_only: bool) -> Value {
@@ -203,8 +337,8 @@ fn respond(code: u16, body: UnsyncBoxBody<Bytes, BoxError>) -> Answer {
     response
 }
 
-fn refused(refusal: Refusal) -> Answer {
-    answered(refusal.0, &refusal.status())
+fn refused(refusal: &Refusal) -> Answer {
+    answered(refusal.code, &refusal.status())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,7 +9,8 @@ use std::{collections::HashSet, sync::Mutex};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
-use uuid::Uuid;
+
+use crate::wall;
 
 use super::{
     Answer, Api, Fake,
@@ -213,7 +214,7 @@ impl Api for Dropbox {
         };
         answer
             .unwrap_or_else(|refusal| refusal)
-            .with_header("x-dropbox-request-id", &Uuid::new_v4().simple().to_string())
+            .with_header("x-dropbox-request-id", &wall::uuid().simple().to_string())
     }
 }
 
@@ -264,7 +265,7 @@ impl State {
     fn redeem(&mut self, key: &str, secret: &str, code: &str) -> Result<Answer, Answer> {
         let offered = self.codes.iter().position(|(offered, _)| offered == code);
         if offered.is_none() && self.anything_goes && !code.is_empty() {
-            let refresh_token = format!("refresh-{}", Uuid::new_v4().simple());
+            let refresh_token = format!("refresh-{}", wall::uuid().simple());
             self.codes
                 .push((code.to_owned(), grant(key, secret, &refresh_token)));
             return self.redeem(key, secret, code);
@@ -287,7 +288,7 @@ impl State {
     }
 
     fn issue(&mut self, refresh_token: &str) -> Value {
-        let value = format!("sl.{}", Uuid::new_v4().simple());
+        let value = format!("sl.{}", wall::uuid().simple());
         self.access_tokens.push(AccessToken {
             value: value.clone(),
             refresh_token: refresh_token.to_owned(),

@@ -19,6 +19,7 @@
 //! ```
 
 mod answer;
+mod carrier;
 pub mod collector;
 pub mod dropbox;
 mod fault;
@@ -29,6 +30,7 @@ mod tests;
 pub mod unstructured;
 
 pub use answer::Answer;
+pub use carrier::Carrier;
 pub use collector::FakeCollector;
 pub use dropbox::FakeDropbox;
 pub use fault::{Fault, On};

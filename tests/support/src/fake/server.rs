@@ -10,16 +10,15 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response,
-    body::{Frame, Incoming},
+    body::Frame,
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service,
 };
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpSocket},
     runtime,
@@ -75,6 +74,8 @@ enum Life {
     },
     /// The port stays bound but refuses connections, so nobody else can take it meanwhile.
     Stopped(TcpSocket),
+    /// Nothing listens: requests are [carried](Fake::carrier) to it while it is up.
+    Carried { up: bool },
     /// Only while changing from one to the other.
     Changing,
 }
@@ -102,6 +103,29 @@ impl<A: Api> Fake<A> {
         })
     }
 
+    /// One that takes no connection and has no thread: requests are [carried](Self::carrier) to it, and served where they are made.
+    /// The address only names it.
+    pub fn carried(address: SocketAddr) -> Self {
+        let shared = Arc::new(Shared {
+            api: A::default(),
+            faults: Mutex::default(),
+            journal: Journal::default(),
+        });
+        Self {
+            shared,
+            address,
+            life: Mutex::new(Life::Carried { up: true }),
+        }
+    }
+
+    /// Whether it serves.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(
+            *lock(&self.life),
+            Life::Serving { .. } | Life::Carried { up: true }
+        )
+    }
+
     /// The base URL that a user would configure, without a slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}{}", self.address, A::BASE_PATH)
@@ -118,6 +142,8 @@ impl<A: Api> Fake<A> {
         if matches!(*life, Life::Serving { .. }) {
             std::mem::replace(&mut *life, Life::Changing).end();
             *life = Life::Stopped(bind(self.address).expect("the port that was just given up"));
+        } else if let Life::Carried { up } = &mut *life {
+            *up = false;
         }
     }
 
@@ -128,6 +154,7 @@ impl<A: Api> Fake<A> {
             Life::Stopped(socket) => {
                 serve(socket, Arc::clone(&self.shared)).expect("the port is held")
             }
+            Life::Carried { .. } => Life::Carried { up: true },
             serving => serving,
         };
     }
@@ -262,12 +289,17 @@ async fn accept<A: Api>(listener: TcpListener, shared: Arc<Shared<A>>) {
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(super) type Body = BoxBody<Bytes, io::Error>;
 
-async fn respond<A: Api>(
+pub(super) async fn respond<A, B>(
     shared: Arc<Shared<A>>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, io::Error> {
+    request: Request<B>,
+) -> Result<Response<Body>, io::Error>
+where
+    A: Api,
+    B: hyper::body::Body,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     let request = shared.journal.record(read(request).await?);
     let fault = lock(&shared.faults).next(A::route(&request), &request);
     // A task of its own: a client that hangs up does not undo what the server is doing.
@@ -290,12 +322,16 @@ enum Sent {
     Never,
 }
 
-async fn read(request: Request<Incoming>) -> Result<Recorded, io::Error> {
+async fn read<B>(request: Request<B>) -> Result<Recorded, io::Error>
+where
+    B: hyper::body::Body,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     Ok(Recorded {
         number: 0,
-        at: Timestamp::now(),
+        at: crate::wall::now(),
         instant: Instant::now(),
         method: head.method,
         path: head.uri.path().to_owned(),
@@ -374,13 +410,13 @@ fn spoil(answer: Answer, spoiling: Spoiling) -> Response<Body> {
 }
 
 fn whole(body: Bytes) -> Body {
-    Full::new(body)
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(body).map_err(|never| match never {}).boxed()
 }
 
-fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
-    StreamBody::new(chunks.map(|chunk| chunk.map(Frame::data))).boxed_unsync()
+fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static) -> Body {
+    BodyExt::boxed(StreamBody::new(
+        chunks.map(|chunk| chunk.map(Frame::data)),
+    ))
 }
 
 fn cut_after(half: Bytes) -> Body {

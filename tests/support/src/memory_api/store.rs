@@ -1,133 +1,65 @@
 //! The objects, their versions and their history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use http::Method;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-/// What a path names.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    /// Group, version and plural.
-    collection: String,
-    namespace: Option<String>,
-    name: Option<String>,
-    status: bool,
-}
-
-/// Where one object is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    collection: String,
-    namespace: Option<String>,
-    name: String,
-}
-
-/// A change that a client asks for.
-pub(super) enum Write {
-    Create(Value),
-    Replace(Value),
-    Merge(Value),
-    Apply(Value),
-    Delete,
-}
-
-/// Why a request was not carried out: the HTTP status and its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal(pub u16, pub &'static str);
+use super::fields::Owners;
+use super::refusal::Refusal;
+use super::schema;
+use super::selector::Selector;
+use super::target::{DEFINITIONS, NAMESPACES, Place, Target};
 
 /// One step of the history.
 #[derive(Clone)]
 pub(super) struct Event {
     pub version: u64,
     pub kind: &'static str,
-    place: Place,
-    pub object: Value,
+    pub place: Place,
+    pub object: Arc<Value>,
+    /// The labels before it, if there was anything before it.
+    pub labels_before: Option<Value>,
 }
 
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub object: Arc<Value>,
+    pub owners: Owners,
+}
+
+/// One version of a definition.
+pub(super) struct Definition {
+    object: Arc<Value>,
+    version: String,
+}
+
+impl Definition {
+    fn find(&self) -> Option<&Value> {
+        schema::of(&self.object, &self.version)
+    }
+
+    /// What it says of its instances.
+    pub fn schema(&self) -> &Value {
+        self.find().expect("a version that is served")
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_going(&self) -> bool {
+        is_going(&self.object)
+    }
+}
+
+/// All that a restart of the API server finds again, and how often it was restarted.
 #[derive(Clone, Default)]
 pub(super) struct Store {
     version: u64,
-    objects: BTreeMap<Place, Value>,
+    objects: BTreeMap<Place, Stored>,
     history: Vec<Event>,
     /// What happened up to this version is forgotten.
     compacted: u64,
-}
-
-impl Target {
-    pub fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<_> = path.trim_matches('/').split('/').collect();
-        let (head, rest) = match *segments {
-            ["api", ..] if segments.len() > 2 => segments.split_at(2),
-            ["apis", ..] if segments.len() > 3 => segments.split_at(3),
-            _ => return None,
-        };
-        let (namespace, rest) = match *rest {
-            ["namespaces", namespace, _, ..] => (Some(namespace.to_owned()), &rest[2..]),
-            _ => (None, rest),
-        };
-        let (plural, name, status) = match *rest {
-            [plural] => (plural, None, false),
-            [plural, name] => (plural, Some(name.to_owned()), false),
-            [plural, name, "status"] => (plural, Some(name.to_owned()), true),
-            _ => return None,
-        };
-        let collection = format!("{}/{plural}", head.join("/"));
-        Some(Self {
-            collection,
-            namespace,
-            name,
-            status,
-        })
-    }
-
-    pub fn place(&self) -> Option<Place> {
-        Some(Place {
-            collection: self.collection.clone(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone()?,
-        })
-    }
-
-    fn holds(&self, place: &Place) -> bool {
-        self.collection == place.collection
-            && (self.namespace.is_none() || self.namespace == place.namespace)
-    }
-}
-
-impl Write {
-    pub fn of(method: &Method, content_type: &[u8], body: &[u8]) -> serde_json::Result<Self> {
-        if *method == Method::DELETE {
-            return Ok(Self::Delete);
-        }
-        let body = serde_json::from_slice(body)?;
-        Ok(match (method.as_str(), content_type) {
-            ("POST", _) => Self::Create(body),
-            ("PUT", _) => Self::Replace(body),
-            (_, b"application/merge-patch+json") => Self::Merge(body),
-            _ => Self::Apply(body),
-        })
-    }
-}
-
-impl Refusal {
-    /// There is no such object, or no such path.
-    pub const NOT_FOUND: Self = Self(404, "NotFound");
-    /// A precondition does not hold.
-    pub const CONFLICT: Self = Self(409, "Conflict");
-    /// There is one already.
-    pub const ALREADY_EXISTS: Self = Self(409, "AlreadyExists");
-    /// The version is too old to go on from.
-    pub const EXPIRED: Self = Self(410, "Expired");
-
-    pub(super) fn status(self) -> Value {
-        let Self(code, reason) = self;
-        json!({
-            "kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "code": code, "reason": reason, "message": reason,
-        })
-    }
+    /// The life of the server. A watch lives no longer.
+    pub life: u64,
 }
 
 impl Store {
@@ -136,20 +68,79 @@ impl Store {
     }
 
     pub fn get(&self, place: &Place) -> Option<&Value> {
+        self.objects.get(place).map(|stored| &*stored.object)
+    }
+
+    pub fn stored(&self, place: &Place) -> Option<&Stored> {
         self.objects.get(place)
     }
 
-    pub fn list(&self, target: &Target) -> impl Iterator<Item = &Value> {
-        let held = |(place, object)| target.holds(place).then_some(object);
-        self.objects.iter().filter_map(held)
+    pub fn places(&self) -> impl Iterator<Item = (&Place, &Value)> {
+        self.objects
+            .iter()
+            .map(|(place, stored)| (place, &*stored.object))
+    }
+
+    pub fn list(&self, target: &Target, selector: &Selector) -> impl Iterator<Item = &Value> {
+        self.places().filter_map(|(place, object)| {
+            let wanted = target.holds(place) && selector.selects(&object["metadata"]["labels"]);
+            wanted.then_some(object)
+        })
+    }
+
+    /// The objects of a collection, in one namespace or in all.
+    pub fn all<'a>(
+        &'a self,
+        collection: &'a str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Value> {
+        self.places().filter_map(move |(place, object)| {
+            let here = namespace.is_none() || place.namespace.as_deref() == namespace;
+            (place.collection == collection && here).then_some(object)
+        })
+    }
+
+    /// A role.
+    pub fn rbac(&self, plural: &str, namespace: Option<&str>, name: &str) -> Option<&Value> {
+        self.get(&Place {
+            collection: format!("{}/{plural}", super::target::RBAC),
+            namespace: namespace.map(ToOwned::to_owned),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The definition of a custom resource.
+    fn definition(&self, target: &Target) -> Option<&Arc<Value>> {
+        let place = Place {
+            collection: DEFINITIONS.to_owned(),
+            namespace: None,
+            name: target.resource(),
+        };
+        self.objects.get(&place).map(|stored| &stored.object)
+    }
+
+    /// The definition that says what this is, for what needs one. A path that no definition stands for is served by nobody.
+    pub fn definition_of(&self, target: &Target) -> Result<Option<Definition>, Refusal> {
+        if !target.is_custom() {
+            return Ok(None);
+        }
+        let definition = self.definition(target).cloned().map(|object| Definition {
+            object,
+            version: target.version().to_owned(),
+        });
+        let served = definition.filter(|definition| definition.find().is_some());
+        served.map(Some).ok_or_else(Refusal::no_such_path)
     }
 
     /// What happened to a collection after this version.
     pub fn since(&self, version: u64, target: &Target) -> Result<Vec<Event>, Refusal> {
         if version < self.compacted {
-            return Err(Refusal::EXPIRED);
+            return Err(Refusal::expired());
         }
-        let later = self.history.iter().filter(|event| event.version > version);
+        let first = self
+            .history
+            .partition_point(|event| event.version <= version);
+        let later = self.history[first..].iter();
         Ok(later
             .filter(|event| target.holds(&event.place))
             .cloned()
@@ -161,172 +152,78 @@ impl Store {
         self.history.clear();
     }
 
-    /// What a write would be answered, without carrying it out.
-    pub fn rehearse(&self, target: &Target, write: Write) -> Result<Value, Refusal> {
-        let mut copy = self.clone();
-        copy.write(target, write)
-    }
-
-    pub fn write(&mut self, target: &Target, write: Write) -> Result<Value, Refusal> {
-        if let Write::Create(object) = write {
-            return self.create(target, object);
-        }
-        let place = target.place().ok_or(Refusal::NOT_FOUND)?;
-        let current = self.objects.get(&place).ok_or(Refusal::NOT_FOUND)?.clone();
-        let mut next = current.clone();
-        let body = match write {
-            Write::Create(_) => unreachable!("handled above"),
-            Write::Delete => {
-                if current["metadata"]["deletionTimestamp"].is_null() {
-                    next["metadata"]["deletionTimestamp"] = now();
-                    next["metadata"]["generation"] = generation_after(&current);
-                }
-                return Ok(self.commit(place, &current, next));
-            }
-            Write::Replace(body) | Write::Merge(body) | Write::Apply(body)
-                if !meets_preconditions(&current, &body) =>
-            {
-                return Err(Refusal::CONFLICT);
-            }
-            Write::Replace(body) => body,
-            Write::Merge(patch) => {
-                let mut merged = current.clone();
-                merge(&mut merged, patch);
-                merged
-            }
-            // One manager applies whole statuses: what it leaves out is gone.
-            Write::Apply(body) if target.status => body,
-            Write::Apply(_) => return Err(Refusal(501, "NotImplemented")),
-        };
-        if target.status {
-            next["status"] = body["status"].clone();
-        } else {
-            next = body;
-            next["status"] = current["status"].clone();
-            for kept in [
-                "uid",
-                "creationTimestamp",
-                "generation",
-                "deletionTimestamp",
-            ] {
-                next["metadata"][kept] = current["metadata"][kept].clone();
-            }
-            if next["spec"] != current["spec"] {
-                next["metadata"]["generation"] = generation_after(&current);
-            }
-        }
-        next["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
-        Ok(self.commit(place, &current, next))
-    }
-
-    fn create(&mut self, target: &Target, mut object: Value) -> Result<Value, Refusal> {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let named = Target {
-            name: Some(name.to_owned()),
-            ..target.clone()
-        };
-        let place = named.place().ok_or(Refusal::NOT_FOUND)?;
-        if self.objects.contains_key(&place) {
-            return Err(Refusal::ALREADY_EXISTS);
-        }
-        merge(
-            &mut object,
-            json!({
-                "metadata": {
-                    "namespace": target.namespace,
-                    "uid": Uuid::new_v4().to_string(),
-                    "creationTimestamp": now(),
-                    "generation": 1,
-                },
-                "status": null,
-            }),
-        );
-        Ok(self.announce("ADDED", place, object))
-    }
-
-    fn commit(&mut self, place: Place, current: &Value, next: Value) -> Value {
-        let metadata = &next["metadata"];
-        let finalized = metadata["finalizers"]
-            .as_array()
-            .is_some_and(|f| !f.is_empty());
-        if !metadata["deletionTimestamp"].is_null() && !finalized {
-            return self.announce("DELETED", place, next);
+    /// Keeps the next version of an object, or lets it go if it is deleted and nothing holds it.
+    pub fn commit(&mut self, place: &Place, next: Value, owners: Owners) -> Arc<Value> {
+        let current = self.objects.get(place);
+        let deleted = !next["metadata"]["deletionTimestamp"].is_null();
+        if deleted && !is_held(&next) {
+            return self.announce("DELETED", place, next, owners);
         }
         // As in the real one, a write that changes nothing is no event.
-        if next == *current {
-            return next;
+        if let Some(current) = current
+            && *current.object == next
+        {
+            return current.object.clone();
         }
-        self.announce("MODIFIED", place, next)
+        let kind = if current.is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        self.announce(kind, place, next, owners)
     }
 
-    fn announce(&mut self, kind: &'static str, place: Place, mut object: Value) -> Value {
+    pub fn announce(
+        &mut self,
+        kind: &'static str,
+        place: &Place,
+        mut object: Value,
+        owners: Owners,
+    ) -> Arc<Value> {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        prune(&mut object);
-        if kind == "DELETED" {
-            self.objects.remove(&place);
+        let object = Arc::new(object);
+        let before = if kind == "DELETED" {
+            self.objects.remove(place)
         } else {
-            self.objects.insert(place.clone(), object.clone());
-        }
+            let stored = Stored {
+                object: object.clone(),
+                owners,
+            };
+            self.objects.insert(place.clone(), stored)
+        };
         self.history.push(Event {
             version: self.version,
             kind,
-            place,
+            place: place.clone(),
             object: object.clone(),
+            labels_before: before.map(|before| before.object["metadata"]["labels"].clone()),
         });
         object
     }
 }
 
-fn meets_preconditions(current: &Value, body: &Value) -> bool {
-    ["resourceVersion", "uid"].iter().all(|field| {
-        let asked = &body["metadata"][field];
-        asked.is_null() || *asked == current["metadata"][field]
-    })
+/// Whether anybody keeps a deleted object from going.
+pub(super) fn is_held(object: &Value) -> bool {
+    [
+        &object["metadata"]["finalizers"],
+        &object["spec"]["finalizers"],
+    ]
+    .into_iter()
+    .any(|list| list.as_array().is_some_and(|list| !list.is_empty()))
 }
 
-fn generation_after(current: &Value) -> Value {
-    json!(
-        current["metadata"]["generation"]
-            .as_i64()
-            .unwrap_or_default()
-            + 1
-    )
+/// Whether an object is being deleted.
+pub(super) fn is_going(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
 }
 
-fn now() -> Value {
-    let second = jiff::Timestamp::now().as_second();
-    json!(
-        jiff::Timestamp::from_second(second)
-            .unwrap_or_default()
-            .to_string()
-    )
-}
-
-/// RFC 7386.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
+impl Place {
+    pub fn is_namespace(&self) -> bool {
+        self.collection == NAMESPACES
     }
-    for (name, value) in patch {
-        if value.is_null() {
-            if let Some(members) = target.as_object_mut() {
-                members.remove(&name);
-            }
-        } else {
-            merge(&mut target[name], value);
-        }
-    }
-}
 
-/// Takes out members that are null: they are not there.
-fn prune(object: &mut Value) {
-    if let Some(members) = object.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
-        members.values_mut().for_each(prune);
+    pub fn is_definition(&self) -> bool {
+        self.collection == DEFINITIONS
     }
 }

@@ -1,5 +1,5 @@
-//! Watches: what happened since a version, then what happens, until their time is over. A version that is forgotten is answered
-//! as the real server does it, by an event in a stream that begins well.
+//! Watches: what happened since a version, then what happens, until their time is over or the server restarts. A version that is
+//! forgotten is answered as the real server does it, by an event in a stream that begins well.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,37 +8,57 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::store::{Event, Refusal, Target};
+use super::refusal::Refusal;
+use super::selector::Selector;
+use super::store::Event;
+use super::target::Target;
 use super::{Answer, MemoryApi, lock, respond, shown};
+
+/// One watch of a client.
+struct Watch {
+    api: MemoryApi,
+    target: Target,
+    selector: Selector,
+    from: u64,
+    life: u64,
+}
 
 impl MemoryApi {
     pub(super) fn watch(
         self,
         target: Target,
         query: &BTreeMap<String, String>,
+        selector: Selector,
         metadata_only: bool,
     ) -> Answer {
         let number = |name: &str| query.get(name).and_then(|text| text.parse().ok());
-        let from = number("resourceVersion").unwrap_or_default();
         let end = Instant::now() + Duration::from_secs(number("timeoutSeconds").unwrap_or(300));
-        let changes = stream::unfold(Some((self, target, from)), move |state| async move {
-            let (api, target, from) = state?;
-            match timeout_at(end, api.after(from, &target)).await.ok()? {
-                Ok(events) => {
-                    let last = events.last()?.version;
-                    let lines = events.iter().map(|event| {
-                        let object = shown(&event.object, metadata_only);
-                        json!({ "type": event.kind, "object": object })
-                    });
-                    Some((lines.collect::<Vec<_>>(), Some((api, target, last))))
+        let life = lock(&self.0.store).life;
+        let watch = Watch {
+            api: self,
+            target,
+            selector,
+            from: number("resourceVersion").unwrap_or_default(),
+            life,
+        };
+        let changes = stream::unfold(Some(watch), move |watch| async move {
+            let mut watch = watch?;
+            match timeout_at(end, watch.next()).await.ok()? {
+                Some(Ok(events)) => {
+                    watch.from = events.last()?.version;
+                    let lines = events
+                        .iter()
+                        .filter_map(|event| watch.line(event, metadata_only));
+                    Some((lines.collect::<Vec<_>>(), Some(watch)))
                 }
-                Err(refusal) => {
+                Some(Err(refusal)) => {
                     let line = json!({ "type": "ERROR", "object": refusal.status() });
                     Some((vec![line], None))
                 }
+                None => None,
             }
         });
         let lines = changes
@@ -46,17 +66,43 @@ impl MemoryApi {
             .map(|line| Ok(Frame::data(Bytes::from(format!("{line}\n")))));
         respond(200, StreamBody::new(lines).boxed_unsync())
     }
+}
 
-    /// Waits for events.
-    async fn after(&self, version: u64, target: &Target) -> Result<Vec<Event>, Refusal> {
-        let mut changed = self.0.changed.subscribe();
+impl Watch {
+    /// Waits for events. `None`: the server was restarted, or the definition is gone.
+    async fn next(&self) -> Option<Result<Vec<Event>, Refusal>> {
         loop {
-            match lock(&self.0.store).since(version, target) {
-                Ok(events) if events.is_empty() => {}
-                outcome => return outcome,
+            let changed = self.api.0.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let store = lock(&self.api.0.store);
+                if store.life != self.life {
+                    return None;
+                }
+                match store.since(self.from, &self.target) {
+                    Ok(events) if events.is_empty() => {}
+                    outcome => return Some(outcome),
+                }
+                if store.definition_of(&self.target).is_err() {
+                    return None;
+                }
             }
-            // The sender lives as long as `self`.
-            let _ = changed.changed().await;
+            changed.await;
         }
+    }
+
+    /// An event as this watch shows it: what comes into the selection is added, what leaves it is deleted.
+    fn line(&self, event: &Event, metadata_only: bool) -> Option<Value> {
+        let selects = |labels: &Value| self.selector.selects(labels);
+        let now = event.kind != "DELETED" && selects(&event.object["metadata"]["labels"]);
+        let before = event.labels_before.as_ref().is_some_and(selects);
+        let kind = match (before, now) {
+            (false, false) => return None,
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+        };
+        Some(json!({ "type": kind, "object": shown(&event.object, metadata_only) }))
     }
 }

@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// How long a check claims to have taken.
 const DURATION: SignedDuration = SignedDuration::from_millis(100);
@@ -72,8 +71,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn new(script: CheckScript) -> Self {
         Self {
-            id: Uuid::new_v4().to_string(),
-            created_at: Timestamp::now(),
+            id: crate::wall::uuid().to_string(),
+            created_at: crate::wall::now(),
             script,
             polls: 0,
         }

@@ -1,16 +1,17 @@
 //! A workspace: its sources, as they are stored, and what its next answers depend on.
 
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use uuid::Uuid;
+use tokio::time::Instant;
 
 use super::{
     check::{Check, CheckScript, timestamp},
     config::{Config, shown},
     rules::{ListOrder, RateLimit, Rules},
 };
+use crate::wall;
 
 /// A source connector as the service stores it: secrets in clear.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +44,7 @@ impl StoredSource {
     /// Marks a change: later than any before it, even within one tick of the clock.
     pub(super) fn touch(&mut self) {
         let least = self.updated_at.unwrap_or(self.created_at) + SignedDuration::from_micros(1);
-        self.updated_at = Some(Timestamp::now().max(least));
+        self.updated_at = Some(wall::now().max(least));
     }
 
     pub(super) fn body(&self, rules: &Rules) -> Value {
@@ -98,8 +99,8 @@ impl Default for Workspace {
 impl Workspace {
     /// Stores a new source and returns its id.
     pub(super) fn create(&mut self, source_type: &str, name: &str, config: Config) -> String {
-        let id = Uuid::new_v4().to_string();
-        let created_at = Timestamp::now();
+        let id = wall::uuid().to_string();
+        let created_at = wall::now();
         self.sources.push(StoredSource {
             id: id.clone(),
             name: name.to_owned(),
