@@ -414,9 +414,7 @@ fn whole(body: Bytes) -> Body {
 }
 
 fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static) -> Body {
-    BodyExt::boxed(StreamBody::new(
-        chunks.map(|chunk| chunk.map(Frame::data)),
-    ))
+    BodyExt::boxed(StreamBody::new(chunks.map(|chunk| chunk.map(Frame::data))))
 }
 
 fn cut_after(half: Bytes) -> Body {

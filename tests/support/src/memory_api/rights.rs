@@ -47,7 +47,10 @@ impl Store {
             .any(|binding| gives(None, binding));
         let here = || {
             // Of a namespace itself, a role inside of it can speak.
-            let itself = target.name.as_ref().filter(|_| target.collection == NAMESPACES);
+            let itself = target
+                .name
+                .as_ref()
+                .filter(|_| target.collection == NAMESPACES);
             let namespace = target.namespace.as_ref().or(itself).map(String::as_str);
             namespace.is_some()
                 && self
