@@ -81,6 +81,14 @@ impl Reader {
     async fn sits_down() -> Result<Self> {
         let plane = ControlPlane::start().await?;
         let kubelet = Kubelet::start(&plane, SYSTEM, Image::Binary(OPERATOR.into())).await?;
+        // Those that the pages have the reader push, or load into a cluster.
+        kubelet.pulls_only(&[
+            concat!(
+                "registry.your.company/unstructured-operator:",
+                env!("CARGO_PKG_VERSION")
+            ),
+            "localhost/unstructured-operator:dev",
+        ]);
         let api = FakeUnstructured::start();
         let invoices = json!({ "remote_url": "dropbox://invoices", "recursive": false });
         api.workspace(API_KEY)

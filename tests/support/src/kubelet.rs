@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -57,6 +57,7 @@ struct Shared {
     directory: tempfile::TempDir,
     node: String,
     namespace: String,
+    pushed: OnceLock<Vec<String>>,
     pods: Mutex<BTreeMap<String, Running>>,
 }
 
@@ -109,10 +110,17 @@ impl Kubelet {
             directory: tempfile::Builder::new().prefix("kubelet-").tempdir()?,
             node,
             namespace: namespace.to_owned(),
+            pushed: OnceLock::new(),
             pods: Mutex::default(),
         });
         let task = tokio::spawn(follow(shared.clone()));
         Ok(Self { shared, task })
+    }
+
+    /// From now on, only images of these names can be pulled, as `registry/repository:tag`. Without it, all can.
+    pub fn pulls_only(&self, images: &[&str]) {
+        let images = images.iter().map(|&image| image.to_owned()).collect();
+        let _ = self.shared.pushed.set(images);
     }
 
     /// The pods that have a process now, by name.
@@ -147,6 +155,16 @@ impl Drop for Kubelet {
 }
 
 impl Shared {
+    fn pull(&self, image: &str) -> Result<()> {
+        let name = image.split('@').next().unwrap_or_default();
+        match self.pushed.get() {
+            Some(pushed) if !pushed.iter().any(|known| known == name) => {
+                bail!("ErrImagePull: nobody has pushed {image}")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn pods(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -255,6 +273,8 @@ impl Worker {
             .directory
             .path()
             .join(pod.uid().unwrap_or_default());
+        self.shared
+            .pull(template.image.as_deref().unwrap_or_default())?;
         loop {
             if self.is_deleted() {
                 return self.gone().await;
