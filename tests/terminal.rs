@@ -244,6 +244,33 @@ async fn who_may_not_write_there_is_told_before_the_code_is_used_up() -> Result<
         assert!(line.contains("ask an administrator"), "{line}");
     }
     assert!(stage.dropbox.requests().is_empty());
+
+    // A name alone says nothing of the folder yet; the right is missing all the same.
+    let reads = json!([
+        { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources"], "verbs": ["get"] },
+        { "apiGroups": [""], "resources": ["secrets"], "verbs": ["*"] },
+    ]);
+    let kubeconfig = user(&stage, "reads-sources", reads).await?;
+    let mut command = Command::new(OPERATOR);
+    command
+        .args([
+            "login",
+            "dropbox",
+            "--apply",
+            "--name",
+            "new",
+            "--namespace",
+        ])
+        .arg(&stage.namespace)
+        .env_clear()
+        .env("DROPBOX_API_URL", stage.dropbox.url())
+        .env("ALLOW_INSECURE_HTTP", "true")
+        .env("KUBECONFIG", kubeconfig)
+        .envs(GIVEN);
+    let finished = Typist::start(command)?.finishes().await?;
+    let refusal = "you may not write DropboxSources in";
+    assert!(finished.screen.contains(refusal), "{}", finished.screen);
+    assert!(stage.dropbox.requests().is_empty());
     Ok(())
 }
 

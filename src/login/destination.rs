@@ -26,12 +26,12 @@ pub(super) enum Destination {
 
 impl Destination {
     /// Finds out where to, and that it is there, before anything irrevocable happens.
-    pub async fn choose(options: &Options) -> Result<Self, Exit> {
+    pub async fn choose(options: &Options, can_ask: bool) -> Result<Self, Exit> {
         if options.apply {
             return Cluster::connect(options).await.map(Self::Cluster);
         }
         match &options.output {
-            None if io::stdout().is_terminal() => Ok(Self::Ask),
+            None if can_ask && io::stdout().is_terminal() => Ok(Self::Ask),
             None => Ok(Self::Stdout),
             Some(path) if path == Path::new("-") => Ok(Self::Stdout),
             Some(directory) => {

@@ -174,7 +174,7 @@ struct Credentials {
 pub async fn run(options: &Options) -> Result<(), Exit> {
     let terminal = Terminal::attach();
     let inputs = Inputs::new(options, terminal.as_ref())?;
-    let destination = Destination::choose(options).await?;
+    let destination = Destination::choose(options, terminal.is_some()).await?;
     let dropbox = options.dropbox.client(&options.network)?;
 
     // A code is good only once: what can be found out before it is used is found out before.
@@ -185,13 +185,15 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     } else {
         None
     };
-    if let Some(target) = &known {
-        inputs.need_folder(options, target.existing.is_some())?;
-        let request = target.request(options, &destination, given.cloned());
-        let existing = target.existing.as_ref();
-        destination.rehearse(Some(&request), existing).await?;
-    } else {
-        destination.rehearse(None, None).await?;
+    let existing = known.as_ref().and_then(|target| target.existing.as_ref());
+    inputs.need_folder(options, existing.is_some())?;
+    let is_all_known = existing.is_some() || given.is_some() || options.secret_only;
+    match known.as_ref().filter(|_| is_all_known) {
+        Some(target) => {
+            let request = target.request(options, &destination, given.cloned());
+            destination.rehearse(Some(&request), existing).await?;
+        }
+        None => destination.rehearse(None, None).await?,
     }
 
     let credentials = authorize(options, &inputs, &dropbox).await?;
@@ -230,7 +232,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         &credentials.app_secret,
         &credentials.refresh_token,
     );
-    if !is_known {
+    if !is_all_known {
         destination.rehearse(Some(&request), existing).await?;
     }
     destination.write(&request, existing, &secret).await
