@@ -19,7 +19,7 @@ mod kept;
 mod scrub;
 #[path = "../../../src/unstructured/types.rs"]
 mod types;
-#[path = "../../../src/cli/values.rs"]
+#[path = "../../../src/options/values.rs"]
 mod values;
 
 mod answers;
