@@ -1,5 +1,7 @@
 //! From what a pass knows to the status and the events that people and tools read. Pure.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,8 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::index::Index;
 use super::outcome::{Class, Failure, Outcome, Requeue, Row, WAY_OUT};
 use super::situation::{
-    Bind, Binding, Change, Check, Creating, Desired, Grant, Release, Resend, Sighting, Situation,
-    is_synced,
+    Bind, Binding, Change, Check, Creating, Grant, Release, Resend, Sighting, Situation, is_synced,
 };
 use crate::crd::{
     ConditionType, ConnectionCheck, CreateIntent, EventReason, LostCreates, Reason, SourceStatus,
@@ -17,6 +18,8 @@ use crate::crd::{
 };
 use crate::kinds::SourceKind;
 use crate::runtime::metrics::ConditionState;
+
+pub use credentials::recorded_doubt;
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]
@@ -96,29 +99,6 @@ fn deleting(s: &Situation) -> &'static str {
         "The resource is being let go; its connector stays."
     } else {
         "The connector is being deleted."
-    }
-}
-
-/// What the resource's first line says: reason and message of Ready, and of what goes with it. What the provider denies is no outcome,
-/// and yet what has to be done first.
-fn headline(s: &Situation, outcome: &Outcome, row: &Row) -> (Reason, String) {
-    let Grant::Insufficient(shortfall) = &s.grant else {
-        return (row.reason, row.message.clone());
-    };
-    match (s.deletion, outcome) {
-        // Its words are in ConnectionVerified, and only as long as the pass that read them is the last one.
-        (None, Outcome::VerificationFailed(_)) => (
-            shortfall.reason(),
-            format!(
-                "Unstructured's connection check failed. {}",
-                shortfall.advice()
-            ),
-        ),
-        (None, Outcome::Ready | Outcome::CheckTimedOut | Outcome::CheckUnavailable) => (
-            shortfall.reason(),
-            format!("{} {}", row.message, shortfall.advice()),
-        ),
-        _ => (row.reason, row.message.clone()),
     }
 }
 
@@ -261,12 +241,6 @@ pub fn recorded_check(check: Option<&ConnectionCheck>) -> Check {
     }
 }
 
-/// Whether the status says that the provider refuses the credentials, denies them something, or could not say.
-pub fn recorded_doubt(status: &SourceStatus) -> bool {
-    reason_of(status, ConditionType::CredentialsValid)
-        .is_some_and(|reason| Reason::DOUBTS.iter().any(|doubt| doubt.as_str() == reason))
-}
-
 /// Whether the status says that the connector has what the spec of this generation and the Secret of that time say.
 pub fn was_synced(status: &SourceStatus, generation: i64) -> bool {
     status.conditions.iter().any(|c| {
@@ -274,14 +248,6 @@ pub fn was_synced(status: &SourceStatus, generation: i64) -> bool {
             && c.status == "True"
             && c.observed_generation == Some(generation)
     })
-}
-
-/// Whether what the status says of the credentials is about how the provider takes them, not about a Secret that was incomplete.
-fn provider_spoke(status: &SourceStatus) -> bool {
-    let accepted = Reason::CredentialsAccepted.as_str();
-    recorded_doubt(status)
-        || reason_of(status, ConditionType::CredentialsValid)
-            .is_some_and(|reason| reason == accepted)
 }
 
 /// The reason of a condition on record.
@@ -302,7 +268,7 @@ struct Verdict {
 /// What this pass can say; a condition that is missing here is one that it has nothing to say about.
 fn verdicts(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     let row = row(s, outcome);
-    let (reason, message) = headline(s, outcome, &row);
+    let (reason, message) = credentials::headline(s, outcome, &row);
     let synced = is_synced(s);
     let mut verdicts = Vec::with_capacity(6);
     let mut say = |kind, status, reason, message: &str| {
@@ -325,38 +291,8 @@ fn verdicts(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Ve
         Class::Stalled => say(ConditionType::Stalled, "True", reason, &message),
         Class::Current => {}
     }
-    match (outcome.blames_credentials(), &s.desired, &s.grant) {
-        (true, ..) => say(
-            ConditionType::CredentialsValid,
-            "False",
-            row.reason,
-            &row.message,
-        ),
-        (false, Desired::Digest(_), Grant::Insufficient(shortfall)) => say(
-            ConditionType::CredentialsValid,
-            "False",
-            shortfall.reason(),
-            shortfall.advice(),
-        ),
-        (false, Desired::Digest(_), Grant::Inconclusive(why)) => say(
-            ConditionType::CredentialsValid,
-            "Unknown",
-            Reason::CredentialsUnverified,
-            why,
-        ),
-        (false, Desired::Digest(_), Grant::Accepted) => say(
-            ConditionType::CredentialsValid,
-            "True",
-            Reason::CredentialsAccepted,
-            "The Secret is complete and is not refused.",
-        ),
-        (false, Desired::Digest(_), Grant::Unasked) if !provider_spoke(previous) => say(
-            ConditionType::CredentialsValid,
-            "Unknown",
-            Reason::CredentialsUnverified,
-            "The Secret is complete. Whether its values are accepted has not been asked yet.",
-        ),
-        _ => {}
+    if let Some((status, reason, message)) = credentials::verdict(previous, s, outcome, &row) {
+        say(ConditionType::CredentialsValid, status, reason, &message);
     }
     if synced {
         say(
@@ -527,7 +463,7 @@ pub fn notes(
         .collect();
     let row = row(s, outcome);
     let before = reason_of(previous, ConditionType::Ready);
-    let (headline, _) = headline(s, outcome, &row);
+    let (headline, _) = credentials::headline(s, outcome, &row);
     let news = before != Some(row.reason.as_str()) && before != Some(headline.as_str());
     let note = |warning, text| Note {
         warning,
@@ -536,7 +472,7 @@ pub fn notes(
         lasting: false,
         text,
     };
-    notes.extend(shortfall(previous, s));
+    notes.extend(credentials::shortfall(previous, s));
     notes.extend(stuck(s, outcome));
     match row.class {
         Class::Current if news && s.deletion.is_none() => notes.push(note(false, row.message)),
@@ -577,24 +513,6 @@ fn stuck(s: &Situation, outcome: &Outcome) -> Option<Note> {
             why.trim_end_matches('.'),
             crate::crd::FINALIZER
         ),
-    })
-}
-
-/// What the provider denies the credentials, where that is news: the outcome does not speak of it.
-fn shortfall(previous: &SourceStatus, s: &Situation) -> Option<Note> {
-    let Grant::Insufficient(shortfall) = &s.grant else {
-        return None;
-    };
-    let reason = shortfall.reason().as_str();
-    let kind = ConditionType::CredentialsValid.as_str();
-    let mut before = previous.conditions.iter().filter(|c| c.type_ == kind);
-    let is_news = before.all(|c| c.reason != reason || c.message != shortfall.advice());
-    is_news.then(|| Note {
-        warning: true,
-        reason,
-        action: "CheckCredentials",
-        lasting: false,
-        text: shortfall.advice().to_owned(),
     })
 }
 
