@@ -78,7 +78,7 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
     pub sync_interval: Duration,
 
-    /// How long one request to the Unstructured API or Dropbox may take
+    /// How long one request to the Unstructured API may take; one to Dropbox may take a third of that
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub request_timeout: Duration,
 
