@@ -20,7 +20,7 @@ use super::record::write_status;
 use super::refusal::kubernetes;
 use super::report::{self, Occasion};
 use super::situation::{Check, Freshness, Grant, Namesake, Sighting, Situation};
-use super::{Context, MANAGER};
+use super::{Context, MANAGER, recall};
 use crate::crd::{FINALIZER, WorkspaceReference};
 use crate::kinds::{SourceKind, Verdict};
 use crate::runtime::metrics::GrantResult;
@@ -259,9 +259,7 @@ impl<K: SourceKind> Actor<'_, K> {
 
     /// Since when a connector can have come of this resource's creates. The service's clock and ours may differ.
     fn lifetime(&self) -> Timestamp {
-        let status = self.hand.status();
-        let lost = status.lost_creates.map(|lost| lost.since);
-        match lost.or_else(|| status.create.map(|create| create.started_at)) {
+        match recall::first_create(&self.hand.status()) {
             Some(begun) => begun.0.checked_sub(CLOCKS_APART).unwrap_or(begun.0),
             None => self
                 .hand

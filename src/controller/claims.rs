@@ -3,7 +3,7 @@
 //! A claim lives as long as its resource, told by the UID. Of two resources whose statuses name one connector, the older one holds
 //! it, whichever was seen first: so every operator that sees both, and the same operator after a restart, says the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -12,7 +12,7 @@ use super::index::Key;
 use crate::unstructured::SourceId;
 
 /// A resource that may hold something, in the order of age.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claimant {
     created: i64,
     uid: Arc<str>,
@@ -21,14 +21,19 @@ pub struct Claimant {
 }
 
 impl Claimant {
+    /// The resource with this key and UID, made at this second.
+    pub fn new(created: i64, uid: Arc<str>, key: Key) -> Self {
+        Self { created, uid, key }
+    }
+
     /// This resource.
     pub fn of<K: kube::Resource>(resource: &K) -> Self {
         let created = resource.meta().creation_timestamp.as_ref();
-        Self {
-            created: created.map_or(i64::MAX, |time| time.0.as_second()),
-            uid: resource.uid().unwrap_or_default().into(),
-            key: Key::of(resource),
-        }
+        Self::new(
+            created.map_or(i64::MAX, |time| time.0.as_second()),
+            resource.uid().unwrap_or_default().into(),
+            Key::of(resource),
+        )
     }
 }
 
@@ -36,15 +41,16 @@ impl Claimant {
 type PlaceName = (String, String);
 
 /// What every resource claims.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Claims {
-    connectors: HashMap<SourceId, Claimant>,
-    names: HashMap<PlaceName, Key>,
-    held: HashMap<Key, Held>,
+    connectors: BTreeMap<SourceId, Claimant>,
+    names: BTreeMap<PlaceName, Key>,
+    held: BTreeMap<Key, Held>,
     /// UIDs of resources that were let go. The watch may go on showing them for a while.
-    released: HashSet<Arc<str>>,
+    released: BTreeSet<Arc<str>>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
     uid: Arc<str>,
     connector: Option<SourceId>,
@@ -178,11 +184,7 @@ mod tests {
     use super::*;
 
     fn resource(name: &str, uid: &str, created: i64) -> Claimant {
-        Claimant {
-            created,
-            uid: uid.into(),
-            key: Key::new("legal", name),
-        }
+        Claimant::new(created, uid.into(), Key::new("legal", name))
     }
 
     fn connector(n: u128) -> SourceId {

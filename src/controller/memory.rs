@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
-
 use super::contest::Contest;
 use super::index::{Key, version};
 use super::outcome::Outcome;
+use super::recall::{self, Version, Writer};
 use super::situation::Grant;
 use super::workspaces::Workspace;
 use crate::crd::{CreateIntent, SourceStatus};
 use crate::kinds::SourceKind;
 use crate::unstructured::{Digest, SourceId};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// How long Unstructured may take for a connection check.
 pub const CHECK_TIME: Duration = Duration::from_mins(5);
@@ -214,18 +213,26 @@ impl<K: SourceKind> Memory<K> {
         if shown < self.written_version {
             return News::Own;
         }
-        let written = self.written.take();
-        if shown == self.written_version {
-            return News::Own;
+        let ours = self.written.take().or_else(|| before.cloned());
+        let writer = recall::writer(
+            self.written_version,
+            ours.as_deref().map(version_of),
+            self.unsure.as_deref(),
+            version_of(now),
+        );
+        match (writer, ours) {
+            (Writer::Us, _) => News::Own,
+            (Writer::Overwriter, Some(ours)) => News::Overwritten(self.contest.overwritten(ours)),
+            (Writer::Overwriter | Writer::Another, _) => News::Foreign,
         }
-        let ours = written.or_else(|| before.cloned());
-        let Some(ours) = ours.filter(|ours| ours.uid() == now.uid()) else {
-            return News::Foreign;
-        };
-        if ours.status() == now.status() || now.status() == self.unsure.as_deref() {
-            return News::Foreign;
-        }
-        News::Overwritten(self.contest.overwritten(ours))
+    }
+}
+
+fn version_of<K: SourceKind>(resource: &K) -> Version<'_> {
+    Version {
+        number: version(resource),
+        uid: resource.meta().uid.as_deref(),
+        status: resource.status(),
     }
 }
 

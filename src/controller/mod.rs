@@ -4,7 +4,7 @@
 //! [`finalize`], for a resource that goes) decides the one next [`effect`], [`act`] performs it, and so on until the plan rests;
 //! then [`report`] turns the [`outcome`] into status and events. [`sweep`] compares whole workspaces.
 //!
-//! Plan, finalize, report, outcome and situation are pure.
+//! Plan, finalize, recall, report, outcome and situation are pure.
 
 pub mod act;
 pub mod ailing;
@@ -14,6 +14,7 @@ pub mod contest;
 pub mod definition;
 pub mod effect;
 pub mod finalize;
+pub mod follow_up;
 pub mod index;
 pub mod memory;
 pub mod naming;
@@ -23,6 +24,7 @@ pub mod pass;
 pub mod plan;
 pub mod provider;
 pub mod queue;
+pub mod recall;
 pub mod record;
 pub mod refusal;
 pub mod report;

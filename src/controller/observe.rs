@@ -16,15 +16,15 @@ use super::refusal::kubernetes;
 use super::report::{recorded_check, recorded_doubt, was_synced};
 use super::secrets::{Defect, Reading, read_configuration, read_secret};
 use super::situation::{
-    Binding, Check, ConnectorName, Creating, Deletion, Desired, ForeignRecord, Grant, Resend,
-    Sighting, Situation, Wanted, WorkspaceFacts,
+    Binding, Check, ConnectorName, Deletion, Desired, ForeignRecord, Grant, Resend, Sighting,
+    Situation, Wanted, WorkspaceFacts,
 };
 use super::triggers::look_again;
 use super::workspaces::Workspace;
-use super::{Context, definition};
+use super::{Context, definition, recall};
 use crate::crd::{
-    ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConditionType, DeletionPolicy, FINALIZER,
-    RECONCILE_AT, Reason, SourceStatus,
+    ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, FINALIZER, RECONCILE_AT,
+    SourceStatus,
 };
 use crate::hosts::Reach;
 use crate::kinds::{Credentials, SourceKind};
@@ -140,9 +140,9 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
         None
     };
     // The key's Secret may have gone before the resource; the key with which this process worked last still works.
-    let workspace = workspace.or_else(|problem| match (&memory.workspace, &home) {
-        (Some(held), Some(home))
-            if deleting && held.facts().fingerprint == home.key_fingerprint =>
+    let workspace = workspace.or_else(|problem| match &memory.workspace {
+        Some(held)
+            if recall::outlives_its_secret(deleting, &hand.status(), &held.facts().fingerprint) =>
         {
             Ok(held.clone())
         }
@@ -211,7 +211,12 @@ fn situation<K: SourceKind>(
         deletion,
         foreign,
         resources_known: context.unlisted.none(),
-        waited: has_waited(memory, &status),
+        waited: recall::has_waited(
+            &status,
+            memory
+                .waiting
+                .is_some_and(|since| since.elapsed() >= PATIENCE),
+        ),
         finalized: resource
             .finalizers()
             .iter()
@@ -289,7 +294,7 @@ fn was_released<K: SourceKind>(context: &Context<K>, resource: &K) -> bool {
     context.index.claims(|claims| claims.is_released(&uid))
 }
 
-/// A record that cannot be this resource's own: without a name or an id in the spec, a connector of ours has our default name.
+/// A record that cannot be this resource's own, unless the spec or an annotation says that it is.
 fn foreign_record<K: SourceKind>(
     context: &Context<K>,
     key: &Key,
@@ -305,59 +310,32 @@ fn foreign_record<K: SourceKind>(
             .get(ACCEPT_RECORD)
             .map(String::as_str)
             == Some(cluster);
-    let intended = status.create.as_ref().map(|create| &create.name);
-    let name = status.connector_name.as_ref().or(intended)?;
-    (!is_meant && context.cluster.is_of_another(name, &key.name)).then(|| ForeignRecord {
-        name: name.clone(),
-        cluster: cluster.to_owned(),
+    recall::foreign_record(status, is_meant, cluster, |name| {
+        context.cluster.is_of_another(name, &key.name)
     })
 }
 
 /// How long a resource waits for what others supply before that is told as what stalls it.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-fn has_waited<K>(memory: &Memory<K>, status: &SourceStatus) -> bool {
-    let stalled = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == ConditionType::Stalled.as_str());
-    // An operator before us has waited already.
-    let told = stalled.is_some_and(|c| {
-        [
-            Reason::SecretNotFound,
-            Reason::SecretKeyMissing,
-            Reason::WorkspaceKeyMissing,
-        ]
-        .iter()
-        .any(|reason| reason.as_str() == c.reason)
-    });
-    told || memory
-        .waiting
-        .is_some_and(|since| since.elapsed() >= PATIENCE)
-}
-
-/// Whether an update whose answer was lost has had its time. Wall clocks of two machines differ, so no longer than the settle time
-/// is waited from when this process first saw the record.
+/// Wall clocks of two machines differ, so no longer than the settle time is waited from when this process first saw the record.
 fn resend<K>(status: &SourceStatus, memory: &mut Memory<K>, settle_time: Duration) -> Resend {
-    let Some(after) = &status.resend_after else {
+    if status.resend_after.is_none() {
         memory.resend = None;
-        return Resend::No;
-    };
-    let due = match &memory.resend {
-        Some((known, due)) if known == after => *due,
-        _ => {
-            let left = after.0.duration_since(crate::clock::now());
-            let left = Duration::try_from(left).unwrap_or_default();
-            let due = Instant::now() + left.min(settle_time);
-            memory.resend = Some((after.clone(), due));
-            due
-        }
-    };
-    if Instant::now() >= due {
-        Resend::Due
-    } else {
-        Resend::Later
     }
+    recall::resend(status, |after| {
+        let due = match &memory.resend {
+            Some((known, due)) if known == after => *due,
+            _ => {
+                let left = after.0.duration_since(crate::clock::now());
+                let left = Duration::try_from(left).unwrap_or_default();
+                let due = Instant::now() + left.min(settle_time);
+                memory.resend = Some((after.clone(), due));
+                due
+            }
+        };
+        Instant::now() >= due
+    })
 }
 
 /// What the resource asks for, and what speaks against it that the API server could not refuse.
@@ -418,47 +396,21 @@ pub fn describe_holder(asking: &Key, holder: &Key) -> String {
 fn binding<K>(
     status: &SourceStatus,
     memory: &mut Memory<K>,
-    settle_time: std::time::Duration,
+    settle_time: Duration,
     digest: Option<Digest>,
 ) -> Binding {
-    if let Some(id) = status.source_id.as_deref().and_then(|id| id.parse().ok()) {
-        // What a DELETE or a 404 has taught outlives a conflict.
-        return if memory.gone == Some(id) {
-            Binding::Unbound
-        } else {
-            Binding::Bound(id)
-        };
-    }
-    let Some(create) = &status.create else {
-        return Binding::Unbound;
-    };
-    let mark = Settling::mark(create);
-    if memory
-        .settling
-        .as_ref()
-        .is_none_or(|known| known.mark != mark)
-    {
+    recall::binding(status, memory.gone, |create| {
+        let mark = Settling::mark(create);
+        let known = memory.settling.take().filter(|known| known.mark == mark);
         // Wall clocks of two machines differ, so the time counts from when this process first saw the intent.
-        memory.settling = Some(Settling {
+        let settling = known.unwrap_or_else(|| Settling {
             mark,
             at: Instant::now() + settle_time,
             again: None,
             why: None,
         });
-    }
-    let settled = memory
-        .settling
-        .as_ref()
-        .is_some_and(|known| known.has_settled(digest));
-    let stage = if settled {
-        Creating::Settled
-    } else {
-        Creating::Unsettled
-    };
-    Binding::Creating {
-        name: create.name.clone(),
-        stage,
-    }
+        memory.settling.insert(settling).has_settled(digest)
+    })
 }
 
 async fn workspace<K: SourceKind>(

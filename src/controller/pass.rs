@@ -11,41 +11,28 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::act::{occasion, perform};
-use super::backoff::{doubled, jittered};
 use super::contest;
 use super::effect::{Answer, Effect};
+use super::follow_up::{self, FollowUp, Pace};
 use super::index::{Key, version};
-use super::memory::{Awaits, Memory, News, Settling};
+use super::memory::{Memory, News, Settling};
 use super::observe::{Hand, PATIENCE, observe};
 use super::outcome::{Class, Failure, Outcome, Requeue};
 use super::plan::{Step, plan};
 use super::queue::{Job, Priority};
 use super::record::{rehearse, write_complaint, write_status};
 use super::report::{self, Note};
-use super::situation::{Change, Check, Grant, Release, Situation, poll_delay};
-use super::{Context, lane_of, sweep};
+use super::situation::{Change, Check, Grant, Release, Situation};
+use super::{Context, lane_of, recall, sweep};
 use crate::crd::{EventReason, FINALIZER};
 use crate::kinds::SourceKind;
 use crate::runtime::events::{EventNote, EventType};
 use crate::runtime::metrics::ReconcileResult;
 use crate::spans;
-use crate::unstructured::{Commit, ErrorKind};
+use crate::unstructured::ErrorKind;
 
 /// More effects than any honest pass needs: a plan that goes round in circles is stopped here.
 const MOST_EFFECTS: usize = 64;
-
-/// The first delay of a retry; it doubles with each failure up to [`LONGEST_BACKOFF`].
-const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
-
-/// The longest delay where time or somebody else can end what blocks a resource.
-const LONGEST_BLOCKED: Duration = Duration::from_mins(2);
-
-/// The first delay after somebody else got in the way.
-const SHORTEST_COLLISION: Duration = Duration::from_millis(10);
-
-/// How long until a key that was refused is tried again without anybody asking.
-const SLOWLY: Duration = Duration::from_mins(3);
 
 /// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
 pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
@@ -156,17 +143,6 @@ fn was_overtaken<K: SourceKind>(
 
 /// When a pass has to follow without anybody asking, and how it counts for the metric.
 type Conclusion = (Option<FollowUp>, ReconcileResult);
-
-/// A pass that has to follow.
-#[derive(Clone, Copy)]
-struct FollowUp {
-    priority: Priority,
-    delay: Duration,
-    /// Whether it is a retry, whose time is worth telling.
-    told: bool,
-    /// Whether it is this very pass, later.
-    in_line: bool,
-}
 
 async fn pass<K: SourceKind + CustomResourceExt>(
     context: &Context<K>,
@@ -329,18 +305,13 @@ fn note_effect<K: SourceKind>(
             }
             if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
                 let settle_time = context.policy.settle_time;
-                let (settled, pause) = match failure.commit() {
-                    Commit::Never => (Duration::ZERO, Duration::ZERO),
-                    Commit::Unknown => {
-                        let lost = situation.lost_creates.saturating_add(1);
-                        (settle_time, pause_after(lost, settle_time))
-                    }
-                };
+                let aftermath =
+                    recall::after_create(failure.commit(), situation.lost_creates, settle_time);
                 let now = Instant::now();
                 memory.settling = Some(Settling {
                     mark: Settling::mark(&create),
-                    at: now + settled,
-                    again: digest.map(|digest| (digest, now + pause)),
+                    at: now + aftermath.settles,
+                    again: digest.map(|digest| (digest, now + aftermath.pause)),
                     why: failure.message().map(ToOwned::to_owned),
                 });
             }
@@ -360,11 +331,7 @@ fn note_effect<K: SourceKind>(
 }
 
 fn remember<K>(memory: &mut Memory<K>, situation: &Situation, outcome: &Outcome) {
-    memory.awaits = match outcome {
-        Outcome::Failed(failure) if failure.awaits_api() => Awaits::Api,
-        _ if outcome.row().requeue == Requeue::NextInventory => Awaits::Inventory,
-        _ => Awaits::Nothing,
-    };
+    memory.awaits = recall::awaits(outcome);
     memory.stuck =
         situation.deletion.is_some() && matches!(outcome, Outcome::Failed(Failure::Forbidden(_)));
     memory.waiting = match outcome {
@@ -373,12 +340,7 @@ fn remember<K>(memory: &mut Memory<K>, situation: &Situation, outcome: &Outcome)
         }
         _ => None,
     };
-    if let Some(id) = situation.changes.iter().find_map(|change| match change {
-        Change::Deleted(id) => Some(*id),
-        _ => None,
-    }) {
-        memory.gone = Some(id);
-    }
+    memory.gone = recall::gone(situation).or(memory.gone);
     memory.check = match (&situation.check, memory.check.take()) {
         (Check::Scheduled(id), Some((known, since, polls))) if known == *id => {
             Some((known, since, polls + u32::from(situation.polled)))
@@ -518,95 +480,26 @@ fn follow_up<K>(
     requeue: Requeue,
     context: &Context<K>,
 ) -> Option<FollowUp> {
-    // One that is due and was not sent has met something that brings the resource back by itself, or that only a change ends.
-    let due = memory
-        .resend
-        .as_ref()
-        .and_then(|(_, at)| at.checked_duration_since(Instant::now()));
-    let resend = due.filter(|due| !due.is_zero()).map(|due| FollowUp {
-        priority: Priority::Retry,
-        delay: due + Duration::from_millis(1),
-        told: false,
-        in_line: false,
-    });
-    let next = requeued(memory, requeue, context);
-    [next, resend]
-        .into_iter()
-        .flatten()
-        .min_by_key(|follow_up| follow_up.delay)
-}
-
-fn requeued<K>(memory: &mut Memory<K>, requeue: Requeue, context: &Context<K>) -> Option<FollowUp> {
-    let failed = matches!(
-        requeue,
-        Requeue::Backoff
-            | Requeue::Blocked
-            | Requeue::AtOnce
-            | Requeue::InLine
-            | Requeue::Slowly
-            | Requeue::Resumed(_)
-    );
-    memory.failures = if failed {
+    let now = Instant::now();
+    memory.failures = if follow_up::is_failure(requeue) {
         memory.failures.saturating_add(1)
     } else {
         0
     };
-    let retry = |delay, told| {
-        Some(FollowUp {
-            priority: Priority::Retry,
-            delay,
-            told,
-            in_line: false,
-        })
-    };
-    match requeue {
-        Requeue::OnChange | Requeue::NextInventory => None,
-        // The watch needs a moment to show what we collided with; if it takes longer, there is no use in hurrying.
-        Requeue::AtOnce | Requeue::InLine => Some(FollowUp {
-            priority: Priority::Changed,
-            delay: SHORTEST_COLLISION * (1 << memory.failures.min(6)),
-            told: false,
-            in_line: requeue == Requeue::InLine,
+    let settling = memory.settling.as_ref();
+    let waited = memory.waiting.map(|since| now.duration_since(since));
+    let resend = memory.resend.as_ref();
+    let pace = Pace {
+        failures: memory.failures,
+        polls: memory.check.as_ref().map_or(0, |(_, _, polls)| *polls),
+        settles: settling.map_or(context.policy.settle_time, |create| {
+            create.next().saturating_duration_since(now)
         }),
-        Requeue::NextPoll => retry(
-            poll_delay(memory.check.as_ref().map_or(0, |(_, _, polls)| *polls)),
-            false,
-        ),
-        Requeue::Settled => {
-            let settles = memory
-                .settling
-                .as_ref()
-                .map(|create| create.next().saturating_duration_since(Instant::now()));
-            retry(
-                settles.unwrap_or(context.policy.settle_time) + Duration::from_millis(1),
-                true,
-            )
-        }
-        Requeue::Backoff => retry(backoff(memory.failures, LONGEST_BACKOFF), true),
-        Requeue::Blocked => retry(backoff(memory.failures, LONGEST_BLOCKED), true),
-        Requeue::Patience => {
-            let waited = memory
-                .waiting
-                .map_or(Duration::ZERO, |since| since.elapsed());
-            retry(
-                PATIENCE.saturating_sub(waited) + Duration::from_millis(1),
-                false,
-            )
-        }
-        Requeue::Slowly => retry(jittered(SLOWLY), true),
-        Requeue::SecondLook => retry(jittered(SLOWLY), false),
-        Requeue::Resumed(at) => {
-            let wait = at.saturating_duration_since(Instant::now());
-            retry(wait + jittered(Duration::from_millis(500)), true)
-        }
-    }
-}
-
-/// How long a configuration is not sent again after its `lost`th create in a row whose outcome is unknown.
-fn pause_after(lost: u32, settle_time: Duration) -> Duration {
-    doubled(settle_time, lost, LONGEST_BACKOFF).max(settle_time)
-}
-
-fn backoff(failures: u32, longest: Duration) -> Duration {
-    jittered(doubled(SHORTEST_BACKOFF, failures, longest))
+        patience: PATIENCE.saturating_sub(waited.unwrap_or_default()),
+        // One that is due and was not sent has met something that brings the resource back by itself, or that only a change ends.
+        resend: resend
+            .map(|(_, at)| at.saturating_duration_since(now))
+            .filter(|left| !left.is_zero()),
+    };
+    follow_up::after(requeue, &pace, now)
 }

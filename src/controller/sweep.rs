@@ -13,11 +13,10 @@ use super::memory::Awaits;
 use super::queue::Priority;
 use super::triggers::look_again;
 use super::workspaces::Workspace;
-use super::{Context, lane_of, unclaimed};
-use crate::crd::SourceStatus;
+use super::{Context, lane_of, recall, unclaimed};
 use crate::kinds::{Credentials, SourceKind};
 use crate::spans;
-use crate::unstructured::{Snapshot, SourceId};
+use crate::unstructured::Snapshot;
 
 /// Sweeps a workspace at every interval for as long as any resource uses it, and more often while somebody waits for its API.
 pub async fn workspace<K: SourceKind>(context: Arc<Context<K>>, workspace: Weak<Workspace>) {
@@ -110,26 +109,20 @@ fn differs<K: SourceKind>(
     resource: &K,
     snapshot: &Snapshot,
 ) -> bool {
-    let Some(id) = resource.status().and_then(bound) else {
+    let Some(status) = resource.status() else {
         return false;
-    };
-    let Some(source) = snapshot.by_id(&id) else {
-        return true;
     };
     let settings = Credentials::default().complete(resource.settings());
     let name = context.cluster.default_name(&key.namespace, &key.name);
-    let lost_creates = resource.status().is_some_and(|s| s.lost_creates.is_some());
-    let doubled = || {
-        lost_creates
-            && resource.options().connector_name.is_none()
-            && snapshot
-                .by_name(&name.value)
-                .iter()
-                .any(|other| other.id != id && context.index.holder(other.id).is_none())
+    let drifts = |id| {
+        let source = snapshot.by_id(&id)?;
+        Some(!workspace.drift(&settings, source).is_empty())
     };
-    !workspace.drift(&settings, source).is_empty() || doubled()
-}
-
-fn bound(status: &SourceStatus) -> Option<SourceId> {
-    status.source_id.as_deref()?.parse().ok()
+    let namesakes = || {
+        let held = |id| context.index.holder(id).is_some();
+        let namesakes = snapshot.by_name(&name.value).into_iter();
+        namesakes.map(move |source| (source.id, held(source.id)))
+    };
+    let reserved = resource.options().connector_name.is_none();
+    recall::differs(status, reserved, drifts, namesakes)
 }

@@ -1,0 +1,196 @@
+//! What is read back: from a status and from what this process remembers to what a pass may rest on, and from what a watch or an
+//! inventory shows to whether a pass is due. Pure: clocks and memories are the caller's, and the model checker is one of the callers.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::backoff::doubled;
+use super::follow_up::LONGEST_BACKOFF;
+use super::memory::Awaits;
+use super::outcome::{Outcome, Requeue};
+use super::situation::{Binding, Change, Creating, ForeignRecord, Resend, Situation};
+use crate::crd::{ConditionType, CreateIntent, Reason, SourceStatus};
+use crate::unstructured::{Commit, SourceId};
+
+/// The connector that a status names.
+pub fn bound(status: &SourceStatus) -> Option<SourceId> {
+    status.source_id.as_deref()?.parse().ok()
+}
+
+/// Which connector is ours. `gone` is the one that this process knows to be deleted; whether an intent has settled, it counts itself.
+pub fn binding(
+    status: &SourceStatus,
+    gone: Option<SourceId>,
+    has_settled: impl FnOnce(&CreateIntent) -> bool,
+) -> Binding {
+    match (bound(status), &status.create) {
+        // What a DELETE or a 404 has taught outlives a conflict.
+        (Some(id), _) if gone == Some(id) => Binding::Unbound,
+        (Some(id), _) => Binding::Bound(id),
+        (None, None) => Binding::Unbound,
+        (None, Some(create)) => Binding::Creating {
+            name: create.name.clone(),
+            stage: if has_settled(create) {
+                Creating::Settled
+            } else {
+                Creating::Unsettled
+            },
+        },
+    }
+}
+
+/// Whether an update whose answer was lost has had its time.
+pub fn resend(status: &SourceStatus, is_over: impl FnOnce(&Time) -> bool) -> Resend {
+    match &status.resend_after {
+        None => Resend::No,
+        Some(after) if is_over(after) => Resend::Due,
+        Some(_) => Resend::Later,
+    }
+}
+
+/// A record that cannot be this resource's own: it has a name that is another's by default. `is_meant`: the spec or the annotation
+/// that confirms says that it is ours all the same.
+pub fn foreign_record(
+    status: &SourceStatus,
+    is_meant: bool,
+    cluster: &str,
+    is_of_another: impl FnOnce(&str) -> bool,
+) -> Option<ForeignRecord> {
+    let intended = status.create.as_ref().map(|create| &create.name);
+    let name = status.connector_name.as_ref().or(intended)?;
+    (!is_meant && is_of_another(name)).then(|| ForeignRecord {
+        name: name.clone(),
+        cluster: cluster.to_owned(),
+    })
+}
+
+/// Whether what others supply was waited for long enough: by this process, or by one before us, which has said so.
+pub fn has_waited(status: &SourceStatus, here: bool) -> bool {
+    let stalled = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == ConditionType::Stalled.as_str());
+    let told = stalled.is_some_and(|c| {
+        [
+            Reason::SecretNotFound,
+            Reason::SecretKeyMissing,
+            Reason::WorkspaceKeyMissing,
+        ]
+        .iter()
+        .any(|reason| reason.as_str() == c.reason)
+    });
+    told || here
+}
+
+/// Whether a key that this process still holds may finish a deletion after its Secret has gone: only the one that saw the connector.
+pub fn outlives_its_secret(deleting: bool, status: &SourceStatus, held: &str) -> bool {
+    let home = status.workspace.as_ref();
+    deleting && home.is_some_and(|home| home.key_fingerprint == held)
+}
+
+/// When the first of the creates began that may have left a connector, as far as is on record.
+pub fn first_create(status: &SourceStatus) -> Option<&Time> {
+    let lost = status.lost_creates.as_ref().map(|lost| &lost.since);
+    lost.or_else(|| status.create.as_ref().map(|create| &create.started_at))
+}
+
+/// What a failed create leaves to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aftermath {
+    /// How long it may still be carried out.
+    pub settles: Duration,
+    /// How long the same configuration is not sent again: each attempt at one that fails every time may make a connector.
+    pub pause: Duration,
+}
+
+/// What is to be waited for after a create failed, the creates that were given up before it counted.
+pub fn after_create(commit: Commit, lost_creates: u32, settle_time: Duration) -> Aftermath {
+    match commit {
+        Commit::Never => Aftermath {
+            settles: Duration::ZERO,
+            pause: Duration::ZERO,
+        },
+        Commit::Unknown => Aftermath {
+            settles: settle_time,
+            pause: doubled(settle_time, lost_creates.saturating_add(1), LONGEST_BACKOFF)
+                .max(settle_time),
+        },
+    }
+}
+
+/// The connector that a pass knows to be gone, which its record may not say yet.
+pub fn gone(s: &Situation) -> Option<SourceId> {
+    s.changes.iter().find_map(|change| match change {
+        Change::Deleted(id) => Some(*id),
+        _ => None,
+    })
+}
+
+/// What has to be there before another pass is of use.
+pub fn awaits(outcome: &Outcome) -> Awaits {
+    match outcome {
+        Outcome::Failed(failure) if failure.awaits_api() => Awaits::Api,
+        _ if outcome.row().requeue == Requeue::NextInventory => Awaits::Inventory,
+        _ => Awaits::Nothing,
+    }
+}
+
+/// One version of a resource, as far as its writer is told by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'a> {
+    /// resourceVersion.
+    pub number: u64,
+    /// UID of the resource.
+    pub uid: Option<&'a str>,
+    /// Its status.
+    pub status: Option<&'a SourceStatus>,
+}
+
+/// Who wrote a version that the watch shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// This process; or the version is older than its last write.
+    Us,
+    /// Somebody else, and not the status.
+    Another,
+    /// Somebody else, over our status.
+    Overwriter,
+}
+
+/// Tells who wrote the version `now`. `written` is the number of our last write, `ours` the version that is replaced, and `unsure`
+/// a status that was written without hearing whether it was.
+pub fn writer(
+    written: u64,
+    ours: Option<Version<'_>>,
+    unsure: Option<&SourceStatus>,
+    now: Version<'_>,
+) -> Writer {
+    if now.number <= written {
+        return Writer::Us;
+    }
+    match ours {
+        Some(ours) if ours.uid != now.uid => Writer::Another,
+        Some(ours) if ours.status == now.status || now.status == unsure => Writer::Another,
+        Some(_) => Writer::Overwriter,
+        None => Writer::Another,
+    }
+}
+
+/// Whether an inventory shows anything else than one connector with the readable settings of the resource. `drifts` tells it of the
+/// connector with this id if it is there; `namesakes` are those of our default name, each with whether a resource holds it.
+pub fn differs<N: IntoIterator<Item = (SourceId, bool)>>(
+    status: &SourceStatus,
+    reserved: bool,
+    drifts: impl FnOnce(SourceId) -> Option<bool>,
+    namesakes: impl FnOnce() -> N,
+) -> bool {
+    let Some(id) = bound(status) else {
+        return false;
+    };
+    let is_extra = |(other, held): (SourceId, bool)| other != id && !held;
+    drifts(id).is_none_or(|drifts| {
+        drifts
+            || (status.lost_creates.is_some() && reserved && namesakes().into_iter().any(is_extra))
+    })
+}
