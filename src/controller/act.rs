@@ -94,7 +94,7 @@ impl<K: SourceKind> Actor<'_, K> {
     async fn set_finalizer(self, present: bool) -> Answer {
         match self.patch_finalizer(present, false).await {
             Ok(written) => {
-                self.hand.take_in(written);
+                self.hand.wrote(written);
                 Answer::Done
             }
             Err(error) => Answer::Failed(kubernetes(&error)),
@@ -109,7 +109,7 @@ impl<K: SourceKind> Actor<'_, K> {
     async fn remove_finalizer(self) -> Answer {
         let who = self.who();
         match self.patch_finalizer(false, false).await {
-            Ok(written) => self.hand.take_in(written),
+            Ok(written) => self.hand.wrote(written),
             // Whoever took the last finalizer off, the resource is gone as intended.
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(error) => return Answer::Failed(kubernetes(&error)),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::contest::Contest;
 use super::index::{Key, version};
 use super::outcome::Outcome;
-use super::recall::{self, Version, Writer};
+use super::recall::{self, Known, Version, Writer};
 use super::situation::Grant;
 use super::workspaces::Workspace;
 use crate::crd::{CreateIntent, SourceStatus};
@@ -77,7 +77,7 @@ pub struct Memory<K> {
     pub uid: Option<Arc<str>>,
     /// The resource as our own last write returned it, until the watch has caught up.
     pub written: Option<Arc<K>>,
-    /// Version of the resource that our own last write made.
+    /// The last version of the resource whose status is known to be of this process.
     pub written_version: u64,
     /// A status that this process wrote without hearing whether it was written.
     pub unsure: Option<Box<SourceStatus>>,
@@ -192,38 +192,45 @@ pub enum News {
 
 impl<K: SourceKind> Memories<K> {
     /// Takes note of what the watch shows. While a pass is at work its memory is out; the pass itself sees to what came meanwhile.
-    pub fn take_note(&self, key: &Key, before: Option<&Arc<K>>, now: &K) -> News {
+    pub fn take_note(&self, key: &Key, before: Option<&Arc<K>>, now: &K, settled: bool) -> News {
         let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memories
             .get_mut(key)
-            .map_or(News::Own, |memory| memory.take_note(before, now))
+            .map_or(News::Own, |memory| memory.take_note(before, now, settled))
     }
 }
 
 impl<K: SourceKind> Memory<K> {
-    /// Keeps the resource as a write of ours left it.
-    pub fn wrote(&mut self, resource: &Arc<K>) {
-        self.written_version = version(&**resource);
-        self.written = Some(resource.clone());
+    /// Keeps the resource as a write of ours left it, if there was one.
+    pub fn wrote(&mut self, written: Option<Arc<K>>) {
+        if let Some(written) = written {
+            self.written_version = version(&*written);
+            self.written = Some(written);
+        }
     }
 
-    /// Takes note of what the watch shows, and of what it replaces where a write of ours is not known to be that.
-    pub fn take_note(&mut self, before: Option<&Arc<K>>, now: &K) -> News {
+    /// Takes note of what the watch shows, and of what it replaces where a write of ours is not known to be that. `settled`: what
+    /// the leader before this one may have written has been shown.
+    pub fn take_note(&mut self, before: Option<&Arc<K>>, now: &K, settled: bool) -> News {
         let shown = version(now);
         if shown < self.written_version {
             return News::Own;
         }
         let ours = self.written.take().or_else(|| before.cloned());
-        let writer = recall::writer(
-            self.written_version,
-            ours.as_deref().map(version_of),
-            self.unsure.as_deref(),
-            version_of(now),
-        );
-        match (writer, ours) {
+        let known = Known {
+            written: self.written_version,
+            settled,
+            replaced: ours.as_deref().map(version_of),
+            unsure: self.unsure.as_deref(),
+        };
+        match (recall::writer(&known, version_of(now)), ours) {
             (Writer::Us, _) => News::Own,
             (Writer::Overwriter, Some(ours)) => News::Overwritten(self.contest.overwritten(ours)),
-            (Writer::Overwriter | Writer::Another, _) => News::Foreign,
+            (Writer::Another, _) => {
+                self.written_version = shown;
+                News::Foreign
+            }
+            (Writer::Overwriter | Writer::Unknown, _) => News::Foreign,
         }
     }
 }

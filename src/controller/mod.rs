@@ -139,6 +139,13 @@ pub struct Context<K> {
     kind: &'static str,
 }
 
+impl<K> Context<K> {
+    /// Whether what a leader before this one may have sent has been carried out by now, or never will be.
+    fn has_settled(&self) -> bool {
+        self.started.elapsed() >= self.policy.settle_time
+    }
+}
+
 /// How many watches have not listed yet what resources hold.
 #[derive(Debug, Default)]
 pub struct Unlisted(AtomicUsize);

@@ -50,6 +50,8 @@ pub struct Hand<K> {
     pub trimmed: Vec<String>,
     /// Whether the Secret has changed since the API accepted a configuration.
     pub secret_changed: bool,
+    /// The resource as the last write of this pass left it.
+    pub written: Option<Arc<K>>,
     /// A status that was written without hearing whether it was.
     pub unsure: Option<Box<SourceStatus>>,
     /// The resource as our own last write left it, where somebody else has overwritten its status since.
@@ -76,6 +78,7 @@ impl<K: SourceKind> Hand<K> {
             forced: forced.cloned(),
             trimmed: Vec::new(),
             secret_changed: false,
+            written: None,
             unsure: None,
             ours,
         }
@@ -89,8 +92,8 @@ impl<K: SourceKind> Hand<K> {
 
     /// Takes in the resource as our own write left it.
     pub fn wrote(&mut self, resource: K) {
-        self.recorded();
         self.take_in(resource);
+        self.written = Some(self.resource.clone());
     }
 
     /// What is on record is ours.

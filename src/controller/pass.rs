@@ -76,7 +76,7 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
                 }
                 None => {}
             }
-            if let Some(delay) = was_overtaken(context, &mut memory, &job.key) {
+            if let Some(delay) = was_overtaken(context, &mut memory, &job.key, &resource) {
                 context
                     .queue
                     .add_after(&job.key, lane, Priority::Changed, delay);
@@ -131,13 +131,18 @@ fn was_overtaken<K: SourceKind>(
     context: &Context<K>,
     memory: &mut Memory<K>,
     key: &Key,
+    read: &Arc<K>,
 ) -> Option<Duration> {
     let watched = context.index.get(key)?;
-    let written = memory.written.clone()?;
-    match memory.take_note(None, &*watched) {
+    let last = memory.written.clone().unwrap_or_else(|| read.clone());
+    match memory.take_note(Some(&last), &*watched, context.has_settled()) {
         News::Own => None,
         News::Overwritten(delay) => Some(delay),
-        News::Foreign => (written.finalizers() != watched.finalizers()).then_some(Duration::ZERO),
+        News::Foreign => {
+            let differs =
+                last.finalizers() != watched.finalizers() || last.status() != watched.status();
+            differs.then_some(Duration::ZERO)
+        }
     }
 }
 
@@ -167,7 +172,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
         workspace.client.invite_probe();
     }
     let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
-    memory.wrote(&hand.resource);
+    memory.wrote(hand.written.take());
     remember(memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
     if let Some(workspace) = &hand.workspace {
@@ -207,7 +212,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
         }
         written => written,
     };
-    memory.wrote(&hand.resource);
+    memory.wrote(hand.written.take());
     memory.unsure = hand.unsure.take();
     if !hand.is_overwritten() {
         memory.contest.ours = None;

@@ -152,28 +152,47 @@ pub struct Version<'a> {
 pub enum Writer {
     /// This process; or the version is older than its last write.
     Us,
-    /// Somebody else, and not the status.
+    /// Somebody else, and not the status: that is still ours.
     Another,
     /// Somebody else, over our status.
     Overwriter,
+    /// Somebody else, perhaps a leader before us: what the status says is believed.
+    Unknown,
 }
 
-/// Tells who wrote the version `now`. `written` is the number of our last write, `ours` the version that is replaced, and `unsure`
-/// a status that was written without hearing whether it was.
-pub fn writer(
-    written: u64,
-    ours: Option<Version<'_>>,
-    unsure: Option<&SourceStatus>,
-    now: Version<'_>,
-) -> Writer {
-    if now.number <= written {
+/// What is known of the versions before one that the watch shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Number of the last version whose status is known to be of this process.
+    pub written: u64,
+    /// Whether what a leader before us may have sent has been carried out by now, or never will be.
+    pub settled: bool,
+    /// The version that is replaced.
+    pub replaced: Option<Version<'a>>,
+    /// A status that was written without hearing whether it was.
+    pub unsure: Option<&'a SourceStatus>,
+}
+
+/// Tells who wrote the version `now`. Until this process has written one itself, or the last leader's requests have had their time,
+/// a new version may be the last leader's: to write over that would lose what it has recorded.
+pub fn writer(known: &Known<'_>, now: Version<'_>) -> Writer {
+    if now.number <= known.written {
         return Writer::Us;
     }
-    match ours {
-        Some(ours) if ours.uid != now.uid => Writer::Another,
-        Some(ours) if ours.status == now.status || now.status == unsure => Writer::Another,
-        Some(_) => Writer::Overwriter,
-        None => Writer::Another,
+    let Some(replaced) = known.replaced.filter(|replaced| replaced.uid == now.uid) else {
+        return Writer::Unknown;
+    };
+    if now.number <= replaced.number {
+        return Writer::Us;
+    }
+    if now.status.is_some() && now.status == known.unsure {
+        return Writer::Another;
+    }
+    let is_ours = replaced.number == known.written || known.settled;
+    match (is_ours, replaced.status == now.status) {
+        (true, true) => Writer::Another,
+        (true, false) => Writer::Overwriter,
+        (false, _) => Writer::Unknown,
     }
 }
 
@@ -193,4 +212,68 @@ pub fn differs<N: IntoIterator<Item = (SourceId, bool)>>(
         drifts
             || (status.lost_creates.is_some() && reserved && namesakes().into_iter().any(is_extra))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(number: u64, status: &SourceStatus) -> Version<'_> {
+        Version {
+            number,
+            uid: Some("a"),
+            status: Some(status),
+        }
+    }
+
+    #[test]
+    fn what_the_last_leader_wrote_late_is_believed_and_what_is_written_over_ours_is_not() {
+        let (old, new) = (
+            SourceStatus::default(),
+            SourceStatus {
+                source_id: Some("f6017ef4-6459-4749-b206-8e9b74ba8163".to_owned()),
+                ..SourceStatus::default()
+            },
+        );
+        let listed = Known {
+            written: 0,
+            settled: false,
+            replaced: Some(version(1, &old)),
+            unsure: None,
+        };
+        assert_eq!(writer(&listed, version(2, &new)), Writer::Unknown);
+        let later = Known {
+            settled: true,
+            ..listed
+        };
+        assert_eq!(writer(&later, version(2, &new)), Writer::Overwriter);
+        let ours = Known {
+            written: 1,
+            ..listed
+        };
+        assert_eq!(writer(&ours, version(1, &old)), Writer::Us);
+        assert_eq!(writer(&ours, version(2, &old)), Writer::Another);
+        assert_eq!(writer(&ours, version(2, &new)), Writer::Overwriter);
+        let unsure = Known {
+            unsure: Some(&new),
+            ..ours
+        };
+        assert_eq!(writer(&unsure, version(2, &new)), Writer::Another);
+    }
+
+    #[test]
+    fn a_status_that_is_wiped_is_written_over() {
+        let ours = SourceStatus::default();
+        let known = Known {
+            written: 1,
+            settled: false,
+            replaced: Some(version(1, &ours)),
+            unsure: None,
+        };
+        let wiped = Version {
+            status: None,
+            ..version(2, &ours)
+        };
+        assert_eq!(writer(&known, wiped), Writer::Overwriter);
+    }
 }

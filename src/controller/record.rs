@@ -65,6 +65,7 @@ pub async fn write_status<K: SourceKind>(
         _ => {}
     }
     hand.wrote(written?);
+    hand.recorded();
     Ok(())
 }
 
@@ -85,6 +86,7 @@ pub async fn write_complaint<K: SourceKind>(
     }
     let written = replace(context, hand, &status, Unknown::Dropped, Earnest::Meant).await?;
     hand.wrote(written);
+    hand.recorded();
     Ok(())
 }
 

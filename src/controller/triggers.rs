@@ -282,7 +282,7 @@ fn see<K: SourceKind>(context: &Context<K>, watched: Watched<K>) {
     }
     let news = context
         .memories
-        .take_note(&key, before.as_ref(), &*resource);
+        .take_note(&key, before.as_ref(), &*resource, context.has_settled());
     let matters = before
         .as_deref()
         .is_none_or(|before| matters(before, &resource, news != News::Own));
