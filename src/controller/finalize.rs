@@ -61,7 +61,7 @@ fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step
                 fingerprint: workspace.fingerprint.clone(),
             })
         }
-        Binding::Bound(id) => delete_one(deletion, *id),
+        Binding::Bound(id) => delete_recorded(s, deletion, *id),
         Binding::Creating { stage, .. } => delete_unknown(s, deletion, *stage),
         // Creates were given up. What they may have made since carries our reserved name, and nobody will look for it any more.
         Binding::Unbound if s.wanted.name.reserved => sweep_up(s, deletion, Release::Deleted),
@@ -81,6 +81,7 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
         // What was found is deleted; one request makes one connector, so nothing else can come.
         ([], _) if !s.changes.is_empty() => release(Release::Deleted),
         ([], _) => Step::Rest(Outcome::CreateUnsettled(s.lost.clone())),
+        _ if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
         // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
         // connector would be gone by now, and this one somebody else's.
         ([one], _) => Step::Act(Effect::Bind(one.id, Bind::Recovered)),
@@ -101,8 +102,18 @@ fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
         return Step::Act(Effect::Look(Freshness::Now));
     };
     match namesakes.iter().find(|n| !n.held && n.recent) {
+        Some(_) if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
         Some(late) => delete_one(deletion, late.id),
         None => release(then),
+    }
+}
+
+/// The record may have been written over while nobody watched, and name what a resource holds that is not known yet.
+fn delete_recorded(s: &Situation, deletion: Deletion, id: SourceId) -> Step {
+    match s.connector {
+        _ if s.is_certainly_ours() => delete_one(deletion, id),
+        Sighting::Unseen => Step::Act(Effect::Look(Freshness::Any)),
+        _ => Step::Rest(Outcome::ResourcesUnknown),
     }
 }
 

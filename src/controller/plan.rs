@@ -100,6 +100,9 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
                 return Step::Act(Effect::Delete(extra.id));
             }
             if s.applied != Some(digest) || !drift.is_empty() || s.resend == Resend::Due {
+                if !s.is_certainly_ours() {
+                    return Step::Rest(Outcome::ResourcesUnknown);
+                }
                 return vetted(s).unwrap_or_else(|| update(s, id, digest));
             }
             // What was missing at the provider may be there by now, and what it accepted may be revoked.
@@ -215,9 +218,8 @@ fn bind(s: &Situation, id: SourceId, how: Bind) -> Step {
             holder: holder.clone(),
         });
     }
-    // A connector with our own default name is ours; any other may be held by a resource that is not known yet.
-    let by_own_name = how != Bind::ById && s.name().reserved;
-    if !by_own_name && !s.resources_known {
+    // A resource that is not known yet may hold it, whatever its name is: by its id, anybody may have adopted it.
+    if !s.resources_known {
         return Step::Rest(Outcome::ResourcesUnknown);
     }
     if s.finalized {

@@ -367,6 +367,13 @@ impl Situation {
         home.fingerprint != workspace.fingerprint && !self.move_accepted
     }
 
+    /// Whether no resource that is not known yet can hold the connector on record: all are known, or it carries our own default name.
+    pub fn is_certainly_ours(&self) -> bool {
+        let own = &self.wanted.name;
+        self.resources_known
+            || matches!(&self.connector, Sighting::Present { name, .. } if own.reserved && *name == own.value)
+    }
+
     /// The same with an intent to make a connector of this name.
     #[must_use]
     pub fn intending(&self, name: &str) -> Self {

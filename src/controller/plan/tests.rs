@@ -543,6 +543,30 @@ fn nobody_elses_connector_is_taken_before_every_resource_is_known() {
     s.wanted.existing = Some(id(1));
     assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
     s.wanted.existing = None;
+    // Somebody may have adopted it by its id.
     s.wanted.name.reserved = true;
-    assert_eq!(plan(&s), Step::Act(Effect::Bind(id(1), Bind::Reserved)));
+    assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
+}
+
+#[test]
+fn what_is_on_record_is_changed_before_every_resource_is_known_only_where_it_carries_our_name() {
+    let mut s = Situation {
+        resources_known: false,
+        binding: Binding::Bound(id(1)),
+        connector: present(),
+        ..blank()
+    };
+    assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
+    s.wanted.name.reserved = true;
+    assert_eq!(plan(&s), Step::Act(Effect::Update(id(1))));
+
+    s.deletion = Some(Deletion {
+        rehearsed: true,
+        ..Deletion::default()
+    });
+    assert_eq!(plan(&s), Step::Act(Effect::Delete(id(1))));
+    s.wanted.name.reserved = false;
+    assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
+    s.connector = Sighting::Unseen;
+    assert_eq!(plan(&s), Step::Act(Effect::Look(Freshness::Any)));
 }
