@@ -285,7 +285,7 @@ fn see<K: SourceKind>(context: &Context<K>, watched: Watched<K>) {
         .take_note(&key, before.as_ref(), &*resource, context.has_settled());
     let matters = before
         .as_deref()
-        .is_none_or(|before| matters(before, &resource, news != News::Own));
+        .is_none_or(|before| matters(before, &resource, news));
     if !matters {
         return;
     }
@@ -344,15 +344,17 @@ fn is_settled<K: SourceKind>(resource: &K) -> bool {
 }
 
 /// Whether a change is one that the operator has to look at: not its own writes, and no bookkeeping of others. A status that
-/// somebody else wrote is put right.
-fn matters<K: SourceKind>(before: &K, after: &K, foreign: bool) -> bool {
+/// somebody else wrote is put right, even one that the watch has shown before: it may have left out what came between.
+fn matters<K: SourceKind>(before: &K, after: &K, news: News) -> bool {
     let (old, new) = (before.meta(), after.meta());
     let annotation =
         |name: &&str| before.annotations().get(*name) != after.annotations().get(*name);
     old.uid != new.uid
         || old.generation != new.generation
         || old.deletion_timestamp != new.deletion_timestamp
-        || (foreign && (old.finalizers != new.finalizers || before.status() != after.status()))
+        || matches!(news, News::Overwritten(_))
+        || (news == News::Foreign
+            && (old.finalizers != new.finalizers || before.status() != after.status()))
         || OURS.iter().any(annotation)
 }
 

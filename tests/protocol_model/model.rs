@@ -2,57 +2,111 @@
 
 use stateright::{Expectation, Model, Property};
 
+use super::connectors::{Connector, Owner};
 use super::operator::{Fate, Operator};
+use super::process::Queued;
 use super::rest::Rest;
-use super::world::{Budget, Connector, Offence, Owner, Queued, World};
+use super::world::{ApiKey, Budget, Installation, Offence, Place, Restored, World};
 
 /// What must be possible, or the model shows nothing.
 pub const READY: &str = "a connector is ready";
 
-/// The protocol with one kind of resource in one kind of workspace.
+/// The protocol with a few resources in one workspace.
 pub struct Protocol {
     pub operator: Operator,
-    /// Connectors of the wanted name that are there before the resource is.
+    pub places: Vec<Place>,
+    /// Connectors that are there before the resources are.
     pub before: Vec<Connector>,
     pub budget: Budget,
-    /// Whether a process may lose the Lease between asking whether it leads and sending its request.
-    pub overtaking: bool,
+    pub mischief: Vec<Mischief>,
+    pub wishes: Vec<Wish>,
     /// Whether the API server heeds the resourceVersion of a write. It does.
     pub preconditions: bool,
+    /// Whether a term begins with a list of what there is, or with a cache of any age.
+    pub current_lists: bool,
     pub rest: Rest,
+}
+
+/// What may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mischief {
+    /// The leader is killed, or another takes the Lease.
+    Crashes,
+    /// A process loses the Lease between asking whether it leads and sending its request.
+    Overtaking,
+    /// A call is refused, or its answer is lost.
+    Calls,
+    /// Somebody deletes or changes connectors behind our back.
+    Meddling,
+    /// Somebody makes a connector of this name, at a moment when we are not making one.
+    Intruder(u8),
+    /// Somebody writes over the status.
+    Restoring(usize, Restored),
+    /// The Secret with the API key is deleted, then its namespace.
+    TakingTheKey,
+    /// The operator is uninstalled, its rights first.
+    Uninstalling,
+}
+
+/// What users do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Edit(usize),
+    EditSecret,
+    Delete(usize),
+    Make(usize),
 }
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The leader starts the pass that is queued.
-    Begin,
-    /// An instance performs its next effect, which comes out like this; or ends its pass.
-    Step(usize, Fate),
+    /// The leader starts the pass over this resource that is queued.
+    Begin(usize),
+    /// An instance performs the next effect of a pass, which comes out like this; or ends it.
+    Step(usize, usize, Fate),
+    /// The leader has listed the resources of one namespace.
+    List(usize),
     /// The leader's cache catches up.
-    Watch,
-    /// The leader compares the inventory with the resource.
+    Watch(usize),
+    /// The leader compares the inventory with the resources.
     Sweep,
     /// The settle time passes.
     Settle,
     /// A request of which nobody waits for the answer any more is carried out.
     Land(usize),
+    /// What was begun by others is brought to its end.
+    Heal,
     /// The leader is killed and starts again, with nothing in memory.
     Crash,
     /// The other instance takes the Lease; whatever this one had in hand is dropped when it wakes.
     Depose,
     /// The same, but this one was about to send a request, and does.
     Overtake,
-    Edit,
-    EditSecret,
-    DeleteResource,
-    MakeResource,
-    /// Somebody deletes a connector behind our back.
+    Wish(Wish),
     Vanish(u8),
-    /// Somebody changes one.
     Tamper(u8),
-    /// Somebody makes one of the wanted name, at a moment when we are not making one.
-    Intrude,
+    Intrude(u8),
+    Restore(usize, Restored),
+    TakeKey,
+    Uninstall,
+}
+
+impl Action {
+    fn is_fault(self) -> bool {
+        match self {
+            Self::Step(_, _, fate) => fate != Fate::Fine,
+            Self::Crash
+            | Self::Depose
+            | Self::Overtake
+            | Self::Vanish(_)
+            | Self::Tamper(_)
+            | Self::Intrude(_)
+            | Self::Restore(..)
+            | Self::TakeKey
+            | Self::Uninstall => true,
+            _ => false,
+        }
+    }
 }
 
 impl Protocol {
@@ -61,6 +115,104 @@ impl Protocol {
         let always = |p: &Property<Self>| p.expectation == Expectation::Always;
         self.properties().into_iter().filter(always).map(|p| p.name)
     }
+
+    /// What happens by itself.
+    fn course(&self, world: &World, actions: &mut Vec<Action>) {
+        let leader = &world.instances[world.leader];
+        for (slot, mind) in leader.minds.iter().enumerate() {
+            if !mind.listed {
+                actions.push(Action::List(slot));
+            } else if mind.pass.is_none() && mind.queued == Queued::Now {
+                actions.push(Action::Begin(slot));
+            }
+            if mind.listed && mind.cache != world.resources[slot] {
+                actions.push(Action::Watch(slot));
+            }
+        }
+        let differs = leader.inventory.as_ref() != Some(&world.connectors);
+        let awaits = leader
+            .minds
+            .iter()
+            .any(|mind| mind.memory.awaits && mind.queued != Queued::Now);
+        if leader.is_idle() && (differs || awaits) {
+            actions.push(Action::Sweep);
+        }
+        let waits = leader.minds.iter().any(|mind| {
+            let settling = mind.memory.settling.is_some_and(|(_, over)| !over);
+            mind.queued == Queued::AtSettled || settling
+        });
+        if waits && world.flights.is_empty() {
+            actions.push(Action::Settle);
+        }
+        actions.extend((0..world.flights.len()).map(Action::Land));
+        if world.ails() {
+            actions.push(Action::Heal);
+        }
+    }
+
+    fn wishes(&self, world: &World, actions: &mut Vec<Action>) {
+        let whole = world.key == ApiKey::There && world.installation == Installation::Whole;
+        let possible = |wish: &&Wish| match **wish {
+            Wish::EditSecret => world.resources.iter().any(Option::is_some),
+            Wish::Make(slot) => world.resources[slot].is_none() && whole,
+            Wish::Edit(slot) | Wish::Delete(slot) => world.resources[slot]
+                .as_ref()
+                .is_some_and(|resource| !resource.deleting),
+        };
+        actions.extend(
+            self.wishes
+                .iter()
+                .filter(possible)
+                .copied()
+                .map(Action::Wish),
+        );
+    }
+
+    fn faults(&self, world: &World, actions: &mut Vec<Action>) {
+        let leader = &world.instances[world.leader];
+        for mischief in &self.mischief {
+            match *mischief {
+                Mischief::Crashes => {
+                    actions.push(Action::Crash);
+                    // Where a term begins with a list, the other instance begins with nothing else than this one.
+                    actions.extend((!self.current_lists).then_some(Action::Depose));
+                }
+                Mischief::Overtaking if !leader.is_idle() => actions.push(Action::Overtake),
+                Mischief::Calls => {
+                    let passes = leader.minds.iter().enumerate();
+                    for (slot, pass) in
+                        passes.filter_map(|(slot, m)| Some((slot, m.pass.as_ref()?)))
+                    {
+                        let mishaps = self.operator.mishaps(pass);
+                        let step = |fate: &Fate| Action::Step(world.leader, slot, *fate);
+                        actions.extend(mishaps.iter().map(step));
+                    }
+                }
+                Mischief::Meddling => {
+                    for connector in &world.connectors {
+                        actions.push(Action::Vanish(connector.id));
+                        if !connector.tampered && connector.owner != Owner::Foreign {
+                            actions.push(Action::Tamper(connector.id));
+                        }
+                    }
+                }
+                Mischief::Intruder(name) if world.is_calm() => actions.push(Action::Intrude(name)),
+                Mischief::Restoring(slot, restored) => {
+                    let there = world.resources[slot]
+                        .as_ref()
+                        .is_some_and(|r| r.status.restored(restored, r.ask.name) != r.status);
+                    actions.extend(there.then_some(Action::Restore(slot, restored)));
+                }
+                Mischief::TakingTheKey if world.key == ApiKey::There => {
+                    actions.push(Action::TakeKey);
+                }
+                Mischief::Uninstalling if world.installation == Installation::Whole => {
+                    actions.push(Action::Uninstall);
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Model for Protocol {
@@ -68,108 +220,70 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let mut world = World::new(self.before.clone(), self.budget);
+        let mut world = World::new(&self.places, self.before.clone(), self.budget);
         world.preconditions = self.preconditions;
+        world.current_lists = self.current_lists;
         vec![world]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        let leader = &world.instances[world.leader];
         for (i, instance) in world.instances.iter().enumerate() {
-            if instance.pass.is_some() {
-                actions.push(Action::Step(i, Fate::Fine));
-                if world.budget.faults > 0 && i == world.leader {
-                    let mishaps = self.operator.mishaps(world, i);
-                    actions.extend(mishaps.iter().map(|fate| Action::Step(i, *fate)));
+            for (slot, mind) in instance.minds.iter().enumerate() {
+                if mind.pass.is_some() {
+                    actions.push(Action::Step(i, slot, Fate::Fine));
                 }
             }
         }
-        if leader.pass.is_none() && leader.queued == Queued::Now {
-            actions.push(Action::Begin);
-        }
-        if leader.cache != world.resource {
-            actions.push(Action::Watch);
-        }
-        let differs = leader.inventory.as_ref() != Some(&world.connectors);
-        if leader.pass.is_none() && (differs || leader.queued == Queued::AtInventory) {
-            actions.push(Action::Sweep);
-        }
-        let waits =
-            leader.queued == Queued::AtSettled || leader.settles.is_some_and(|(_, over)| !over);
-        if waits && world.flights.is_empty() {
-            actions.push(Action::Settle);
-        }
-        actions.extend((0..world.flights.len()).map(Action::Land));
+        self.course(world, actions);
         if world.budget.wishes > 0 {
-            match &world.resource {
-                None => actions.push(Action::MakeResource),
-                Some(resource) if resource.deleting => {}
-                Some(_) => {
-                    actions.extend([Action::Edit, Action::EditSecret, Action::DeleteResource]);
-                }
-            }
+            self.wishes(world, actions);
         }
         if world.budget.faults > 0 {
-            actions.extend([Action::Crash, Action::Depose]);
-            if self.overtaking && leader.pass.is_some() {
-                actions.push(Action::Overtake);
-            }
-            for connector in world.connectors.iter().filter(|c| c.owner != Owner::Held) {
-                actions.push(Action::Vanish(connector.id));
-                if !connector.tampered && connector.owner != Owner::Foreign {
-                    actions.push(Action::Tamper(connector.id));
-                }
-            }
-            if !self.operator.reserved && world.is_calm() {
-                actions.push(Action::Intrude);
-            }
+            self.faults(world, actions);
         }
     }
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
         let mut world = last.clone();
         let operator = &self.operator;
+        world.budget.faults -= u8::from(action.is_fault());
+        world.budget.wishes -= u8::from(matches!(action, Action::Wish(_)));
+        let leader = world.leader;
         match action {
-            Action::Step(_, fate) if fate != Fate::Fine => world.budget.faults -= 1,
-            Action::Crash
-            | Action::Depose
-            | Action::Overtake
-            | Action::Vanish(_)
-            | Action::Tamper(_)
-            | Action::Intrude => world.budget.faults -= 1,
-            Action::Edit | Action::EditSecret | Action::DeleteResource | Action::MakeResource => {
-                world.budget.wishes -= 1;
-            }
-            _ => {}
-        }
-        match action {
-            Action::Begin => operator.begin(&mut world),
-            Action::Step(i, fate) => operator.step(&mut world, i, fate),
-            Action::Watch => world.watch(),
+            Action::Begin(slot) => operator.begin(&mut world, slot),
+            Action::Step(i, slot, fate) => operator.step(&mut world, i, slot, fate),
+            Action::List(slot) => world.list(slot),
+            Action::Watch(slot) => operator.watch(&mut world, slot),
             Action::Sweep => operator.sweep(&mut world),
             Action::Settle => world.settle(),
             Action::Land(n) => world.land(n),
-            Action::Crash => world.start_term(world.leader),
+            Action::Heal => world.heal(),
+            Action::Crash => world.start_term(leader),
             Action::Depose => {
-                let former = world.leader;
-                world.start_term(1 - former);
-                world.instances[former].end_term();
+                world.start_term(1 - leader);
+                world.instances[leader].end_term();
             }
             Action::Overtake => {
-                let former = world.leader;
-                world.start_term(1 - former);
-                let mut pass = world.instances[former].pass.take()?;
-                pass.overtaken = true;
-                world.instances[former].end_term();
-                world.instances[former].pass = Some(pass);
+                let minds = &mut world.instances[leader].minds;
+                let mut passes: Vec<_> = minds.iter_mut().map(|m| m.pass.take()).collect();
+                world.start_term(1 - leader);
+                world.instances[leader].end_term();
+                let minds = &mut world.instances[leader].minds;
+                for (mind, pass) in minds.iter_mut().zip(&mut passes) {
+                    mind.pass = pass.take();
+                    mind.pass.iter_mut().for_each(|pass| pass.overtaken = true);
+                }
             }
-            Action::Edit => world.edit(),
-            Action::EditSecret => world.edit_secret(),
-            Action::DeleteResource => world.delete_resource(),
-            Action::MakeResource => world.make_resource(),
+            Action::Wish(Wish::Edit(slot)) => world.edit(slot),
+            Action::Wish(Wish::EditSecret) => world.edit_secret(),
+            Action::Wish(Wish::Delete(slot)) => world.delete_resource(slot),
+            Action::Wish(Wish::Make(slot)) => world.make_resource(slot, self.places[slot].then),
             Action::Vanish(id) => world.vanish(id),
             Action::Tamper(id) => world.tamper(id),
-            Action::Intrude => world.intrude(),
+            Action::Intrude(name) => world.intrude(name),
+            Action::Restore(slot, restored) => world.restore(slot, restored),
+            Action::TakeKey => world.take_key(),
+            Action::Uninstall => world.installation = Installation::WithoutRights,
         }
         world.forget_numbers();
         (world != *last).then_some(world)
@@ -182,15 +296,14 @@ impl Model for Protocol {
                 (1..=world.next_uid).all(ours)
             }),
             Property::always("I2 none left", |_, world: &World| {
-                let present = world.resource.as_ref().map(|r| r.uid);
                 (1..=world.next_uid)
-                    .filter(|uid| Some(*uid) != present)
+                    .filter(|uid| !world.is_alive(*uid))
                     .all(|uid| world.made_for(uid) == 0)
             }),
             Property::always("I3 only ours", |_, world: &World| {
                 !matches!(
                     world.offence,
-                    Some(Offence::TouchedForeign | Offence::TouchedHeld)
+                    Some(Offence::TouchedForeign | Offence::TouchedHeld | Offence::Uninstalled)
                 )
             }),
             Property::always("I7 honest", |_, world: &World| {
@@ -200,8 +313,8 @@ impl Model for Protocol {
                 protocol.rest.reached(&protocol.operator, world).is_ok()
             }),
             Property::sometimes(READY, |_, world: &World| {
-                let status = world.resource.as_ref().map(|r| &r.status);
-                status.is_some_and(|s| s.ready.is_some_and(|(ready, _)| ready))
+                let mut resources = world.resources.iter().flatten();
+                resources.any(|r| r.status.ready.is_some_and(|(ready, _)| ready))
             }),
         ]
     }

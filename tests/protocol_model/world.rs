@@ -1,57 +1,25 @@
-//! The world around the operator: one resource as the API server holds it, the connectors of one workspace, requests whose effect
-//! is yet to come, a user, and how much may still go wrong.
+//! The world around the operator: resources as the API server holds them, users, a backup tool, rights that go, and how much may
+//! still go wrong.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use unstructured_operator::controller::outcome::Requeue;
-use unstructured_operator::controller::situation::Situation;
-use unstructured_operator::crd::Reason;
-use unstructured_operator::unstructured::{Digest, SourceId};
+use super::connectors::{Config, Connector, Flight, Owner, TAMPERED};
+use super::process::Instance;
+use super::status::Status;
 
-/// A configuration: what anyone may read of it, and the secret part, which the API shows to nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Config {
-    pub visible: u8,
-    pub secret: u8,
-}
-
-/// What somebody else makes of the visible part.
-pub const TAMPERED: u8 = 3;
-
-impl Config {
-    pub fn digest(self) -> Digest {
-        static DIGESTS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
-            let digest = |n| format!("{n:064x}").parse().expect("64 hexadecimal digits");
-            (0..=u8::MAX).map(digest).collect()
-        });
-        DIGESTS[usize::from(self.visible * 16 + self.secret)]
-    }
-
-    pub fn of(digest: Digest) -> Self {
-        let n = u8::from_str_radix(&digest.to_string()[62..], 16).expect("one of ours");
-        Self {
-            visible: n / 16,
-            secret: n % 16,
-        }
-    }
-}
-
-/// The id of the `n`th connector that was ever made.
-pub fn source_id(n: u8) -> SourceId {
-    static IDS: LazyLock<Vec<SourceId>> = LazyLock::new(|| {
-        let id = |n| {
-            format!("00000000-0000-4000-8000-0000000000{n:02x}")
-                .parse()
-                .expect("a UUID")
-        };
-        (0..=u8::MAX).map(id).collect()
-    });
-    IDS[usize::from(n)]
-}
-
-pub fn number(id: SourceId) -> u8 {
-    u8::from_str_radix(&id.to_string()[34..], 16).expect("one of ours")
+/// What a resource asks for, beside the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ask {
+    /// Name of the connector: the resource's default name has its own number.
+    pub name: u8,
+    /// `existingSourceId`.
+    pub existing: Option<u8>,
+    /// `adoptionPolicy: ByName`.
+    pub adopt_by_name: bool,
+    /// `deletionPolicy: Retain`.
+    pub retain: bool,
+    /// Whether the connection check is waited for.
+    pub verify: bool,
 }
 
 /// The resource, as one version of it stands in etcd.
@@ -63,120 +31,36 @@ pub struct Resource {
     pub generation: u8,
     /// The visible part of the configuration.
     pub spec: u8,
+    pub ask: Ask,
     pub finalized: bool,
     pub deleting: bool,
+    /// It was deleted because the operator is being uninstalled.
+    pub uninstalled: bool,
     /// `creationTimestamp`.
     pub made: u8,
     pub status: Status,
 }
 
-/// What the protocol reads back of a status, and what is judged of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Status {
-    /// `observedGeneration`, 0 before anything was observed.
-    pub observed: u8,
-    pub source: Option<u8>,
-    pub applied: Option<Config>,
-    /// `create.startedAt` on the clock of the world.
-    pub create: Option<u8>,
-    /// `lostCreates`: how many, and since when.
-    pub lost: Option<(u8, u8)>,
-    /// `resendAfter`.
-    pub resend: Option<u8>,
-    pub home: bool,
-    pub check: Option<String>,
-    /// Reason of the condition `Ready`, and whether it is True.
-    pub ready: Option<(bool, Reason)>,
+/// How one name of a resource begins.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// There is no such resource yet.
+    Absent,
+    /// It was just made.
+    New,
+    /// It was just made, with a status that names this connector under the default name of another cluster.
+    Copied(u8),
+    /// It has been ready for long, with this connector.
+    Settled(u8),
 }
 
-/// On whose behalf a connector was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Owner {
-    /// The resource with this uid.
-    Us(u8),
-    /// Somebody else.
-    Foreign,
-    /// Another resource of this operator holds it.
-    Held,
-}
-
-/// A connector. Every one here carries the name that the resource wants.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Connector {
-    pub id: u8,
-    pub owner: Owner,
-    /// `created_at`.
-    pub made: u8,
-    pub config: Config,
-    /// Changed behind our back since it was last written by us.
-    pub tampered: bool,
-}
-
-/// A request whose answer was lost and that will be carried out later, but within the settle time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Flight {
-    Create { owner: u8, config: Config },
-    Update { id: u8, config: Config },
-    Delete { id: u8 },
-}
-
-/// When the queue will ask for the next pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Queued {
-    No,
-    Now,
-    /// When the create has settled.
-    AtSettled,
-    /// When an inventory is there.
-    AtInventory,
-}
-
-impl From<Requeue> for Queued {
-    fn from(requeue: Requeue) -> Self {
-        match requeue {
-            Requeue::OnChange => Self::No,
-            Requeue::NextInventory => Self::AtInventory,
-            Requeue::Settled => Self::AtSettled,
-            Requeue::NextPoll
-            | Requeue::Backoff
-            | Requeue::Patience
-            | Requeue::Blocked
-            | Requeue::AtOnce
-            | Requeue::InLine
-            | Requeue::Slowly
-            | Requeue::SecondLook
-            | Requeue::Resumed(_) => Self::Now,
-        }
-    }
-}
-
-/// One process of the operator. Its memory ends with its term.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Instance {
-    /// The watch cache. It may be of any age.
-    pub cache: Option<Resource>,
-    /// `Memory::written`.
-    pub written: Option<Resource>,
-    /// `Memory::settles`: `startedAt` of the intent, and whether its time is over.
-    pub settles: Option<(u8, bool)>,
-    /// The inventory, if this process ever asked for one: our own writes are in it.
-    pub inventory: Option<Vec<Connector>>,
-    pub queued: Queued,
-    pub pass: Option<Pass>,
-}
-
-/// A pass under way: what `decide_and_act` holds between two effects.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pass {
-    pub situation: Situation,
-    /// `Hand::resource`.
-    pub resource: Resource,
-    /// `Hand::generation`.
-    pub generation: u8,
-    /// Whether the inventory was asked for since the pass was triggered.
-    pub fresh: bool,
-    /// This process no longer leads, but had already asked whether it does: its one last effect is under way.
-    pub overtaken: bool,
+/// One name that a resource can have, and the resources that have it one after the other.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub start: Start,
+    pub first: Ask,
+    /// What a resource asks for that is made there later.
+    pub then: Ask,
 }
 
 /// What may still go wrong and what may still be asked for.
@@ -197,14 +81,49 @@ pub enum Offence {
     TouchedHeld,
     /// Wrote Ready=True of a connector that is not as desired.
     CalledReady,
+    /// Deleted a connector because the operator is being uninstalled.
+    Uninstalled,
+}
+
+/// What a backup tool or a hand makes of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Restored {
+    /// Nothing is left of it.
+    Wiped,
+    /// Of the connector it is the same, of everything else it is as it was when the connector was first ready.
+    Older,
+    /// It names this connector, under the resource's own name.
+    Naming(u8),
+}
+
+/// What the installation lets the operator see and do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Installation {
+    Whole,
+    /// The operator's rights have gone first: it may neither write nor see what becomes of the definition.
+    WithoutRights,
+    /// The operator sees that the definition is being deleted.
+    Going,
+}
+
+/// The Secret with the API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApiKey {
+    There,
+    Gone,
+    /// It went, and then the namespace: it will not come back, and no event says so.
+    GoneForGood,
 }
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    pub resource: Option<Resource>,
+    /// By place.
+    pub resources: Vec<Option<Resource>>,
     /// The secret part of the desired configuration: a Secret has no version in common with the resource.
     pub secret: u8,
+    pub key: ApiKey,
+    pub installation: Installation,
     pub connectors: Vec<Connector>,
     pub flights: Vec<Flight>,
     pub instances: [Instance; 2],
@@ -220,38 +139,25 @@ pub struct World {
     pub offence: Option<Offence>,
     /// Whether the API server heeds the resourceVersion of a write.
     pub preconditions: bool,
-}
-
-impl Instance {
-    /// The memory goes with the term; the cache stays, as stale as it is, which is worse than what a new list would show.
-    pub fn end_term(&mut self) {
-        self.written = None;
-        self.settles = None;
-        self.inventory = None;
-        self.queued = Queued::No;
-        self.pass = None;
-    }
+    /// Whether a term begins with a list of what there is.
+    pub current_lists: bool,
 }
 
 impl World {
-    pub fn new(connectors: Vec<Connector>, budget: Budget) -> Self {
-        let idle = Instance {
-            cache: None,
-            written: None,
-            settles: None,
-            inventory: None,
-            queued: Queued::No,
-            pass: None,
-        };
-        let next_id = connectors.iter().map(|c| c.id + 1).max().unwrap_or(1);
+    pub fn new(places: &[Place], before: Vec<Connector>, budget: Budget) -> Self {
+        let next_id = before.iter().map(|c| c.id + 1).max().unwrap_or(1);
+        let idle = Instance::new(places.len());
         let mut world = Self {
-            resource: None,
+            resources: vec![None; places.len()],
             secret: 0,
-            connectors,
+            key: ApiKey::There,
+            installation: Installation::Whole,
+            connectors: before,
             flights: Vec::new(),
             instances: [idle.clone(), idle],
             leader: 0,
-            clock: 0,
+            // What was there before is older than every resource.
+            clock: 1,
             budget,
             next_version: 0,
             next_uid: 0,
@@ -259,36 +165,73 @@ impl World {
             vanished: BTreeSet::new(),
             offence: None,
             preconditions: true,
+            current_lists: false,
         };
-        world.make_resource();
-        let first = world.resource.clone();
-        for instance in &mut world.instances {
-            instance.cache.clone_from(&first);
+        for (slot, place) in places.iter().enumerate() {
+            match place.start {
+                Start::Absent => {}
+                Start::New => world.make_resource(slot, place.first),
+                Start::Copied(id) => {
+                    world.make_resource(slot, place.first);
+                    let resource = world.resources[slot].as_mut().expect("it was made");
+                    resource.status = Status::copied(id);
+                }
+                Start::Settled(id) => {
+                    world.make_resource(slot, place.first);
+                    world.settle_resource(slot, id);
+                }
+            }
         }
-        world.instances[0].queued = Queued::Now;
+        for instance in &mut world.instances {
+            for (mind, resource) in instance.minds.iter_mut().zip(&world.resources) {
+                mind.cache.clone_from(resource);
+            }
+        }
+        world.start_term(0);
         world
+    }
+
+    fn settle_resource(&mut self, slot: usize, id: u8) {
+        let resource = self.resources[slot].as_mut().expect("it was made");
+        resource.finalized = true;
+        let config = Config {
+            visible: resource.spec,
+            secret: self.secret,
+        };
+        resource.status = Status::ready(id, resource.ask.name, config);
+        self.connectors.push(Connector {
+            id,
+            name: resource.ask.name,
+            owner: Owner::Us(resource.uid),
+            made: self.clock,
+            config,
+            tampered: false,
+        });
+        self.next_id = self.next_id.max(id + 1);
     }
 
     // === The user ===
 
-    pub fn make_resource(&mut self) {
+    pub fn make_resource(&mut self, slot: usize, ask: Ask) {
         self.next_uid += 1;
         let version = self.version();
-        self.resource = Some(Resource {
+        self.resources[slot] = Some(Resource {
             version,
             uid: self.next_uid,
             generation: 1,
             spec: 0,
+            ask,
             finalized: false,
             deleting: false,
+            uninstalled: false,
             made: self.clock,
             status: Status::default(),
         });
     }
 
-    pub fn edit(&mut self) {
+    pub fn edit(&mut self, slot: usize) {
         let version = self.version();
-        let resource = self.resource.as_mut().expect("it exists");
+        let resource = self.resources[slot].as_mut().expect("it exists");
         resource.version = version;
         resource.generation += 1;
         resource.spec = 1 - resource.spec;
@@ -297,19 +240,26 @@ impl World {
     /// The Secret's watch queues its readers, whatever the cache of resources knows.
     pub fn edit_secret(&mut self) {
         self.secret = 1 - self.secret;
-        self.instances[self.leader].queued = Queued::Now;
+        self.instances[self.leader].wake_all();
     }
 
-    pub fn delete_resource(&mut self) {
+    pub fn delete_resource(&mut self, slot: usize) {
         let version = self.version();
-        let resource = self.resource.as_mut().expect("it exists");
+        let uninstalled = self.installation != Installation::Whole;
+        let resource = self.resources[slot].as_mut().expect("it exists");
         if resource.finalized {
             resource.version = version;
             resource.generation += 1;
             resource.deleting = true;
+            resource.uninstalled = uninstalled;
         } else {
-            self.resource = None;
+            self.resources[slot] = None;
         }
+    }
+
+    pub fn take_key(&mut self) {
+        self.key = ApiKey::Gone;
+        self.instances[self.leader].wake_all();
     }
 
     // === Somebody else ===
@@ -326,13 +276,14 @@ impl World {
         }
     }
 
-    pub fn intrude(&mut self) {
+    pub fn intrude(&mut self, name: u8) {
         let config = Config {
             visible: TAMPERED,
             secret: TAMPERED,
         };
         self.connectors.push(Connector {
             id: self.next_id,
+            name,
             owner: Owner::Foreign,
             made: self.clock,
             config,
@@ -341,72 +292,39 @@ impl World {
         self.next_id += 1;
     }
 
+    pub fn restore(&mut self, slot: usize, restored: Restored) {
+        let version = self.version();
+        let resource = self.resources[slot].as_mut().expect("it exists");
+        resource.version = version;
+        resource.status = resource.status.restored(restored, resource.ask.name);
+    }
+
     /// Nobody is making a connector: no intent is on record, no pass under way, no request in flight.
     pub fn is_calm(&self) -> bool {
-        let recorded = self.resource.as_ref().and_then(|r| r.status.create);
-        recorded.is_none()
+        let making = |r: &Resource| r.status.create.is_some();
+        !self.resources.iter().flatten().any(making)
             && self.flights.is_empty()
-            && self.instances.iter().all(|i| i.pass.is_none())
+            && self.instances.iter().all(Instance::is_idle)
     }
 
-    // === The processes ===
+    /// Others have begun something that they will bring to its end.
+    pub fn ails(&self) -> bool {
+        self.key == ApiKey::Gone || self.installation == Installation::WithoutRights
+    }
 
-    /// `triggers::{see, matters, gone}`.
-    pub fn watch(&mut self) {
-        let leader = &mut self.instances[self.leader];
-        let before = leader.cache.take();
-        leader.cache.clone_from(&self.resource);
-        match (before, &self.resource) {
-            (_, None) => {
-                leader.queued = Queued::No;
-                // While a pass is under way, it holds the memory.
-                if leader.pass.is_none() {
-                    leader.written = None;
-                    leader.settles = None;
-                }
-            }
-            (None, Some(_)) => leader.queued = Queued::Now,
-            (Some(old), Some(new)) => {
-                let wrote = leader.pass.is_none()
-                    && leader.written.as_ref().map(|r| r.version) == Some(new.version);
-                if old.uid != new.uid
-                    || old.generation != new.generation
-                    || old.deleting != new.deleting
-                    || old.finalized != new.finalized
-                    || old.status != new.status && !wrote
-                {
-                    leader.queued = Queued::Now;
-                }
+    /// They do: the namespace goes after its key, the definition after the operator's rights, and all resources with them.
+    pub fn heal(&mut self) {
+        if self.key == ApiKey::Gone {
+            self.key = ApiKey::GoneForGood;
+        }
+        if self.installation == Installation::WithoutRights {
+            self.installation = Installation::Going;
+        }
+        for slot in 0..self.resources.len() {
+            if self.resources[slot].as_ref().is_some_and(|r| !r.deleting) {
+                self.delete_resource(slot);
             }
         }
-    }
-
-    /// A new term begins with nothing remembered, and with all resources queued.
-    pub fn start_term(&mut self, i: usize) {
-        self.leader = i;
-        self.instances[i].end_term();
-        self.instances[i].queued = Queued::Now;
-    }
-
-    /// More time passes than a lost request may take to be carried out.
-    pub fn settle(&mut self) {
-        self.clock += 1;
-        let leader = &mut self.instances[self.leader];
-        if let Some((_, over)) = &mut leader.settles {
-            *over = true;
-        }
-        if leader.queued == Queued::AtSettled {
-            leader.queued = Queued::Now;
-        }
-    }
-
-    pub fn land(&mut self, n: usize) {
-        let flight = self.flights.remove(n);
-        // A duplicate that was bound after all, because the other one vanished while its deletion was under way.
-        if let Flight::Delete { id } = flight {
-            self.vanished.insert(id);
-        }
-        self.commit(&flight);
     }
 
     // === The API server ===
@@ -417,54 +335,14 @@ impl World {
     }
 
     /// Only the version that a write was decided on can be written over.
-    pub fn is_current(&self, read: &Resource) -> bool {
-        self.resource.as_ref().is_some_and(|now| {
+    pub fn is_current(&self, slot: usize, read: &Resource) -> bool {
+        self.resources[slot].as_ref().is_some_and(|now| {
             now.uid == read.uid && (now.version == read.version || !self.preconditions)
         })
     }
 
-    // === The workspace ===
-
-    pub fn connector(&self, id: u8) -> Option<&Connector> {
-        self.connectors.iter().find(|c| c.id == id)
-    }
-
-    pub fn commit(&mut self, flight: &Flight) -> Option<u8> {
-        match *flight {
-            Flight::Create { owner, config } => {
-                let id = self.next_id;
-                self.next_id += 1;
-                self.connectors.push(Connector {
-                    id,
-                    owner: Owner::Us(owner),
-                    made: self.clock,
-                    config,
-                    tampered: false,
-                });
-                Some(id)
-            }
-            Flight::Update { id, config } => {
-                let connector = self.connectors.iter_mut().find(|c| c.id == id)?;
-                connector.config = config;
-                connector.tampered = false;
-                Some(id)
-            }
-            Flight::Delete { id } => {
-                self.connector(id)?;
-                self.connectors.retain(|c| c.id != id);
-                Some(id)
-            }
-        }
-    }
-
-    /// What was made on behalf of this resource and is there, or will be.
-    pub fn made_for(&self, uid: u8) -> usize {
-        let there = self.connectors.iter().filter(|c| c.owner == Owner::Us(uid));
-        let coming = self
-            .flights
-            .iter()
-            .filter(|f| matches!(f, Flight::Create { owner, .. } if *owner == uid));
-        there.count() + coming.count()
+    pub fn is_alive(&self, uid: u8) -> bool {
+        self.resources.iter().flatten().any(|r| r.uid == uid)
     }
 
     pub fn offend(&mut self, what: Offence) {
@@ -475,37 +353,44 @@ impl World {
     pub fn forget_numbers(&mut self) {
         let mut versions = BTreeSet::new();
         let mut times = BTreeSet::new();
-        self.each_resource(|resource| {
-            versions.insert(resource.version);
-            times.extend(resource.status.create);
-        });
-        times.insert(self.clock);
-        times.extend(self.instances.iter().filter_map(|i| Some(i.settles?.0)));
+        self.each_number(
+            &mut |version| {
+                versions.insert(*version);
+            },
+            &mut |time| {
+                times.insert(*time);
+            },
+        );
         let rank = |among: &BTreeSet<u8>, n: u8| {
             u8::try_from(among.range(..n).count()).expect("few are in use")
         };
-        self.each_resource(|resource| {
-            resource.version = rank(&versions, resource.version);
-            resource.status.create = resource.status.create.map(|at| rank(&times, at));
-        });
-        for (started, _) in self.instances.iter_mut().filter_map(|i| i.settles.as_mut()) {
-            *started = rank(&times, *started);
-        }
-        self.clock = rank(&times, self.clock);
+        self.each_number(
+            &mut |version| *version = rank(&versions, *version),
+            &mut |time| *time = rank(&times, *time),
+        );
         self.next_version = u8::try_from(versions.len()).expect("few are in use");
         self.connectors.sort();
         self.flights.sort();
     }
 
-    fn each_resource(&mut self, mut visit: impl FnMut(&mut Resource)) {
-        self.resource.iter_mut().for_each(&mut visit);
-        for instance in &mut self.instances {
-            instance.cache.iter_mut().for_each(&mut visit);
-            instance.written.iter_mut().for_each(&mut visit);
-            instance
-                .pass
-                .iter_mut()
-                .for_each(|pass| visit(&mut pass.resource));
+    fn each_number(&mut self, version: &mut dyn FnMut(&mut u8), time: &mut dyn FnMut(&mut u8)) {
+        time(&mut self.clock);
+        for connector in &mut self.connectors {
+            time(&mut connector.made);
         }
+        for resource in self.resources.iter_mut().flatten() {
+            resource.each_number(version, time);
+        }
+        for instance in &mut self.instances {
+            instance.each_number(version, time);
+        }
+    }
+}
+
+impl Resource {
+    pub fn each_number(&mut self, version: &mut dyn FnMut(&mut u8), time: &mut dyn FnMut(&mut u8)) {
+        version(&mut self.version);
+        time(&mut self.made);
+        self.status.each_time(time);
     }
 }

@@ -1,0 +1,152 @@
+//! The start of a pass: what `observe` gathers.
+
+use unstructured_operator::controller::outcome::Problem;
+use unstructured_operator::controller::recall;
+use unstructured_operator::controller::report;
+use unstructured_operator::controller::situation::{
+    Binding, ConnectorName, DefinitionFate, Deletion, Desired, Grant, Resend, Sighting, Situation,
+    Wanted,
+};
+
+use super::connectors::{Config, source_id};
+use super::operator::{Flaw, Operator};
+use super::process::{Memory, Pass, Queued, claimant, uid};
+use super::status::{ELSEWHERE, clock, full, name, workspace};
+use super::world::{ApiKey, Installation, World};
+
+impl Operator {
+    /// `pass::attempt`, `pass::latest`, `observe::observe`.
+    pub fn begin(&self, world: &mut World, slot: usize) {
+        let deletion = Self::deletion(world);
+        let desired_secret = world.secret;
+        let has_key = world.key == ApiKey::There;
+        let now = world.clock;
+        let leader = &mut world.instances[world.leader];
+        let resources_known =
+            leader.has_listed_all() || self.flaw == Some(Flaw::DoesNotWaitForLists);
+        let mind = &mut leader.minds[slot];
+        mind.queued = Queued::No;
+        let Some(watched) = mind.cache.clone() else {
+            mind.memory = Memory::default();
+            return;
+        };
+        let memory = &mut mind.memory;
+        let resource = memory.latest(&watched);
+        if self.flaw == Some(Flaw::BelievesAnyStatus) {
+            memory.ours = None;
+        }
+        let ours = memory.ours.clone();
+        let status = full(&ours.as_ref().unwrap_or(&resource).status);
+        let binding = recall::binding(&status, memory.gone.map(source_id), |create| {
+            let started = clock(&create.started_at);
+            let known = memory.settling.filter(|(known, _)| *known == started);
+            memory.settling.insert(known.unwrap_or((started, false))).1
+        });
+        let resend = match self.flaw {
+            Some(Flaw::NeverSendsAgain) => Resend::No,
+            _ => recall::resend(&status, |after| clock(after) < now),
+        };
+        memory.resend = resend == Resend::Later;
+        let key_at_hand = has_key
+            || memory.key
+                && recall::outlives_its_secret(
+                    resource.deleting,
+                    &status,
+                    &workspace().fingerprint,
+                );
+        let waited = recall::has_waited(&status, memory.waited);
+        let ask = resource.ask;
+        let is_reserved = usize::from(ask.name) == slot;
+        let is_meant = !is_reserved || ask.existing.is_some();
+        let foreign = recall::foreign_record(&status, is_meant, "here", |recorded| {
+            recorded == name(ELSEWHERE)
+        })
+        .filter(|_| self.flaw != Some(Flaw::BelievesAnyRecord));
+        let holder = match &binding {
+            Binding::Bound(id) if foreign.is_none() => {
+                let claim = leader.claims.recorded(&claimant(slot, resource.uid), *id);
+                leader.wake_loser(claim)
+            }
+            _ => None,
+        };
+        let was_released = leader.claims.is_released(uid(resource.uid));
+        let desired = Config {
+            visible: resource.spec,
+            secret: desired_secret,
+        };
+        let situation = Situation {
+            wanted: Wanted {
+                name: ConnectorName {
+                    value: name(ask.name).to_owned(),
+                    reserved: is_reserved,
+                },
+                existing: ask.existing.map(source_id),
+                adopt_by_name: ask.adopt_by_name,
+                verify: ask.verify,
+                retain: ask.retain,
+                suspend: false,
+            },
+            deletion: resource.deleting.then_some(deletion),
+            foreign,
+            resources_known,
+            waited,
+            finalized: resource.finalized && !was_released,
+            binding,
+            held_by: holder.map(|_| "another".to_owned()),
+            applied: status
+                .applied_digest
+                .as_deref()
+                .and_then(|d| d.parse().ok()),
+            home: status.workspace.as_ref().map(|_| workspace()),
+            move_accepted: false,
+            workspace: if key_at_hand {
+                Ok(workspace())
+            } else {
+                Err(Problem::KeySecretNotFound("key".to_owned()))
+            },
+            desired: if resource.deleting {
+                Desired::Unread
+            } else {
+                Desired::Digest(desired.digest())
+            },
+            forced: false,
+            refused: None,
+            grant: Grant::Unasked,
+            doubted: false,
+            connector: Sighting::Unseen,
+            namesakes: None,
+            check: report::recorded_check(status.connection_check.as_ref()),
+            polled: false,
+            failed_now: false,
+            check_overdue: false,
+            resend,
+            lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
+            lost: None,
+            unrecorded: false,
+            changes: Vec::new(),
+        };
+        leader.minds[slot].pass = Some(Pass {
+            situation,
+            generation: resource.generation,
+            resource,
+            ours,
+            written: None,
+            unsure: None,
+            fresh: false,
+            overtaken: false,
+        });
+    }
+
+    /// `observe::deletion`, `definition::fate`.
+    fn deletion(world: &World) -> Deletion {
+        Deletion {
+            namespace_terminating: world.key == ApiKey::GoneForGood,
+            definition: match world.installation {
+                Installation::Whole => DefinitionFate::Stays,
+                Installation::WithoutRights => DefinitionFate::Unknown,
+                Installation::Going => DefinitionFate::Going,
+            },
+            rehearsed: false,
+        }
+    }
+}

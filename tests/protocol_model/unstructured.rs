@@ -1,0 +1,244 @@
+//! Effects on Unstructured, and which function of `act` serves which effect.
+
+use std::collections::BTreeSet;
+
+use unstructured_operator::controller::effect::{Answer, Effect};
+use unstructured_operator::controller::outcome::{Failure, Outcome};
+use unstructured_operator::controller::situation::{
+    Check, Freshness, Grant, Namesake, Sighting, Situation,
+};
+use unstructured_operator::unstructured::{Commit, ErrorKind};
+
+use super::connectors::{Config, Connector, Flight, Owner, number, source_id};
+use super::kubernetes::{answered, record, rehearse, set_finalizer, write_status};
+use super::operator::{Fate, Flaw, Operator, lifetime, name_of, wanted};
+use super::process::{Pass, claimant};
+use super::status::{name, name_number, workspace};
+use super::world::{Installation, Offence, World};
+
+impl Operator {
+    /// `act::perform`.
+    pub fn perform(
+        &self,
+        world: &mut World,
+        i: usize,
+        slot: usize,
+        pass: &mut Pass,
+        effect: &Effect,
+        fate: Fate,
+    ) -> Answer {
+        let who = claimant(slot, pass.resource.uid);
+        let s = &pass.situation;
+        match effect {
+            Effect::AddFinalizer => set_finalizer(world, slot, pass, None, fate),
+            Effect::Rehearse => rehearse(world, slot, pass, fate),
+            Effect::RemoveFinalizer(release) => {
+                let answer = set_finalizer(world, slot, pass, Some(release), fate);
+                if answer == Answer::Done && self.flaw != Some(Flaw::KeepsClaims) {
+                    world.instances[i].claims.released(&who);
+                }
+                answer
+            }
+            Effect::RecordIntent { name } => {
+                let claims = &mut world.instances[i].claims;
+                if let Err(_holder) = claims.claim_name(&who, &workspace().fingerprint, name) {
+                    return Answer::Held("another".to_owned());
+                }
+                let then = s.intending(name);
+                let applying = &Outcome::Applying;
+                answered(write_status(self, world, slot, pass, &then, applying, fate))
+            }
+            Effect::RecordUpdate => {
+                let then = s.unsure();
+                let applying = &Outcome::Applying;
+                answered(write_status(self, world, slot, pass, &then, applying, fate))
+            }
+            Effect::Record(outcome) => record(self, world, slot, pass, outcome, fate),
+            Effect::Bind(id, _) => match world.instances[i].claims.claim(&who, *id) {
+                Ok(()) => Answer::Claimed,
+                Err(_holder) => Answer::Held("another".to_owned()),
+            },
+            _ => ask(world, i, slot, pass, effect, fate),
+        }
+    }
+}
+
+fn ask(
+    world: &mut World,
+    i: usize,
+    slot: usize,
+    pass: &mut Pass,
+    effect: &Effect,
+    fate: Fate,
+) -> Answer {
+    let s = &pass.situation;
+    match effect {
+        Effect::Create { name } => {
+            let flight = Flight::Create {
+                owner: Owner::Us(pass.resource.uid),
+                name: name_number(name),
+                config: wanted(s),
+            };
+            let answer = request(world, i, flight, fate);
+            if let Answer::Created(id) = answer {
+                let who = claimant(slot, pass.resource.uid);
+                let claim = world.instances[i].claims.claim(&who, id);
+                claim.expect("a new id is held by nobody");
+            }
+            answer
+        }
+        Effect::Update(id) => {
+            let config = wanted(s);
+            let id = number(*id);
+            judge_touch(world, pass, id);
+            request(world, i, Flight::Update { id, config }, fate)
+        }
+        Effect::Delete(id) => {
+            let id = number(*id);
+            judge_touch(world, pass, id);
+            if pass.resource.uninstalled && world.installation != Installation::Whole {
+                world.offend(Offence::Uninstalled);
+            }
+            request(world, i, Flight::Delete { id }, fate)
+        }
+        Effect::CheckCredentials => Answer::Grant(Grant::Accepted),
+        _ if matches!(fate, Fate::Refused | Fate::Rejected) => failed(fate),
+        Effect::Look(freshness) => look(world, i, slot, pass, *freshness),
+        Effect::Confirm(id) => {
+            let found = world.connector(number(*id)).cloned();
+            let sighting = found.as_ref().map_or(Sighting::Gone, |c| sighting(s, c));
+            report_write(world, i, number(*id), found);
+            Answer::Connector(sighting)
+        }
+        Effect::StartCheck(id) if world.connector(number(*id)).is_none() => not_found(),
+        Effect::StartCheck(_) => Answer::Check(Check::Scheduled("check".to_owned())),
+        Effect::PollCheck { check, .. } => Answer::Check(Check::Passed(check.clone())),
+        other => unreachable!("{other:?} asks nothing of Unstructured"),
+    }
+}
+
+/// I3. A connector is ours when it was made by us, or was bound and recorded so: a name alone, the reserved one too, says nothing.
+fn judge_touch(world: &mut World, pass: &Pass, id: u8) {
+    match world.connector(id).map(|c| c.owner) {
+        Some(Owner::Foreign) => world.offend(Offence::TouchedForeign),
+        Some(Owner::Us(uid)) if uid != pass.resource.uid && world.is_alive(uid) => {
+            world.offend(Offence::TouchedHeld);
+        }
+        _ => {}
+    }
+}
+
+/// A request that changes something, as `act::{create, update, delete}` send it.
+fn request(world: &mut World, i: usize, flight: Flight, fate: Fate) -> Answer {
+    match fate {
+        Fate::Refused | Fate::Rejected | Fate::LostUndone => failed(fate),
+        Fate::LostDone => {
+            world.commit(&flight);
+            failed(fate)
+        }
+        Fate::LostLate => {
+            world.flights.push(flight);
+            failed(fate)
+        }
+        Fate::Fine => {
+            let done = world.commit(&flight);
+            let id = match (&flight, done) {
+                (_, Some(id)) => id,
+                (Flight::Update { .. } | Flight::Create { .. }, None) => return not_found(),
+                (Flight::Delete { id }, None) => {
+                    report_write(world, i, *id, None);
+                    return Answer::Done;
+                }
+            };
+            let now = world.connector(id).cloned();
+            report_write(world, i, id, now);
+            match flight {
+                Flight::Create { .. } => Answer::Created(source_id(id)),
+                Flight::Update { .. } | Flight::Delete { .. } => Answer::Done,
+            }
+        }
+    }
+}
+
+/// `Inventory::{put, removed}`.
+fn report_write(world: &mut World, i: usize, id: u8, now: Option<Connector>) {
+    if let Some(inventory) = &mut world.instances[i].inventory {
+        inventory.retain(|c| c.id != id);
+        inventory.extend(now);
+        inventory.sort();
+    }
+}
+
+/// `act::look`, `act::seen`.
+fn look(world: &mut World, i: usize, slot: usize, pass: &mut Pass, freshness: Freshness) -> Answer {
+    let at_hand = match freshness {
+        Freshness::Any => true,
+        Freshness::Trigger => pass.fresh,
+        Freshness::Now => false,
+    };
+    let instance = &mut world.instances[i];
+    if !at_hand || instance.inventory.is_none() {
+        instance.inventory = Some(world.connectors.clone());
+        pass.fresh = true;
+    }
+    let inventory = instance.inventory.as_deref().unwrap_or_default();
+    let s = &pass.situation;
+    let since = lifetime(pass);
+    let target = s.bound().or(s.wanted.existing).map(number);
+    let of_the_name = inventory.iter().filter(|c| c.name == name_of(s));
+    Answer::Seen {
+        connector: target.map_or(Sighting::Unseen, |id| {
+            let found = inventory.iter().find(|c| c.id == id);
+            found.map_or(Sighting::Unlisted, |c| sighting(s, c))
+        }),
+        namesakes: of_the_name
+            .map(|c| Namesake {
+                id: source_id(c.id),
+                held: instance.is_held_by_another(slot, source_id(c.id)),
+                recent: c.made >= since,
+                drift: drift(s, c),
+            })
+            .collect(),
+    }
+}
+
+fn sighting(s: &Situation, connector: &Connector) -> Sighting {
+    Sighting::Present {
+        drift: drift(s, connector),
+        name: name(connector.name).to_owned(),
+        same_kind: true,
+    }
+}
+
+fn drift(s: &Situation, connector: &Connector) -> BTreeSet<String> {
+    let differs = s
+        .digest()
+        .is_some_and(|digest| Config::of(digest).visible != connector.config.visible);
+    differs
+        .then(|| "remote_url".to_owned())
+        .into_iter()
+        .collect()
+}
+
+fn failed(fate: Fate) -> Answer {
+    let (kind, commit) = match fate {
+        Fate::Refused => (ErrorKind::Connect, Commit::Never),
+        Fate::Rejected => (ErrorKind::Invalid { fields: vec![] }, Commit::Never),
+        _ => (ErrorKind::Timeout, Commit::Unknown),
+    };
+    api(kind, commit)
+}
+
+fn not_found() -> Answer {
+    api(ErrorKind::NotFound, Commit::Never)
+}
+
+fn api(kind: ErrorKind, commit: Commit) -> Answer {
+    Answer::Failed(Failure::Api {
+        kind,
+        rate_limited: false,
+        message: "it failed".to_owned(),
+        commit,
+        sent_configuration: false,
+    })
+}
