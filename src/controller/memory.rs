@@ -79,8 +79,8 @@ pub struct Memory<K> {
     pub written: Option<Arc<K>>,
     /// The last version of the resource whose status is known to be of this process.
     pub written_version: u64,
-    /// A status that this process wrote without hearing whether it was written.
-    pub unsure: Option<Box<SourceStatus>>,
+    /// Whether this process has sent a status without hearing whether it was written.
+    pub unsure: bool,
     /// Who else writes to the status.
     pub contest: Contest<K>,
     /// Passes in a row that failed.
@@ -118,7 +118,7 @@ impl<K> Default for Memory<K> {
             uid: None,
             written: None,
             written_version: 0,
-            unsure: None,
+            unsure: false,
             contest: Contest::default(),
             failures: 0,
             refused: None,
@@ -206,6 +206,7 @@ impl<K: SourceKind> Memory<K> {
         if let Some(written) = written {
             self.written_version = version(&*written);
             self.written = Some(written);
+            self.unsure = false;
         }
     }
 
@@ -221,9 +222,12 @@ impl<K: SourceKind> Memory<K> {
             written: self.written_version,
             settled,
             replaced: ours.as_deref().map(version_of),
-            unsure: self.unsure.as_deref(),
+            unsure: self.unsure,
         };
-        match (recall::writer(&known, version_of(now)), ours) {
+        let writer = recall::writer(&known, version_of(now));
+        // Over a newer version nothing that was sent before can be written.
+        self.unsure &= writer == Writer::Us;
+        match (writer, ours) {
             (Writer::Us, _) => News::Own,
             (Writer::Overwriter, Some(ours)) => News::Overwritten(self.contest.overwritten(ours)),
             (Writer::Another, _) => {

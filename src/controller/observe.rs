@@ -52,8 +52,8 @@ pub struct Hand<K> {
     pub secret_changed: bool,
     /// The resource as the last write of this pass left it.
     pub written: Option<Arc<K>>,
-    /// A status that was written without hearing whether it was.
-    pub unsure: Option<Box<SourceStatus>>,
+    /// A status was sent without hearing whether it was written.
+    pub unsure: bool,
     /// The resource as our own last write left it, where somebody else has overwritten its status since.
     ours: Option<Arc<K>>,
 }
@@ -79,7 +79,7 @@ impl<K: SourceKind> Hand<K> {
             trimmed: Vec::new(),
             secret_changed: false,
             written: None,
-            unsure: None,
+            unsure: false,
             ours,
         }
     }
@@ -94,12 +94,12 @@ impl<K: SourceKind> Hand<K> {
     pub fn wrote(&mut self, resource: K) {
         self.take_in(resource);
         self.written = Some(self.resource.clone());
+        self.unsure = false;
     }
 
     /// What is on record is ours.
     pub fn recorded(&mut self) {
         self.ours = None;
-        self.unsure = None;
     }
 
     /// Whether somebody else's status stands where ours was.

@@ -173,6 +173,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
     }
     let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
     memory.wrote(hand.written.take());
+    memory.unsure |= hand.unsure;
     remember(memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
     if let Some(workspace) = &hand.workspace {
@@ -213,7 +214,7 @@ async fn pass<K: SourceKind + CustomResourceExt>(
         written => written,
     };
     memory.wrote(hand.written.take());
-    memory.unsure = hand.unsure.take();
+    memory.unsure |= hand.unsure;
     if !hand.is_overwritten() {
         memory.contest.ours = None;
     }

@@ -156,7 +156,7 @@ pub enum Writer {
     Another,
     /// Somebody else, over our status.
     Overwriter,
-    /// Somebody else, perhaps a leader before us: what the status says is believed.
+    /// Perhaps a leader before us, or this process without knowing: what the status says is believed.
     Unknown,
 }
 
@@ -169,8 +169,8 @@ pub struct Known<'a> {
     pub settled: bool,
     /// The version that is replaced.
     pub replaced: Option<Version<'a>>,
-    /// A status that was written without hearing whether it was.
-    pub unsure: Option<&'a SourceStatus>,
+    /// Whether this process has sent a status over it without hearing whether it was written.
+    pub unsure: bool,
 }
 
 /// Tells who wrote the version `now`. Until this process has written one itself, or the last leader's requests have had their time,
@@ -185,14 +185,11 @@ pub fn writer(known: &Known<'_>, now: Version<'_>) -> Writer {
     if now.number <= replaced.number {
         return Writer::Us;
     }
-    if now.status.is_some() && now.status == known.unsure {
-        return Writer::Another;
-    }
     let is_ours = replaced.number == known.written || known.settled;
     match (is_ours, replaced.status == now.status) {
         (true, true) => Writer::Another,
-        (true, false) => Writer::Overwriter,
-        (false, _) => Writer::Unknown,
+        (true, false) if !known.unsure => Writer::Overwriter,
+        (true, false) | (false, _) => Writer::Unknown,
     }
 }
 
@@ -239,7 +236,7 @@ mod tests {
             written: 0,
             settled: false,
             replaced: Some(version(1, &old)),
-            unsure: None,
+            unsure: false,
         };
         assert_eq!(writer(&listed, version(2, &new)), Writer::Unknown);
         let later = Known {
@@ -255,10 +252,10 @@ mod tests {
         assert_eq!(writer(&ours, version(2, &old)), Writer::Another);
         assert_eq!(writer(&ours, version(2, &new)), Writer::Overwriter);
         let unsure = Known {
-            unsure: Some(&new),
+            unsure: true,
             ..ours
         };
-        assert_eq!(writer(&unsure, version(2, &new)), Writer::Another);
+        assert_eq!(writer(&unsure, version(2, &new)), Writer::Unknown);
     }
 
     #[test]
@@ -268,7 +265,7 @@ mod tests {
             written: 1,
             settled: false,
             replaced: Some(version(1, &ours)),
-            unsure: None,
+            unsure: false,
         };
         let wiped = Version {
             status: None,

@@ -61,7 +61,7 @@ pub async fn write_status<K: SourceKind>(
     match &written {
         Err(Failure::Definition(_)) => context.definition.fits.store(false, Ordering::Relaxed),
         // It may have been written, and is then nobody else's.
-        Err(Failure::Kubernetes(_)) => hand.unsure = Some(Box::new(status.clone())),
+        Err(Failure::Kubernetes(_)) => hand.unsure = true,
         _ => {}
     }
     hand.wrote(written?);

@@ -77,6 +77,7 @@ pub fn set_finalizer(
     }
     pass.resource = written.clone();
     pass.written = Some(written);
+    pass.unsure = false;
     Answer::Done
 }
 
@@ -138,18 +139,18 @@ pub fn write_status(
     }
     let blocked = pass.ours.is_some() && operator.flaw == Some(Flaw::CannotWriteOver);
     if fate == Fate::Refused || blocked {
-        pass.unsure = Some(status);
+        pass.unsure = true;
         return Err(unreachable());
     }
     if let Some(failure) = obstacle(world, slot, pass) {
         return Err(failure);
     }
-    let written = put(world, slot, status.clone());
+    let written = put(world, slot, status);
     if !is_honest(world, &written, s) {
         world.offend(Offence::CalledReady);
     }
     if fate == Fate::LostDone {
-        pass.unsure = Some(status);
+        pass.unsure = true;
         return Err(unreachable());
     }
     wrote(pass, Some(written));
@@ -159,10 +160,10 @@ pub fn write_status(
 /// `Hand::wrote`, `Hand::recorded`.
 fn wrote(pass: &mut Pass, written: Option<Resource>) {
     pass.ours = None;
-    pass.unsure = None;
     if let Some(written) = written {
         pass.resource = written.clone();
         pass.written = Some(written);
+        pass.unsure = false;
     }
 }
 

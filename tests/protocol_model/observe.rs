@@ -131,7 +131,7 @@ impl Operator {
             resource,
             ours,
             written: None,
-            unsure: None,
+            unsure: false,
             fresh: false,
             overtaken: false,
         });

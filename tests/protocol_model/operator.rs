@@ -194,7 +194,7 @@ impl Operator {
         let settled = world.instances[i].settled;
         let mind = &mut world.instances[i].minds[slot];
         mind.memory.wrote(pass.written);
-        mind.memory.unsure = pass.unsure;
+        mind.memory.unsure |= pass.unsure;
         mind.memory.ours = pass.ours;
         if mind.queued != Queued::Now {
             mind.queued = queued;

@@ -54,7 +54,7 @@ pub struct Memory {
     pub written: Option<Resource>,
     /// `written_version`; a resource that was let go has one too.
     pub written_version: Option<u8>,
-    pub unsure: Option<Status>,
+    pub unsure: bool,
     /// `contest.ours`.
     pub ours: Option<Resource>,
     /// `settling`: `startedAt` of the intent, and whether its time is over.
@@ -83,7 +83,7 @@ pub struct Pass {
     /// `Hand::written`.
     pub written: Option<Resource>,
     /// `Hand::unsure`.
-    pub unsure: Option<Status>,
+    pub unsure: bool,
     /// Whether the inventory was asked for since the pass was triggered.
     pub fresh: bool,
     /// This process no longer leads, but had already asked whether it does: its one last effect is under way.
@@ -242,9 +242,6 @@ impl Instance {
                 resource.each_number(version, time);
             }
             memory.written_version.iter_mut().for_each(&mut *version);
-            if let Some(unsure) = &mut memory.unsure {
-                unsure.each_time(time);
-            }
             if let Some((started, _)) = &mut memory.settling {
                 time(started);
             }
@@ -252,9 +249,6 @@ impl Instance {
                 pass.resource.each_number(version, time);
                 for resource in [&mut pass.ours, &mut pass.written].into_iter().flatten() {
                     resource.each_number(version, time);
-                }
-                if let Some(unsure) = &mut pass.unsure {
-                    unsure.each_time(time);
                 }
             }
         }
@@ -280,6 +274,7 @@ impl Memory {
         if let Some(written) = written {
             self.written_version = Some(written.version);
             self.written = Some(written);
+            self.unsure = false;
         }
     }
 
@@ -301,14 +296,14 @@ impl Memory {
             shown(&now.status),
         );
         let of = |resource: &Resource, status| -> Version<'_> { version(resource, status) };
-        let unsure = self.unsure.as_ref().and_then(shown);
         let known = Known {
             written,
             settled,
             replaced: ours.as_ref().map(|ours| of(ours, statuses.0.as_ref())),
-            unsure: unsure.as_ref(),
+            unsure: self.unsure,
         };
         let writer = recall::writer(&known, of(now, statuses.1.as_ref()));
+        self.unsure &= writer == Writer::Us;
         match writer {
             Writer::Overwriter => self.ours = self.ours.take().or(ours),
             Writer::Another => self.written_version = Some(now.version),
