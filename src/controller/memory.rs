@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::recall::{self, Known, Version, Writer};
 use super::situation::Grant;
 use super::workspaces::Workspace;
-use crate::crd::{CreateIntent, SourceStatus};
+use crate::crd::CreateIntent;
 use crate::kinds::SourceKind;
 use crate::unstructured::{Digest, SourceId};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
