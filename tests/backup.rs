@@ -199,8 +199,8 @@ async fn a_copy_in_another_namespace_never_touches_the_connector_of_the_original
             let ready = object.and_then(|object| condition(object, "Ready"));
             ready.is_some_and(|ready| ready["reason"] == reason)
         };
-        let copied = await_condition(copies.clone(), "contracts", settled);
-        if tokio::time::timeout(PATIENCE, copied).await.is_err() {
+        let settles = await_condition(copies.clone(), "contracts", settled);
+        if tokio::time::timeout(PATIENCE, settles).await.is_err() {
             bail!(
                 "the copy says {}",
                 copies.get("contracts").await?.data["status"]

@@ -208,8 +208,8 @@ async fn ask_as(stage: &mut Stage, account: &str, rules: &Value) -> Result<kube:
         .create(&params, &serde_json::from_value(named)?)
         .await?;
     let role = json!({ "metadata": { "name": stage.namespace }, "rules": rules });
-    let roles: Api<ClusterRole> = Api::all(stage.client.clone());
-    roles
+    let cluster_roles: Api<ClusterRole> = Api::all(stage.client.clone());
+    cluster_roles
         .create(&params, &serde_json::from_value(role)?)
         .await?;
     let binding = json!({

@@ -57,7 +57,7 @@ async fn force(stage: &Stage, value: &str) -> Result<()> {
     stage.annotate("contracts", now, value).await
 }
 
-/// What Dropbox answers to the look into the folder, and what CredentialsValid says then.
+/// What Dropbox answers to the look into the folder, and what `CredentialsValid` says then.
 #[tokio::test]
 async fn what_dropbox_definitely_denies_is_told_by_its_own_word_and_blocks_nothing() -> Result<()> {
     let stage = stage().await?;

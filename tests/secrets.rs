@@ -172,6 +172,10 @@ type Defect = (
     &'static str,
 );
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of defects and what is said of each"
+)]
 #[tokio::test]
 async fn a_defect_of_the_secret_is_named_without_any_call_and_mends_itself() -> Result<()> {
     let stage = stage().await?;

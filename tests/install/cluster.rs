@@ -29,7 +29,7 @@ pub const SYSTEM: &str = "unstructured-operator";
 pub const TEAM: &str = "legal";
 /// The release.
 pub const RELEASE: &str = "unstructured-operator";
-/// What the release calls its ClusterRole.
+/// What the release calls its cluster role.
 pub const CLUSTER_ROLE: &str = "unstructured-operator:unstructured-operator";
 const ACCOUNT: &str = "system:serviceaccount:unstructured-operator:unstructured-operator";
 

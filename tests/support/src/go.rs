@@ -159,7 +159,10 @@ impl Module {
                 Some((_, "gitMinor")) => minor,
                 _ => version,
             };
-            link += &format!(" -X {variable}={value}");
+            link.push_str(" -X ");
+            link.push_str(variable);
+            link.push('=');
+            link.push_str(value);
         }
         let mut flags = vec![
             "-trimpath".into(),

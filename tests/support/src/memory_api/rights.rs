@@ -92,15 +92,15 @@ fn resource(target: &Target) -> String {
 fn allows(rule: &Value, verb: &str, target: &Target) -> bool {
     let names =
         |list: &Value, wanted: &str| members(list).any(|entry| *entry == "*" || *entry == wanted);
-    let named = &rule["resourceNames"];
+    let only = &rule["resourceNames"];
     names(&rule["verbs"], verb)
         && names(&rule["apiGroups"], &target.group)
         && names(&rule["resources"], &resource(target))
-        && (named.is_null()
+        && (only.is_null()
             || target
                 .name
                 .as_ref()
-                .is_some_and(|name| members(named).any(|entry| entry == name)))
+                .is_some_and(|name| members(only).any(|entry| entry == name)))
 }
 
 fn members(list: &Value) -> impl Iterator<Item = &Value> {

@@ -55,8 +55,8 @@ impl MemoryApi {
                     Some((lines.collect::<Vec<_>>(), Some(watch)))
                 }
                 Some(Err(refusal)) => {
-                    let line = json!({ "type": "ERROR", "object": refusal.status() });
-                    Some((vec![line], None))
+                    let last = json!({ "type": "ERROR", "object": refusal.status() });
+                    Some((vec![last], None))
                 }
                 None => None,
             }
