@@ -117,7 +117,7 @@ impl Protocol {
     }
 
     /// What happens by itself.
-    fn course(&self, world: &World, actions: &mut Vec<Action>) {
+    fn course(world: &World, actions: &mut Vec<Action>) {
         let leader = &world.instances[world.leader];
         for (slot, mind) in leader.minds.iter().enumerate() {
             if !mind.listed {
@@ -234,7 +234,7 @@ impl Model for Protocol {
                 }
             }
         }
-        self.course(world, actions);
+        Self::course(world, actions);
         if world.budget.wishes > 0 {
             self.wishes(world, actions);
         }
@@ -254,7 +254,7 @@ impl Model for Protocol {
             Action::Step(i, slot, fate) => operator.step(&mut world, i, slot, fate),
             Action::List(slot) => world.list(slot),
             Action::Watch(slot) => operator.watch(&mut world, slot),
-            Action::Sweep => operator.sweep(&mut world),
+            Action::Sweep => Operator::sweep(&mut world),
             Action::Settle => world.settle(),
             Action::Land(n) => world.land(n),
             Action::Heal => world.heal(),

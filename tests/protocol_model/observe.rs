@@ -16,6 +16,10 @@ use super::world::{ApiKey, Installation, World};
 
 impl Operator {
     /// `pass::attempt`, `pass::latest`, `observe::observe`.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a pass begins with all that there is to know"
+    )]
     pub fn begin(&self, world: &mut World, slot: usize) {
         let deletion = Self::deletion(world);
         let desired_secret = world.secret;

@@ -83,7 +83,7 @@ impl Operator {
     }
 
     /// `sweep::{compare, differs}`.
-    pub fn sweep(&self, world: &mut World) {
+    pub fn sweep(world: &mut World) {
         let connectors = world.connectors.clone();
         let leader = &mut world.instances[world.leader];
         for slot in 0..leader.minds.len() {

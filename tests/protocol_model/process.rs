@@ -49,6 +49,10 @@ pub struct Mind {
 
 /// The production `Memory`, as far as the protocol rests on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what the production type remembers"
+)]
 pub struct Memory {
     pub uid: Option<u8>,
     pub written: Option<Resource>,

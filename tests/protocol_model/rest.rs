@@ -54,7 +54,7 @@ impl Rest {
                 return Ok(());
             }
             swept = Some(world.clone());
-            operator.sweep(&mut world);
+            Operator::sweep(&mut world);
         }
         Err(format!(
             "it never comes to rest: {:?} {:?}",
