@@ -5,6 +5,7 @@
 //! resume, and the way in which namespaces, definitions and foreground deletions end. `simulation::fidelity` compares the two. It
 //! knows no rules of admission (CEL), and merge patches only.
 
+mod checks;
 mod fields;
 mod lifecycle;
 mod refusal;
@@ -136,15 +137,19 @@ impl MemoryApi {
         lock(&self.0.store).get(&place).cloned()
     }
 
-    /// What there is to see in the object at `path`, if it is there.
-    pub fn look<T>(&self, path: &str, see: impl FnOnce(&Value) -> T) -> Option<T> {
-        let place = Target::parse(path)?.place()?;
-        lock(&self.0.store).get(&place).map(see)
+    /// Whether there is an object at `path`.
+    pub fn is_there(&self, path: &str) -> bool {
+        self.look(path, |_| ()).is_some()
     }
 
     /// Whether the object at `path` is being deleted.
     pub fn is_going(&self, path: &str) -> bool {
         self.look(path, store::is_going).unwrap_or_default()
+    }
+
+    fn look<T>(&self, path: &str, see: impl FnOnce(&Value) -> T) -> Option<T> {
+        let place = Target::parse(path)?.place()?;
+        lock(&self.0.store).get(&place).map(see)
     }
 
     /// The objects of the collection at `path`, in the order of their names.

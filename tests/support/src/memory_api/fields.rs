@@ -180,7 +180,7 @@ fn remove(schema: Option<&Value>, value: &mut Value, path: &str, gone: &BTreeSet
             });
             members.is_empty()
         }
-        Value::Array(items) if key_of(schema).is_some() => {
+        Value::Array(items) if key_of(schema).is_some() && !items.is_empty() => {
             let key = key_of(schema).unwrap_or_default().to_owned();
             items.retain_mut(|item| {
                 let path = item_path(path, &key, item);

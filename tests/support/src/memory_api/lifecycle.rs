@@ -69,6 +69,21 @@ impl MemoryApi {
         waiting
     }
 
+    /// Whether anything waits for what the built-in controllers do.
+    pub fn waits_to_go(&self) -> bool {
+        let waits = |place: &Place, object: &Value| {
+            is_going(object)
+                && (place.is_namespace()
+                    || place.is_definition()
+                    || finalizers(object)
+                        .iter()
+                        .any(|finalizer| finalizer == FOREGROUND))
+        };
+        lock(&self.0.store)
+            .places()
+            .any(|(place, object)| waits(place, object))
+    }
+
     /// Deletes the object at `path` in the foreground, as Argo CD does.
     pub fn delete_in_foreground(&self, path: &str) -> Result<Value, Refusal> {
         self.admin(

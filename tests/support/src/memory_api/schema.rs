@@ -73,7 +73,7 @@ fn shape_value(schema: &Value, value: &mut Value) {
     }
 }
 
-/// The first field that the schema does not know.
+/// The first field that the schema does not know, or knows to be of another type.
 pub(super) fn undeclared(schema: &Value, object: &Value) -> Option<String> {
     let members = object.as_object()?;
     members.iter().find_map(|(name, value)| {
@@ -88,6 +88,10 @@ pub(super) fn undeclared(schema: &Value, object: &Value) -> Option<String> {
 }
 
 fn undeclared_in(schema: &Value, value: &Value, path: &str) -> Option<String> {
+    let differs = |wanted: &str| wanted != kind(value);
+    if !value.is_null() && schema["type"].as_str().is_some_and(differs) {
+        return Some(path.to_owned());
+    }
     match value {
         Value::Object(members) => {
             let known = schema["properties"].as_object()?;
@@ -132,8 +136,8 @@ fn required(path: &str) -> String {
     format!("{path}: Required value")
 }
 
-fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
-    let kind = match value {
+fn kind(value: &Value) -> &'static str {
+    match value {
         Value::Object(_) => "object",
         Value::Array(_) => "array",
         Value::String(_) => "string",
@@ -141,7 +145,11 @@ fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
         Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::Null => "null",
-    };
+    }
+}
+
+fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
+    let kind = kind(value);
     if let Some(wanted) = schema["type"].as_str().filter(|wanted| *wanted != kind) {
         let mut text = format!("{path}: Invalid value: {kind:?}: {path} in body must be of type ");
         let _ = write!(text, "{wanted}: {kind:?}");

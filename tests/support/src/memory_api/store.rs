@@ -26,6 +26,8 @@ pub(super) struct Event {
 pub(super) struct Stored {
     pub object: Arc<Value>,
     pub owners: Owners,
+    /// Stored without the defaults that answers show: the next replacement stores them, and so changes something whatever it says.
+    pub fresh: bool,
 }
 
 /// One version of a definition.
@@ -162,6 +164,7 @@ impl Store {
         // As in the real one, a write that changes nothing is no event.
         if let Some(current) = current
             && *current.object == next
+            && current.owners == owners
         {
             return current.object.clone();
         }
@@ -189,6 +192,7 @@ impl Store {
             let stored = Stored {
                 object: object.clone(),
                 owners,
+                fresh: kind == "ADDED" && !object["status"].is_null(),
             };
             self.objects.insert(place.clone(), stored)
         };

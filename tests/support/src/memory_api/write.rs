@@ -5,7 +5,10 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::fields::Manager;
+use super::checks::{
+    check_finalizers, check_preconditions, merge, prune_empty, prune_null, settle,
+};
+use super::fields::{Manager, Owners};
 use super::refusal::Refusal;
 use super::schema;
 use super::store::{Definition, Store, is_going, is_held};
@@ -65,8 +68,15 @@ impl Store {
         write: Write,
     ) -> Result<Written, Refusal> {
         match write {
-            Write::Create(object) => self.create(target, manager, object),
+            Write::Create(object) => self.create(target, &updater(manager, false), object),
             Write::Delete(options) => self.delete(target, &options),
+            Write::Apply { config, .. } if self.is_new(target, &config)? => {
+                let manager = Manager {
+                    applies: true,
+                    ..updater(manager, false)
+                };
+                self.create(target, &manager, config)
+            }
             other => self.change(target, manager, other).map(|object| {
                 let removed = is_going(&object) && !is_held(&object);
                 if removed {
@@ -78,10 +88,32 @@ impl Store {
         }
     }
 
+    /// Whether applying this makes an object. Whoever applies has to know the definition: what it does not have is refused, not
+    /// pruned.
+    fn is_new(&self, target: &Target, config: &Value) -> Result<bool, Refusal> {
+        let definition = self.definition_of(target)?.ok_or_else(not_implemented)?;
+        let place = target.place().ok_or_else(Refusal::no_such_path)?;
+        let missing = self.stored(&place).is_none();
+        if missing && target.status {
+            return Err(Refusal::not_found(target, &place.name));
+        }
+        let Some(path) = schema::undeclared(definition.schema(), config) else {
+            return Ok(missing);
+        };
+        let message = format!(
+            "failed to create typed patch object ({}/{}; {}, Kind={}): {path}: field not declared in schema",
+            target.namespace.as_deref().unwrap_or_default(),
+            target.name.as_deref().unwrap_or_default(),
+            config["apiVersion"].as_str().unwrap_or_default(),
+            config["kind"].as_str().unwrap_or_default(),
+        );
+        Err(Refusal::new(500, "", message))
+    }
+
     fn create(
         &mut self,
         target: &Target,
-        manager: &str,
+        manager: &Manager,
         mut object: Value,
     ) -> Result<Written, Refusal> {
         let name = object["metadata"]["name"]
@@ -138,10 +170,12 @@ impl Store {
         if self.get(&place).is_some() {
             return Err(Refusal::exists(target, &name));
         }
-        let mut owners = super::fields::Owners::default();
+        let mut owners = Owners::default();
         if schema.is_some() {
-            let manager = updater(manager, false);
-            owners.updated(&manager, schema, &Value::Null, &object);
+            // Nobody owns a status that is nothing but defaults.
+            let mut given = object.clone();
+            given["status"] = Value::Null;
+            owners.updated(manager, schema, &Value::Null, &given);
         }
         Ok(Written::Created(self.commit(&place, object, owners)))
     }
@@ -160,6 +194,7 @@ impl Store {
             .stored(&place)
             .ok_or_else(|| Refusal::not_found(target, name))?;
         let (current, mut owners) = (stored.object.clone(), stored.owners.clone());
+        let (replaces, stored_fresh) = (matches!(write, Write::Replace(_)), stored.fresh);
         let (applies, body) = match write {
             Write::Create(_) | Write::Delete(_) => unreachable!("handled by the caller"),
             Write::Replace(body) => {
@@ -185,23 +220,13 @@ impl Store {
                 (false, merged)
             }
             Write::Apply { config, force } => {
-                let schema = schema.ok_or_else(not_implemented)?;
-                if let Some(path) = schema::undeclared(schema, &config) {
-                    let message = format!(
-                        "failed to create typed patch object ({}/{name}; {}, Kind={}): {path}: field not declared in schema",
-                        target.namespace.as_deref().unwrap_or_default(),
-                        config["apiVersion"].as_str().unwrap_or_default(),
-                        config["kind"].as_str().unwrap_or_default(),
-                    );
-                    return Err(Refusal::new(500, "", message));
-                }
                 let manager = Manager {
                     name: manager.to_owned(),
                     applies: true,
                     status: target.status,
                 };
                 let next = owners
-                    .applied(&manager, Some(schema), &current, &config, force)
+                    .applied(&manager, schema, &current, &config, force)
                     .map_err(|contested| Refusal::new(409, "Conflict", contested.0))?;
                 (true, next)
             }
@@ -237,6 +262,7 @@ impl Store {
             metadata.remove("managedFields");
         }
         prune_null(&mut next);
+        prune_empty(&mut next["metadata"]);
         check_finalizers(target, name, &current, &next)?;
         if has_generation(target) && next["spec"] != current["spec"] {
             next["metadata"]["generation"] = generation_after(&current);
@@ -244,6 +270,9 @@ impl Store {
         if schema.is_some() && !applies {
             let manager = updater(manager, target.status);
             owners.updated(&manager, schema, &current, &next);
+        }
+        if replaces && stored_fresh && !is_going(&next) {
+            return Ok(self.announce("MODIFIED", &place, next, owners));
         }
         Ok(self.commit(&place, next, owners))
     }
@@ -320,62 +349,6 @@ fn updater(name: &str, status: bool) -> Manager {
     }
 }
 
-/// Brings an instance into the shape that its definition wants, or says why it cannot be.
-fn settle(target: &Target, name: &str, schema: &Value, object: &mut Value) -> Result<(), Refusal> {
-    schema::shape(schema, object);
-    match schema::faults(schema, object) {
-        Some(why) => Err(Refusal::invalid(target, name, &why)),
-        None => Ok(()),
-    }
-}
-
-fn check_preconditions(
-    target: &Target,
-    name: &str,
-    current: &Value,
-    body: &Value,
-) -> Result<(), Refusal> {
-    let asked = |field: &str| {
-        let asked = body["metadata"][field]
-            .as_str()
-            .filter(|asked| !asked.is_empty());
-        asked.filter(|asked| current["metadata"][field] != **asked)
-    };
-    if asked("resourceVersion").is_some() {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
-        return Err(Refusal::conflict(target, name, why));
-    }
-    if let Some(uid) = asked("uid") {
-        let why = format!("metadata.uid: Invalid value: {uid:?}: field is immutable");
-        return Err(Refusal::invalid(target, name, &why));
-    }
-    Ok(())
-}
-
-fn check_finalizers(
-    target: &Target,
-    name: &str,
-    current: &Value,
-    next: &Value,
-) -> Result<(), Refusal> {
-    let list = |object: &Value| {
-        object["metadata"]["finalizers"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
-    };
-    let known = list(current);
-    if is_going(current)
-        && list(next)
-            .iter()
-            .any(|finalizer| !known.contains(finalizer))
-    {
-        let why = "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted";
-        return Err(Refusal::invalid(target, name, why));
-    }
-    Ok(())
-}
-
 fn has_generation(target: &Target) -> bool {
     target.is_custom() || target.collection == DEFINITIONS
 }
@@ -396,32 +369,4 @@ fn now() -> Value {
             .unwrap_or_default()
             .to_string()
     )
-}
-
-/// RFC 7386.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (name, value) in patch {
-        if value.is_null() {
-            if let Some(members) = target.as_object_mut() {
-                members.remove(&name);
-            }
-        } else {
-            merge(&mut target[name], value);
-        }
-    }
-}
-
-/// Takes out members that are null: they are not there.
-fn prune_null(object: &mut Value) {
-    if let Some(members) = object.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
-        members.values_mut().for_each(prune_null);
-    }
 }
