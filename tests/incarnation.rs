@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kube::CustomResourceExt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use support::fake::unstructured::{CheckScript, Route, StoredSource, WorkspaceHandle};
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use unstructured_operator::controller::naming::ClusterName;
 use unstructured_operator::controller::workspaces::OwnKey;
 use unstructured_operator::controller::{self, Parts, Policy};
-use unstructured_operator::crd::DropboxSource;
+use unstructured_operator::crd::{DropboxSource, definition};
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;
 use unstructured_operator::kinds::Providers;
@@ -309,9 +308,9 @@ impl World {
 fn cluster() -> MemoryApi {
     let kubernetes = MemoryApi::default();
     kubernetes.create_namespace("legal");
-    let definition = serde_json::to_value(DropboxSource::crd()).expect("a definition is JSON");
+    let object = serde_json::to_value(definition()).expect("a definition is JSON");
     kubernetes
-        .create(DEFINITIONS, definition)
+        .create(DEFINITIONS, object)
         .expect("a new definition");
     kubernetes
 }

@@ -49,6 +49,7 @@ mod remedies;
 mod rights;
 mod second_opinions;
 mod secrets;
+mod simulation;
 mod status;
 mod streams;
 mod tenants;

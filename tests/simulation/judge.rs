@@ -1,0 +1,332 @@
+//! The verdict. While a simulation runs, each write to Unstructured is judged as it is sent (I3: only ours). When the faults have
+//! ended and time was given, what is there is judged: I1 one, I2 none left, I5 it settles, I6 quiet, I7 honest, I10 it lets go.
+//!
+//! What is allowed, and why:
+//! - A connector that carries a resource's reserved name and that nobody left on purpose counts as that resource's: the scheme is
+//!   reserved, so a console user who uses it has been told.
+//! - A connector may stay without a resource only if somebody said so: `Retain`, a definition that is deleted, or a namespace whose
+//!   key went first and whose event names the connector.
+//! - A connector that somebody else makes under a reserved name within half an hour of a create of ours may be taken for what came
+//!   of that create: nothing tells them apart.
+//! - Two seconds are granted between a change in Kubernetes and a request to Unstructured that does not know of it yet: no API can
+//!   offer both at once.
+//! - A suspended resource speaks of what was applied last, not of what has become of its connector since: nobody looks.
+//! - A resource may rest unready only for a reason that is true at the end: the name is taken, the connector is held by another, the
+//!   connector that it names does not exist, or its record is another cluster's.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::fake::unstructured::StoredSource;
+use tokio::time::Instant;
+
+use super::agenda::Setting;
+use super::chronicle::{Chronicle, Sent};
+use super::ground::{Ground, NAMESPACES, credentials};
+use super::ledger::{Books, Ledger, Resource, Uid};
+
+/// The time in which a request may not know yet what has changed in Kubernetes.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long after a create of the same name a connector may be taken for what came of it: clocks of two services differ.
+const UNTOLD: Duration = Duration::from_mins(30);
+
+/// What is wrong with a request to Unstructured, as it is sent.
+pub fn objection(
+    ledger: &Ledger,
+    connectors: &[StoredSource],
+    sent: &Sent,
+    body: &Value,
+) -> Option<String> {
+    if sent.method == "POST" && sent.path == "/api/v1/sources/" {
+        let name = body["name"].as_str().unwrap_or_default().to_owned();
+        ledger.with(|books| books.creates.insert(name, Instant::now()));
+        return None;
+    }
+    let id = sent.path.strip_prefix("/api/v1/sources/")?;
+    if id.is_empty() || id.contains('/') || !matches!(sent.method.as_str(), "PUT" | "DELETE") {
+        return None;
+    }
+    let connector = connectors.iter().find(|connector| connector.id == id)?;
+    ledger.with(|books| {
+        let why = if sent.method == "PUT" {
+            put(books, connector)
+        } else {
+            delete(books, connector, sent.by)
+        };
+        why.map(|why| {
+            format!(
+                "I3: {} {} of {} ({id}): {why}",
+                sent.by, sent.method, connector.name
+            )
+        })
+    })
+}
+
+fn put(books: &Books, connector: &StoredSource) -> Option<String> {
+    let holders: Vec<_> = holders(books, &connector.id).collect();
+    if holders.is_empty() {
+        return Some("no resource has it on record".to_owned());
+    }
+    None
+}
+
+fn delete(books: &Books, connector: &StoredSource, by: &str) -> Option<String> {
+    let cluster = if by == "staging" { "staging" } else { "test" };
+    let id = &connector.id;
+    if let Some(since) = books.definition_went(cluster)
+        && since > GRACE
+    {
+        return Some("the definition is being deleted, so that every connector stays".to_owned());
+    }
+    let deleted = |resource: &Resource| {
+        resource.cluster == cluster && resource.going.is_some() && resource.source_id() == Some(id)
+    };
+    if let Some((uid, resource)) = books.present().find(|(_, resource)| deleted(resource)) {
+        if let Some((_, true)) = resource.going {
+            return Some("its resource was deleted with Retain".to_owned());
+        }
+        let holder = books.holders.get(id).filter(|holder| *holder != uid);
+        let holder = holder.and_then(|holder| books.resources.get(holder));
+        if let Some(holder) =
+            holder.filter(|holder| !holder.gone && holder.written.elapsed() > GRACE)
+        {
+            let (namespace, name) = holder.name();
+            return Some(format!("{namespace}/{name} in {} holds it", holder.cluster));
+        }
+        return None;
+    }
+    // Made by somebody else while a create of ours was under way, it cannot be told from what came of that.
+    let doubtful = books.creates.get(&connector.name);
+    let doubtful = doubtful.is_some_and(|sent| sent.elapsed() < UNTOLD);
+    if books.foreign.contains(id) && !doubtful {
+        return Some(
+            "somebody else made it, and no resource that goes has it on record".to_owned(),
+        );
+    }
+    if books.left.contains(id) {
+        return Some(
+            "it was left on purpose, and no resource that goes has it on record".to_owned(),
+        );
+    }
+    if holders(books, id).any(|(_, resource)| resource.going.is_none()) {
+        return Some("a resource that stays has it on record".to_owned());
+    }
+    let named = |resource: &Resource| {
+        resource.cluster == cluster && resource.connector_name() == connector.name
+    };
+    if books.present().any(|(_, resource)| named(resource)) {
+        return None;
+    }
+    Some("no resource has anything to do with it".to_owned())
+}
+
+fn holders<'a>(books: &'a Books, id: &'a str) -> impl Iterator<Item = (&'a Uid, &'a Resource)> {
+    books
+        .present()
+        .filter(move |(_, resource)| resource.source_id() == Some(id))
+}
+
+/// What is wrong in the end.
+pub fn verdict(ground: &Ground, ledger: &Ledger, setting: Setting, version: u32) -> Vec<String> {
+    let (own, tenants) = (ground.own.sources(), ground.tenant.sources());
+    let mut found = Vec::new();
+    ledger.with(|books| {
+        for connector in own.iter().chain(&tenants) {
+            found.extend(unaccounted(books, connector));
+        }
+        for (_, resource) in books
+            .present()
+            .filter(|(_, resource)| is_watched(setting, resource))
+        {
+            let connectors = if resource.is_tenants() {
+                &tenants
+            } else {
+                &own
+            };
+            found.extend(unsettled(books, connectors, resource, version));
+        }
+        for (cluster, namespace) in books.namespaces_going.keys() {
+            let here = if *cluster == "test" {
+                &ground.cluster
+            } else {
+                &ground.staging
+            };
+            if here
+                .kubernetes
+                .is_going(&format!("/api/v1/namespaces/{namespace}"))
+            {
+                found.push(format!(
+                    "I10: the namespace {namespace} in {cluster} is still going"
+                ));
+            }
+        }
+        for cluster in books.definition_going.keys() {
+            let here = if *cluster == "test" {
+                &ground.cluster
+            } else {
+                &ground.staging
+            };
+            if here.kubernetes.is_going(super::ground::DEFINITION) {
+                found.push(format!("I10: the definition in {cluster} is still going"));
+            }
+        }
+    });
+    found
+}
+
+/// What a careful client would not have sent.
+pub fn carelessness(ground: &Ground) -> Vec<String> {
+    let seen = [
+        ground.api.take_violations(),
+        ground.dropbox.take_violations(),
+    ];
+    let seen = seen.iter().flatten();
+    seen.map(|what| format!("the fake saw: {what}")).collect()
+}
+
+/// Whether any process looks after a resource.
+fn is_watched(setting: Setting, resource: &Resource) -> bool {
+    match setting {
+        Setting::Whole | Setting::Shards => resource.cluster == "test",
+        Setting::Confined => resource.cluster == "test" && resource.name().0 == NAMESPACES[0],
+        Setting::Staging => true,
+    }
+}
+
+/// A connector that nobody has on record and nobody meant to leave.
+fn unaccounted(books: &Books, connector: &StoredSource) -> Option<String> {
+    let id = &connector.id;
+    let meant = books.foreign.contains(id)
+        || books.left.contains(id)
+        || books.names_left.contains(&connector.name);
+    if meant || holders(books, id).next().is_some() {
+        return None;
+    }
+    let owner = books
+        .present()
+        .find(|(_, resource)| resource.connector_name() == connector.name);
+    Some(match owner {
+        Some((_, resource)) => format!(
+            "I1: {} ({id}) is a second connector of its resource, which has {:?}",
+            connector.name,
+            resource.source_id()
+        ),
+        None => format!(
+            "I2: {} ({id}) is left, and its resource is gone",
+            connector.name
+        ),
+    })
+}
+
+fn unsettled(
+    books: &Books,
+    connectors: &[StoredSource],
+    resource: &Resource,
+    version: u32,
+) -> Option<String> {
+    let (namespace, name) = resource.name();
+    let place = format!("{namespace}/{name} in {}", resource.cluster);
+    let (ready, reason, message) = readiness(&resource.object);
+    if resource.going.is_some() {
+        let named = connectors
+            .iter()
+            .filter(|c| c.name == resource.connector_name())
+            .count();
+        let ambiguous = reason == "DeletionBlocked" && !resource.is_reserved() && named > 1;
+        return (!ambiguous).then(|| format!("I10: {place} is not let go: {reason}: {message}"));
+    }
+    let id = resource.source_id();
+    let connector = id.and_then(|id| connectors.iter().find(|c| c.id == id));
+    if reason == "Suspended" && resource.object["spec"]["suspend"] == true {
+        return None;
+    }
+    if ready {
+        let Some(connector) = connector else {
+            return Some(format!("I7: {place} is ready and has no connector"));
+        };
+        let wanted = configuration(&resource.object["spec"], version);
+        if Value::Object(connector.config.clone()) != wanted {
+            return Some(format!(
+                "I7: {place} is ready and its connector has another configuration"
+            ));
+        }
+        if resource.object["status"]["observedGeneration"]
+            != resource.object["metadata"]["generation"]
+        {
+            return Some(format!("I7: {place} is ready for an earlier generation"));
+        }
+        let others = holders(books, &connector.id)
+            .filter(|(_, other)| other.going.is_none() && readiness(&other.object).0);
+        if others.count() > 1 {
+            return Some(format!(
+                "I1: {place} shares its connector with another that is ready too"
+            ));
+        }
+        return None;
+    }
+    let taken = connectors
+        .iter()
+        .any(|c| c.name == resource.connector_name() && Some(c.id.as_str()) != id);
+    let named = id.or(resource.existing());
+    let held = named.is_some_and(|id| {
+        holders(books, id).count() > usize::from(Some(id) == resource.source_id())
+    });
+    let true_enough = match reason.as_str() {
+        "NameConflict" | "AmbiguousConnector" => taken,
+        "ConnectorInUse" => held,
+        "SourceNotFound" => named.is_none_or(|id| !connectors.iter().any(|c| c.id == id)),
+        // Its record is of another cluster, which is a question for a person.
+        _ => resource.meddled && resource.cluster == "staging",
+    };
+    (!true_enough).then(|| format!("I5: {place} has not settled: {reason}: {message}"))
+}
+
+/// Status, reason and message of Ready.
+pub fn readiness(object: &Value) -> (bool, String, String) {
+    let conditions = object["status"]["conditions"].as_array();
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|c| c["type"] == "Ready");
+    let text = |field: &str| {
+        let value = ready.and_then(|ready| ready[field].as_str());
+        value.unwrap_or_default().to_owned()
+    };
+    (text("status") == "True", text("reason"), text("message"))
+}
+
+fn configuration(spec: &Value, version: u32) -> Value {
+    let mut config = json!({ "remote_url": spec["remoteUrl"], "recursive": spec["recursive"] });
+    for (name, value) in credentials(version) {
+        config[name] = json!(value);
+    }
+    config
+}
+
+/// What was done when there was nothing left to do.
+pub fn unrest(chronicle: &Chronicle, since: Duration, rest: Duration) -> Vec<String> {
+    let mut found = Vec::new();
+    let sent = chronicle.sent_since(since);
+    let (looks, writes): (Vec<_>, Vec<_>) = sent.iter().partition(|sent| sent.method == "GET");
+    if let Some(write) = writes.first() {
+        let (by, method, path) = (write.by, &write.method, &write.path);
+        found.push(format!(
+            "I6: {by} goes on writing: {method} {path}, {} times",
+            writes.len()
+        ));
+    }
+    if chronicle.last_written() > since {
+        found.push("I6: Kubernetes is written to without end".to_owned());
+    }
+    // Two workspaces, at most three processes, and an interval that is a twentieth shorter.
+    let most = 6 * (1 + rest.as_secs() as usize / 570);
+    if looks.len() > most {
+        found.push(format!(
+            "I6: {} looks, for example {}",
+            looks.len(),
+            looks[0].path
+        ));
+    }
+    found
+}

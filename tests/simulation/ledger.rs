@@ -1,0 +1,197 @@
+//! What is known of each connector beside what the fake shows: who made it, who has it on record, and whether somebody meant to leave
+//! it. Kept as things happen, because objects that are gone cannot be asked any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// A resource in one of the clusters, told from an earlier one of its name.
+pub type Uid = String;
+
+/// The books. Clones share them.
+#[derive(Clone, Default)]
+pub struct Ledger(Arc<Mutex<Books>>);
+
+#[derive(Default)]
+pub struct Books {
+    pub resources: BTreeMap<Uid, Resource>,
+    /// The resource that had a connector on record first, of those that are there.
+    pub holders: BTreeMap<String, Uid>,
+    /// Connectors that a console user made.
+    pub foreign: BTreeSet<String>,
+    /// When a create of this name was sent.
+    pub creates: BTreeMap<String, Instant>,
+    /// Connectors that were meant to stay when their resource went, and names of which the same is true.
+    pub left: BTreeSet<String>,
+    pub names_left: BTreeSet<String>,
+    /// Since when a definition is being deleted, by cluster.
+    pub definition_going: BTreeMap<&'static str, Instant>,
+    pub namespaces_going: BTreeMap<(&'static str, String), Instant>,
+    /// What events say is left behind.
+    pub told: String,
+}
+
+/// A resource as it was written last.
+#[derive(Clone)]
+pub struct Resource {
+    pub cluster: &'static str,
+    pub object: Value,
+    /// Since when it is being deleted, and by which policy it was then.
+    pub going: Option<(Instant, bool)>,
+    pub gone: bool,
+    /// Its finalizer was taken away by force, or its status was written by somebody else.
+    pub meddled: bool,
+    /// Since when it has the status that it has.
+    pub written: Instant,
+}
+
+impl Resource {
+    pub fn name(&self) -> (&str, &str) {
+        let text = |field: &str| self.object["metadata"][field].as_str().unwrap_or_default();
+        (text("namespace"), text("name"))
+    }
+
+    /// The name of its connector.
+    pub fn connector_name(&self) -> String {
+        let (namespace, name) = self.name();
+        let chosen = self.object["spec"]["connectorName"].as_str();
+        chosen.map_or_else(
+            || format!("{namespace}.{name}.{}", self.cluster),
+            ToOwned::to_owned,
+        )
+    }
+
+    pub fn is_reserved(&self) -> bool {
+        self.object["spec"]["connectorName"].is_null()
+    }
+
+    pub fn source_id(&self) -> Option<&str> {
+        self.object["status"]["sourceId"].as_str()
+    }
+
+    pub fn existing(&self) -> Option<&str> {
+        self.object["spec"]["existingSourceId"].as_str()
+    }
+
+    /// Whether it names the tenant's workspace, and not the operator's own.
+    pub fn is_tenants(&self) -> bool {
+        !self.object["spec"]["workspace"].is_null()
+    }
+
+    pub fn retains(&self) -> bool {
+        self.object["spec"]["deletionPolicy"] == "Retain"
+    }
+}
+
+impl Ledger {
+    pub fn with<T>(&self, act: impl FnOnce(&mut Books) -> T) -> T {
+        act(&mut self.0.lock().unwrap())
+    }
+
+    /// Takes note of a write to a cluster.
+    pub fn wrote(&self, cluster: &'static str, path: &str, object: &Value) {
+        self.with(|books| match object["kind"].as_str() {
+            Some("DropboxSource") => books.resource(cluster, object),
+            Some("CustomResourceDefinition") => books.definition(cluster, object),
+            Some("Namespace") => books.namespace(cluster, object),
+            _ if path.contains("/events") => {
+                let note = object["note"].as_str().unwrap_or_default();
+                let _ = writeln!(books.told, "{note}");
+            }
+            _ => {}
+        });
+    }
+}
+
+impl Books {
+    fn resource(&mut self, cluster: &'static str, object: &Value) {
+        let uid = object["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let going = !object["metadata"]["deletionTimestamp"].is_null();
+        let finalizers = object["metadata"]["finalizers"].as_array();
+        let gone = going && finalizers.is_none_or(Vec::is_empty);
+        let retains = object["spec"]["deletionPolicy"] == "Retain";
+        let known = self.resources.get(&uid);
+        let same_status = known.is_some_and(|known| known.object["status"] == object["status"]);
+        let resource = Resource {
+            cluster,
+            object: object.clone(),
+            going: known
+                .and_then(|known| known.going)
+                .or_else(|| going.then(|| (Instant::now(), retains))),
+            gone,
+            meddled: known.is_some_and(|known| known.meddled),
+            written: known
+                .filter(|_| same_status)
+                .map_or_else(Instant::now, |known| known.written),
+        };
+        if let Some(id) = resource.source_id() {
+            let taken = self
+                .holders
+                .get(id)
+                .and_then(|holder| self.resources.get(holder));
+            if taken.is_none_or(|holder| holder.gone || holder.source_id() != Some(id)) {
+                self.holders.insert(id.to_owned(), uid.clone());
+            }
+        }
+        if gone {
+            self.went(cluster, &resource);
+        }
+        self.resources.insert(uid, resource);
+    }
+
+    /// A resource is gone: what was meant to stay?
+    fn went(&mut self, cluster: &'static str, resource: &Resource) {
+        let (namespace, _) = resource.name();
+        let abandoned = self.definition_going.contains_key(cluster);
+        let orphaned = self
+            .namespaces_going
+            .contains_key(&(cluster, namespace.to_owned()))
+            && resource.source_id().is_none_or(|id| self.told.contains(id));
+        if abandoned || orphaned || resource.retains() || resource.meddled {
+            self.left
+                .extend(resource.source_id().map(ToOwned::to_owned));
+            self.names_left.insert(resource.connector_name());
+        }
+    }
+
+    fn definition(&mut self, cluster: &'static str, object: &Value) {
+        if object["metadata"]["deletionTimestamp"].is_null() {
+            self.definition_going.remove(cluster);
+        } else {
+            self.definition_going
+                .entry(cluster)
+                .or_insert_with(Instant::now);
+        }
+    }
+
+    fn namespace(&mut self, cluster: &'static str, object: &Value) {
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if object["metadata"]["deletionTimestamp"].is_null() {
+            self.namespaces_going.remove(&(cluster, name));
+        } else {
+            self.namespaces_going
+                .entry((cluster, name))
+                .or_insert_with(Instant::now);
+        }
+    }
+
+    /// The resources that are there.
+    pub fn present(&self) -> impl Iterator<Item = (&Uid, &Resource)> {
+        self.resources.iter().filter(|(_, resource)| !resource.gone)
+    }
+
+    /// How long a definition has been going in this cluster.
+    pub fn definition_went(&self, cluster: &str) -> Option<Duration> {
+        self.definition_going.get(cluster).map(Instant::elapsed)
+    }
+}
