@@ -1,6 +1,7 @@
 //! Is the API server in memory a true one? The same random calls go to it and to a real one, and the answers are compared: status,
-//! reason, and what the object says that the caller relies on. Statuses are not applied but replaced and patched: of a keyed list
-//! whose items several managers own in part, the one in memory takes away less or more than the real one.
+//! reason, and what the object says that the caller relies on. Who owns what is compared as far as whole specs are applied by force:
+//! of conflicts, and of a keyed list whose items several managers own in part, the one in memory has a simpler view than the real
+//! one.
 
 mod calls;
 

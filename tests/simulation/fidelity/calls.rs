@@ -31,7 +31,7 @@ pub enum Call {
     ReplaceStatus(&'static str, Value, Known, &'static str),
     Merge(&'static str, Value, Known),
     MergeStatus(&'static str, Value),
-    Apply(&'static str, Value, &'static str, bool),
+    Apply(&'static str, Value, &'static str),
     /// Never in the foreground: when the garbage collector comes is not the server's to say.
     Delete(&'static str, Known),
 }
@@ -48,7 +48,7 @@ impl Call {
             8..11 => Self::ReplaceStatus(name, status(dice), known(dice), manager),
             11..14 => Self::Merge(name, patch(dice), known(dice)),
             14 => Self::MergeStatus(name, json!({ "status": status(dice) })),
-            15..18 => Self::Apply(name, spec(dice), manager, dice.bool()),
+            15..18 => Self::Apply(name, spec(dice), manager),
             _ => Self::Delete(name, known(dice)),
         }
     }
@@ -166,10 +166,6 @@ impl Caller {
             field_manager: Some(manager.to_owned()),
             ..PostParams::default()
         };
-        let applied = |manager: &str, force: bool| {
-            let params = PatchParams::apply(manager);
-            if force { params.force() } else { params }
-        };
         let object = match call {
             Call::Create(name, spec) => {
                 let object = self.object(name, json!({ "spec": spec }), Known::Nothing);
@@ -221,9 +217,9 @@ impl Caller {
                         .await?,
                 )
             }
-            Call::Apply(name, spec, manager, force) => {
+            Call::Apply(name, spec, manager) => {
                 let object = self.object(name, json!({ "spec": spec }), Known::Nothing);
-                let params = applied(manager, *force);
+                let params = PatchParams::apply(manager).force();
                 (
                     name,
                     self.api.patch(name, &params, &Patch::Apply(object)).await?,
@@ -283,7 +279,9 @@ impl Caller {
         }
         // Whether a write that changes nothing moves the version is for the record of managed fields to say, which is not kept.
         let content = shown.to_string();
-        if std::mem::replace(&mut memory.content, content.clone()) != content {
+        // Nor does it matter for an object that goes with this very write.
+        let goes = meta.deletion_timestamp.is_some() && meta.finalizers.is_none();
+        if std::mem::replace(&mut memory.content, content.clone()) != content && !goes {
             shown["moved"] = json!(moved);
         }
         shown["anew"] = json!(anew);
