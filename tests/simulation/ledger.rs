@@ -31,6 +31,8 @@ pub struct Books {
     /// Since when a definition is being deleted, by cluster.
     pub definition_going: BTreeMap<&'static str, Instant>,
     pub namespaces_going: BTreeMap<(&'static str, String), Instant>,
+    /// A confined operator began when its namespace was going, and perhaps its Role with it: it may list nothing there.
+    pub blind: bool,
     /// What events say is left behind.
     pub told: String,
 }
