@@ -210,10 +210,13 @@ fn a_connector_of_another_resource_under_the_reserved_name_is_never_touched() {
         existing: Some(1),
         ..reserved(0)
     };
-    let protocol = Protocol::of(vec![new(reserved(0)), settled(by_id, 1)])
-        .meeting(&[Mischief::Crashes])
-        .wishing(&[Wish::Delete(1)]);
-    explore("held", protocol);
+    // The two together are too many states for every run.
+    for (faults, wishes) in [(1, 0), (0, 1)] {
+        let protocol = Protocol::of(vec![new(reserved(0)), settled(by_id, 1)])
+            .meeting(&[Mischief::Crashes])
+            .wishing(&[Wish::Delete(1)]);
+        explore("held", protocol.within(faults, wishes));
+    }
 }
 
 #[test]
