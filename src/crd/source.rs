@@ -217,7 +217,7 @@ pub struct CreateIntent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LostCreates {
     /// How many.
-    #[schemars(range(min = 1))]
+    #[schemars(with = "i32")]
     pub count: u32,
     /// When the first of them was started.
     pub since: Time,
