@@ -60,7 +60,9 @@ async fn kubectl_describe_tells_the_story_of_a_resource_in_order_and_without_rep
             "Created",
             "Ready",
             "Updated",
-            "ApiUnavailable"
+            "ApiUnavailable",
+            // Another cause, so another sentence than that of the rotation.
+            "Updated"
         ]
     );
     // One rotation, whose time is known; an edit of the spec is none, however long it took.
