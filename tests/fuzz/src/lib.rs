@@ -3,6 +3,8 @@
 // Under test. Each finds its neighbours as it does at home: beside it, or at the root.
 #[path = "../../../src/unstructured/answer.rs"]
 mod answer;
+#[path = "../../../src/clock.rs"]
+pub mod clock;
 #[path = "../../../src/unstructured/config.rs"]
 mod config;
 #[path = "../../../src/unstructured/elements.rs"]
