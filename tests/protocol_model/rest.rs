@@ -28,6 +28,8 @@ impl Rest {
         let mut world = from.clone();
         world.budget = Budget::default();
         let mut walked = HashSet::new();
+        // A sweep may lead through states that were met before it; only between two of them is that a circle.
+        let mut since = HashSet::new();
         let mut swept: Option<World> = None;
         for _ in 0..MOST_TURNS {
             world.forget_numbers();
@@ -36,7 +38,8 @@ impl Rest {
                 self.lock().extend(walked);
                 return Ok(());
             }
-            let is_new = walked.insert(mark);
+            walked.insert(mark);
+            let is_new = since.insert(mark);
             if quiet_turn(operator, &mut world) {
                 if is_new {
                     continue;
@@ -54,6 +57,7 @@ impl Rest {
                 return Ok(());
             }
             swept = Some(world.clone());
+            since.clear();
             Operator::sweep(&mut world);
         }
         Err(format!(
