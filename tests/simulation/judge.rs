@@ -325,7 +325,8 @@ pub fn unrest(chronicle: &Chronicle, since: Duration, rest: Duration) -> Vec<Str
         found.push("I6: Kubernetes is written to without end".to_owned());
     }
     // Two workspaces, at most three processes, and an interval that is a twentieth shorter.
-    let most = 6 * (1 + rest.as_secs() as usize / 570);
+    let intervals = usize::try_from(rest.as_secs() / 570).unwrap_or(usize::MAX / 8);
+    let most = 6 * (1 + intervals);
     if looks.len() > most {
         found.push(format!(
             "I6: {} looks, for example {}",
