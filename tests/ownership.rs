@@ -19,21 +19,6 @@ async fn create_labelled(stage: &Stage, name: &str, shard: &str, spec: Value) ->
     Ok(())
 }
 
-/// Writes a status as somebody else does: a backup tool, or a hand.
-async fn overwrite_status(stage: &Stage, name: &str, status: &Value) -> Result<()> {
-    let mut object = stage.sources().get(name).await?;
-    object.data["status"] = status.clone();
-    let params = PostParams {
-        field_manager: Some("velero".to_owned()),
-        ..PostParams::default()
-    };
-    stage
-        .sources()
-        .replace_subresource("status", name, &params, &object)
-        .await?;
-    Ok(())
-}
-
 fn own_name(stage: &Stage, name: &str) -> String {
     format!("{}.{name}.test", stage.namespace)
 }
@@ -93,7 +78,9 @@ async fn of_two_that_have_one_connector_on_record_the_older_keeps_it_over_every_
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let younger = json!({ "connectorName": "shared", "adoptionPolicy": "ByName" });
     stage.create("a-younger", younger).await?;
-    overwrite_status(&stage, "a-younger", &elder.data["status"]).await?;
+    stage
+        .overwrite_status("a-younger", &elder.data["status"])
+        .await?;
 
     for _ in 0..2 {
         let operator = stage.operator().await?;
@@ -265,7 +252,9 @@ async fn a_backup_that_is_written_over_a_living_resource_costs_no_connector() ->
     let mine = stage.until_ready("restored").await?;
     let id = source_id(&mine).context("an id")?.to_owned();
 
-    overwrite_status(&stage, "restored", &other.data["status"]).await?;
+    stage
+        .overwrite_status("restored", &other.data["status"])
+        .await?;
     let name = own_name(&stage, "restored");
     let righted = stage
         .until("restored", |object| {
@@ -274,7 +263,9 @@ async fn a_backup_that_is_written_over_a_living_resource_costs_no_connector() ->
         })
         .await?;
     assert_eq!(source_id(&righted), Some(id.as_str()));
-    overwrite_status(&stage, "restored", &other.data["status"]).await?;
+    stage
+        .overwrite_status("restored", &other.data["status"])
+        .await?;
     stage.delete("restored").await?;
     stage.gone("restored").await?;
 
@@ -302,7 +293,7 @@ async fn a_record_written_over_while_nobody_looked_leaves_nothing_of_ones_own_be
     operator.stop().await?;
     let mut status = other.data["status"].clone();
     status["connectorName"] = json!(own_name(&stage, "restored"));
-    overwrite_status(&stage, "restored", &status).await?;
+    stage.overwrite_status("restored", &status).await?;
 
     let _operator = stage.operator().await?;
     stage.until_reason("restored", "ConnectorInUse").await?;

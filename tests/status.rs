@@ -4,26 +4,11 @@
 use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use support::stage::{APP_KEY, REFRESH_TOKEN, Stage, condition, eventually, message, source_id};
 
 use crate::{stage, stage_apart};
-
-/// Puts back the whole object as a backup tool does: the status too, under a field manager of its own.
-async fn restore_status(stage: &Stage, name: &str, status: &Value) -> Result<()> {
-    let mut object = stage.sources().get(name).await?;
-    object.data["status"] = status.clone();
-    let params = PostParams {
-        field_manager: Some("velero".to_owned()),
-        ..PostParams::default()
-    };
-    stage
-        .sources()
-        .replace_subresource("status", name, &params, &object)
-        .await?;
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_status_that_another_manager_restored_or_edited_stands_in_nobodys_way() -> Result<()> {
@@ -34,7 +19,7 @@ async fn a_status_that_another_manager_restored_or_edited_stands_in_nobodys_way(
         stage.create(name, json!({})).await?;
         let ready = stage.until_ready(name).await?;
         if manager == "velero" {
-            restore_status(&stage, name, &ready.data["status"]).await?;
+            stage.overwrite_status(name, &ready.data["status"]).await?;
         } else {
             let params = PatchParams {
                 field_manager: Some(manager.to_owned()),
@@ -86,7 +71,7 @@ async fn an_id_is_recorded_although_another_manager_owned_the_intent() -> Result
         "create": { "name": name, "startedAt": "2026-01-01T00:00:00Z" },
         "conditions": [],
     });
-    restore_status(&stage, "contracts", &status).await?;
+    stage.overwrite_status("contracts", &status).await?;
 
     let _operator = stage.operator().await?;
     let ready = stage.until_ready("contracts").await?;

@@ -236,6 +236,20 @@ impl Stage {
             .await
     }
 
+    /// Writes the whole status as a backup tool does, under a field manager of its own.
+    pub async fn overwrite_status(&self, name: &str, status: &Value) -> Result<()> {
+        let mut object = self.sources().get(name).await?;
+        object.data["status"] = status.clone();
+        let params = PostParams {
+            field_manager: Some("velero".to_owned()),
+            ..PostParams::default()
+        };
+        self.sources()
+            .replace_subresource("status", name, &params, &object)
+            .await?;
+        Ok(())
+    }
+
     /// Sets an annotation.
     pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> Result<()> {
         let patch = json!({ "metadata": { "annotations": { annotation: value } } });
