@@ -15,7 +15,9 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::fake::Fault;
 use support::fake::unstructured::{CheckScript, Route, answers};
-use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, Stage, source_id};
+use support::stage::{
+    API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, Stage, eventually, source_id,
+};
 
 use crate::{OPERATOR, stage, stage_apart};
 
@@ -84,12 +86,20 @@ fn about<'a>(findings: &'a [Value], check: &str) -> Option<&'a Value> {
     findings.iter().find(|finding| finding["check"] == check)
 }
 
+/// Waits until the clock shows another second than a line that was typed before has taken from it with `date +%s`.
+async fn another_second() -> Result<()> {
+    let second = || jiff::Timestamp::now().as_second();
+    let now = second();
+    eventually("another second", || (second() != now).then_some(())).await
+}
+
 /// Types what doctor says to do about a finding that is not right, and waits until it is.
 async fn is_repaired(stage: &Stage, arguments: &str, check: &str) -> Result<()> {
     let (_, findings) = doctor(stage, arguments).await?;
     let finding = about(&findings, check).with_context(|| format!("{check}: {findings:#?}"))?;
     ensure!(finding["verdict"] != "right", "{finding:#}");
     let next = finding["next"].as_str().context("no next")?;
+    another_second().await?;
     succeeds(stage, next).await?;
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {

@@ -83,7 +83,7 @@ async fn a_create_is_one_reconcile_with_its_requests_as_parts() -> Result<()> {
     let resource =
         "/apis/connectors.unstructured.io/v1alpha1/namespaces/{namespace}/dropboxsources/{name}";
     named(&parts, &format!("PATCH {resource}"))?;
-    named(&parts, &format!("PATCH {resource}/status"))?;
+    named(&parts, &format!("PUT {resource}/status"))?;
 
     // What keeps watches and the Lease going is not traced.
     let spans = stage.collector.spans();
