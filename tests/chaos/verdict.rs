@@ -192,6 +192,10 @@ fn judge(
         resource.data["status"]["observedGeneration"].as_i64() == resource.metadata.generation,
         "the status is of another generation"
     );
+    ensure!(
+        resource.data["status"]["resendAfter"].is_null(),
+        "an update whose answer was lost is yet to be sent once more"
+    );
     let ready = condition(resource, "Ready").cloned().unwrap_or(Value::Null);
     ensure!(ready["status"] == "True", "it is not ready: {ready}");
     Ok(())
