@@ -5,9 +5,13 @@ use kube::{Client, Error};
 use crate::crd::DropboxSource;
 use crate::options::Exit;
 
-/// The definition is missing.
-pub(crate) const NOT_INSTALLED: &str = "DropboxSource is not installed: install the Helm chart, or the definition alone with \
-                                        unstructured-operator crd | kubectl apply --server-side -f -";
+/// The definition of a kind is missing.
+pub(crate) fn not_installed(kind: &str) -> String {
+    format!(
+        "{kind} is not installed: install the Helm chart, or the definitions alone with unstructured-operator crd | kubectl apply \
+         --server-side -f -"
+    )
+}
 
 /// Whether the server knows nothing at a path. Its answer there is plain text, so the code alone tells.
 pub(crate) fn is_missing(error: &Error) -> bool {
@@ -36,7 +40,7 @@ pub(crate) async fn find_definition(client: &Client) -> Result<(), Exit> {
     let version = <DropboxSource as kube::Resource>::api_version(&());
     match client.list_api_group_resources(&version).await {
         Ok(_) => Ok(()),
-        Err(error) if is_missing(&error) => Err(Exit::Failed(NOT_INSTALLED.to_owned())),
+        Err(error) if is_missing(&error) => Err(Exit::Failed(not_installed("DropboxSource"))),
         Err(error) => Err(Exit::Failed(sentence(
             &error,
             "the cluster cannot be asked for its resources",

@@ -5,16 +5,14 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::crd::DropboxSource;
 use crate::dropbox::Subfolder;
 use crate::hosts::Reach;
-use crate::kinds::SourceKind;
 use crate::manifest::{dns_name, source, unique_name, yaml};
 use crate::options::{Exit, Network, Workspace};
 use crate::output::print;
 use crate::scrub::one_line;
 use crate::terminal::{Mark, report};
-use crate::unstructured::Source;
+use crate::unstructured::{Collection, Connector, Kept};
 
 /// What `--help` ends with.
 pub(crate) const EXAMPLES: &str = "\
@@ -61,8 +59,10 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         ));
     };
     let client = Workspace::client(endpoint, key, Reach::Anywhere, &options.network)?;
+    let kept = Kept::only(["remote_url", "recursive"]);
     let mut sources = client
-        .list(DropboxSource::SOURCE_TYPE)
+        .connectors(Collection::Sources, "dropbox", kept)
+        .list()
         .await
         .map_err(|error| Exit::Failed(format!("the connectors cannot be listed: {error}")))?;
     // The same workspace gives the same names, in whatever order it lists.
@@ -98,7 +98,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
 
 /// The manifest of a connector, with what cannot be said in it as a comment.
 fn document(
-    connector: &Source,
+    connector: &Connector,
     options: &Options,
     taken: &mut HashSet<String>,
 ) -> Result<String, String> {

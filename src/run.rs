@@ -15,7 +15,6 @@ use tracing_subscriber::util::TryInitError;
 use crate::controller::naming::ClusterName;
 use crate::controller::workspaces::OwnKey;
 use crate::controller::{self, BrokenDown, Parts, Policy};
-use crate::crd::DropboxSource;
 use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::hosts::HostPolicy;
 use crate::http::USER_AGENT;
@@ -164,7 +163,7 @@ async fn operate(options: Options, identity: String) -> Result<(), RunError> {
     };
     let work = |leadership: Leadership| {
         let filled = readiness.gate("the list of resources");
-        controller::run::<DropboxSource>(parts.clone(), leadership, filled, shutdown.clone())
+        controller::run(parts.clone(), leadership, filled, shutdown.clone())
     };
     let election = LeaderElection {
         pauses,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use support::controlplane::ControlPlane;
 use support::stage::Stage;
 use tokio::io::AsyncWriteExt;
-use unstructured_operator::crd::definition;
+use unstructured_operator::crd::dropbox_source_definition as definition;
 
 pub use monitoring::exposition;
 

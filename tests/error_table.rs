@@ -12,7 +12,8 @@ use support::fake::{Answer, FakeUnstructured, Fault, On};
 use unstructured_operator::controller::outcome::{Class, Failure, Outcome, Requeue};
 use unstructured_operator::crd::Reason;
 use unstructured_operator::unstructured::{
-    ApiError, ApiKey, Budget, Client, Commit, Config, Endpoint, ErrorKind, MASK, Options, SourceId,
+    ApiError, ApiKey, Budget, Client, Collection, Commit, Config, ConnectorId, Connectors,
+    Endpoint, ErrorKind, Kept, MASK, Options,
 };
 
 /// What fails.
@@ -236,14 +237,15 @@ async fn fail(api: &FakeUnstructured, row: &Row, n: usize) -> ApiError {
     let endpoint = Endpoint::parse(&url, true).expect("a URL");
     let key = ApiKey::new(SecretString::from(key)).expect("a key");
     let client = Client::new(endpoint, key, &options).expect("a client");
+    let client = client.connectors(Collection::Sources, "dropbox", Kept::All);
     for _ in 0..before {
         make(&client, *call).await.expect_err(how);
     }
     make(&client, *call).await.expect_err(how)
 }
 
-async fn make(client: &Client, call: Call) -> Result<(), ApiError> {
-    let id: SourceId = "7cf30ead-cf54-479f-a897-b5fbe8790b76"
+async fn make(connectors: &Connectors, call: Call) -> Result<(), ApiError> {
+    let id: ConnectorId = "7cf30ead-cf54-479f-a897-b5fbe8790b76"
         .parse()
         .expect("an id");
     let secret = |value: &str| SecretString::from(value.to_owned());
@@ -257,14 +259,14 @@ async fn make(client: &Client, call: Call) -> Result<(), ApiError> {
             .build()
     };
     match call {
-        Call::List => client.list("dropbox").await.map(drop),
-        Call::Get => client.get(&id).await.map(drop),
-        Call::Create => client
-            .create("contracts", "dropbox", &config("table-refresh-token"))
+        Call::List => connectors.list().await.map(drop),
+        Call::Get => connectors.get(&id).await.map(drop),
+        Call::Create => connectors
+            .create("contracts", &config("table-refresh-token"))
             .await
             .map(drop),
-        Call::CreateMasked => client
-            .create("contracts", "dropbox", &config(MASK))
+        Call::CreateMasked => connectors
+            .create("contracts", &config(MASK))
             .await
             .map(drop),
     }

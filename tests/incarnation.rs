@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use unstructured_operator::controller::naming::ClusterName;
 use unstructured_operator::controller::workspaces::OwnKey;
 use unstructured_operator::controller::{self, Parts, Policy};
-use unstructured_operator::crd::{DropboxSource, definition};
+use unstructured_operator::crd::dropbox_source_definition as definition;
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;
 use unstructured_operator::kinds::Providers;
@@ -521,6 +521,6 @@ async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
     };
     let filled = Readiness::default().gate("the list of resources");
     let never = CancellationToken::new();
-    let ended = controller::run::<DropboxSource>(parts, Leadership::always(), filled, never).await;
+    let ended = controller::run(parts, Leadership::always(), filled, never).await;
     ended.expect("no part breaks down");
 }

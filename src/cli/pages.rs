@@ -12,7 +12,7 @@ use super::command;
 ///
 /// [`Exit::Failed`] when it cannot be written.
 pub fn definition() -> Result<(), Exit> {
-    print(&crd::definition_yaml().map_err(|error| Exit::Failed(error.to_string()))?)
+    print(&crd::definitions_yaml().map_err(|error| Exit::Failed(error.to_string()))?)
 }
 
 /// Writes completions for a shell to standard output.

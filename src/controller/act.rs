@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
@@ -17,14 +17,14 @@ use super::observe::{Hand, describe_holder};
 use super::outcome::{Failure, Outcome};
 use super::provider::Asked;
 use super::record::write_status;
-use super::refusal::kubernetes;
+use super::refusal::{kubernetes, read};
 use super::report::{self, Occasion};
 use super::situation::{Check, Freshness, Grant, Namesake, Sighting, Situation};
 use super::{Context, MANAGER, recall};
 use crate::crd::{FINALIZER, WorkspaceReference};
-use crate::kinds::{SourceKind, Verdict};
+use crate::kinds::{Kind, Provider, Resource, Verdict};
 use crate::runtime::metrics::GrantResult;
-use crate::unstructured::{self, Commit, ErrorKind, Snapshot, Source, SourceId};
+use crate::unstructured::{self, Commit, Connector, ConnectorId, ErrorKind, Snapshot};
 
 /// How often writing down the id of a new connector is tried before a restart has to find it again.
 const RECORD_ATTEMPTS: u32 = 10;
@@ -33,10 +33,10 @@ const RECORD_ATTEMPTS: u32 = 10;
 const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(15);
 
 /// Performs one effect.
-pub async fn perform<K: SourceKind>(
-    context: &Context<K>,
+pub async fn perform(
+    context: &Context,
     key: &Key,
-    hand: &mut Hand<K>,
+    hand: &mut Hand,
     s: &Situation,
     effect: &Effect,
 ) -> Answer {
@@ -68,36 +68,42 @@ pub async fn perform<K: SourceKind>(
     }
 }
 
-struct Actor<'a, K> {
-    context: &'a Context<K>,
+struct Actor<'a> {
+    context: &'a Context,
     key: &'a Key,
-    hand: &'a mut Hand<K>,
+    hand: &'a mut Hand,
     s: &'a Situation,
 }
 
-impl<K: SourceKind> Actor<'_, K> {
-    fn api(&self) -> Api<K> {
-        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+impl Actor<'_> {
+    fn kind(&self) -> &'static Kind {
+        self.hand.resource.kind
+    }
+
+    fn api(&self) -> Api<DynamicObject> {
+        self.context.api(self.kind(), &self.key.namespace)
     }
 
     // === Kubernetes ===
 
     fn who(&self) -> Claimant {
-        Claimant::of(&*self.hand.resource)
+        Claimant::of(&self.hand.resource)
     }
 
-    fn claim(&self, id: SourceId) -> Result<(), Key> {
+    fn claim(&self, id: ConnectorId) -> Result<(), Key> {
         let who = self.who();
         self.context.index.claims(|claims| claims.claim(&who, id))
     }
 
     async fn set_finalizer(self, present: bool) -> Answer {
-        match self.patch_finalizer(present, false).await {
+        let patched = self.patch_finalizer(present, false).await;
+        let patched = patched.map_err(|error| kubernetes(&error));
+        match patched.and_then(|written| read(self.kind(), written)) {
             Ok(written) => {
                 self.hand.wrote(written);
                 Answer::Done
             }
-            Err(error) => Answer::Failed(kubernetes(&error)),
+            Err(failure) => Answer::Failed(failure),
         }
     }
 
@@ -109,7 +115,11 @@ impl<K: SourceKind> Actor<'_, K> {
     async fn remove_finalizer(self) -> Answer {
         let who = self.who();
         match self.patch_finalizer(false, false).await {
-            Ok(written) => self.hand.wrote(written),
+            Ok(written) => {
+                if let Ok(written) = self.kind().read(written) {
+                    self.hand.wrote(written);
+                }
+            }
             // Whoever took the last finalizer off, the resource is gone as intended.
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(error) => return Answer::Failed(kubernetes(&error)),
@@ -119,7 +129,7 @@ impl<K: SourceKind> Actor<'_, K> {
     }
 
     /// The resourceVersion makes a decision on a stale cache die with a conflict instead of taking effect.
-    async fn patch_finalizer(&self, present: bool, dry_run: bool) -> kube::Result<K> {
+    async fn patch_finalizer(&self, present: bool, dry_run: bool) -> kube::Result<DynamicObject> {
         let resource = &self.hand.resource;
         let mut finalizers: Vec<_> = resource
             .finalizers()
@@ -136,9 +146,8 @@ impl<K: SourceKind> Actor<'_, K> {
             dry_run,
             ..PatchParams::default()
         };
-        self.api()
-            .patch(&self.key.name, &params, &Patch::Merge(patch))
-            .await
+        let patch = Patch::Merge(patch);
+        self.api().patch(&self.key.name, &params, &patch).await
     }
 
     async fn record_intent(self, name: &str) -> Answer {
@@ -146,10 +155,16 @@ impl<K: SourceKind> Actor<'_, K> {
             return no_workspace();
         };
         let who = self.who();
+        let (collection, spec) = (self.kind().collection, &self.hand.resource.spec);
+        let place = format!(
+            "{} {collection} {}",
+            workspace.fingerprint,
+            spec.connector_type()
+        );
         let claim = self
             .context
             .index
-            .claims(|claims| claims.claim_name(&who, &workspace.fingerprint, name));
+            .claims(|claims| claims.claim_name(&who, &place, name));
         if let Err(holder) = claim {
             return Answer::Held(describe_holder(self.key, &holder));
         }
@@ -193,8 +208,10 @@ impl<K: SourceKind> Actor<'_, K> {
                 Err(Failure::Conflict) if adopted => return Answer::Failed(Failure::Conflict),
                 Err(Failure::Conflict) => match self.api().get(&self.key.name).await {
                     Ok(fresh) if fresh.uid() == self.hand.resource.uid() => {
-                        self.hand.take_in(fresh);
-                        continue;
+                        if let Ok(fresh) = self.kind().read(fresh) {
+                            self.hand.take_in(fresh);
+                            continue;
+                        }
                     }
                     Ok(_) => return Answer::Failed(Failure::Conflict),
                     Err(kube::Error::Api(status)) if status.is_not_found() => {
@@ -264,23 +281,23 @@ impl<K: SourceKind> Actor<'_, K> {
             None => self
                 .hand
                 .resource
-                .meta()
+                .metadata
                 .creation_timestamp
                 .as_ref()
                 .map_or(Timestamp::MAX, |time| time.0),
         }
     }
 
-    fn sighting(&self, source: &Source) -> Sighting {
+    fn sighting(&self, source: &Connector) -> Sighting {
         Sighting::Present {
             drift: self.drift(source),
             name: self.shown_name(source),
-            same_kind: *source.source_type == *K::SOURCE_TYPE,
+            same_kind: *source.connector_type == *self.hand.resource.spec.connector_type(),
         }
     }
 
     /// Our own name for it as it is, any other made fit to be shown.
-    fn shown_name(&self, source: &Source) -> String {
+    fn shown_name(&self, source: &Connector) -> String {
         if *source.name == *self.s.name().value {
             return source.name.to_string();
         }
@@ -295,22 +312,22 @@ impl<K: SourceKind> Actor<'_, K> {
         Some(workspace.client.scrub(config, text))
     }
 
-    fn drift(&self, source: &Source) -> BTreeSet<String> {
+    fn drift(&self, source: &Connector) -> BTreeSet<String> {
         match (&self.hand.workspace, &self.hand.config) {
             (Some(workspace), Some(config)) => workspace.drift(config, source),
             _ => BTreeSet::new(),
         }
     }
 
-    async fn confirm(self, id: &SourceId) -> Answer {
+    async fn confirm(self, id: &ConnectorId) -> Answer {
         let Some(workspace) = &self.hand.workspace else {
             return no_workspace();
         };
-        match workspace.client.get(id).await {
+        match workspace.connectors.get(id).await {
             Ok(source) => {
                 let sighting = self.sighting(&source);
                 // One of another kind is in no inventory of ours, and must not be offered under its name.
-                if *source.source_type == *K::SOURCE_TYPE {
+                if *source.connector_type == *self.hand.resource.spec.connector_type() {
                     workspace.inventory.put(source);
                 }
                 Answer::Connector(sighting)
@@ -327,11 +344,12 @@ impl<K: SourceKind> Actor<'_, K> {
         let Some(credentials) = &self.hand.credentials else {
             return no_workspace();
         };
-        let ask = self
-            .hand
-            .resource
-            .ask(&self.context.providers, credentials, self.hand.since);
-        let verdict = match self.context.provider.ask(ask).await {
+        let spec = &self.hand.resource.spec;
+        let Some(provider) = spec.provider() else {
+            return Answer::Grant(Grant::Accepted);
+        };
+        let ask = spec.ask(&self.context.providers, credentials, self.hand.since);
+        let verdict = match self.context.breakers.of(provider).ask(ask).await {
             Asked::Answered(verdict) => verdict,
             Asked::Resting(why) => return Answer::Grant(Grant::Inconclusive(why)),
             Asked::Busy => return Answer::Failed(Failure::Busy),
@@ -342,7 +360,7 @@ impl<K: SourceKind> Actor<'_, K> {
             Verdict::Refused(_) => Some(GrantResult::Rejected),
             Verdict::Inconclusive(_) | Verdict::NoAnswer(_) => Some(GrantResult::Inconclusive),
         };
-        if let Some(result) = result {
+        if let (Some(result), Provider::Dropbox) = (result, provider) {
             self.context.metrics.dropbox_grant(result);
         }
         Answer::Grant(match verdict {
@@ -357,7 +375,7 @@ impl<K: SourceKind> Actor<'_, K> {
         let (Some(workspace), Some(config)) = (&self.hand.workspace, &self.hand.config) else {
             return no_workspace();
         };
-        match workspace.client.create(name, K::SOURCE_TYPE, config).await {
+        match workspace.connectors.create(name, config).await {
             Ok(source) => {
                 let id = source.id;
                 if self.claim(id).is_err() {
@@ -370,11 +388,11 @@ impl<K: SourceKind> Actor<'_, K> {
         }
     }
 
-    async fn update(self, id: &SourceId) -> Answer {
+    async fn update(self, id: &ConnectorId) -> Answer {
         let (Some(workspace), Some(config)) = (&self.hand.workspace, &self.hand.config) else {
             return no_workspace();
         };
-        match workspace.client.update(id, config).await {
+        match workspace.connectors.update(id, config).await {
             Ok(shown) => {
                 workspace.configured(id, config, shown);
                 Answer::Done
@@ -383,12 +401,12 @@ impl<K: SourceKind> Actor<'_, K> {
         }
     }
 
-    async fn delete(self, id: &SourceId) -> Answer {
+    async fn delete(self, id: &ConnectorId) -> Answer {
         let Some(workspace) = &self.hand.workspace else {
             return no_workspace();
         };
         let sent = Instant::now();
-        let answer = workspace.client.delete(id).await;
+        let answer = workspace.connectors.delete(id).await;
         if let Err(error) = &answer {
             if error.kind != ErrorKind::NotFound {
                 return self.failed(error);
@@ -403,21 +421,21 @@ impl<K: SourceKind> Actor<'_, K> {
         answer.map_or_else(|error| self.failed(&error), |()| Answer::Done)
     }
 
-    async fn start_check(self, id: &SourceId) -> Answer {
+    async fn start_check(self, id: &ConnectorId) -> Answer {
         let Some(workspace) = &self.hand.workspace else {
             return no_workspace();
         };
-        match workspace.client.start_check(id).await {
+        match workspace.connectors.start_check(id).await {
             Ok(check) => Answer::Check(self.check(check)),
             Err(error) => self.failed(&error),
         }
     }
 
-    async fn poll_check(self, source: &SourceId, id: &str) -> Answer {
+    async fn poll_check(self, source: &ConnectorId, id: &str) -> Answer {
         let Some(workspace) = &self.hand.workspace else {
             return no_workspace();
         };
-        match workspace.client.latest_check(source).await {
+        match workspace.connectors.latest_check(source).await {
             // The API only ever shows the latest check: an earlier one says nothing about ours.
             Ok(Some(check)) if check.id.to_string() == id => Answer::Check(self.check(check)),
             Ok(_) => Answer::Check(Check::Scheduled(id.to_owned())),
@@ -434,7 +452,7 @@ impl<K: SourceKind> Actor<'_, K> {
             ..
         } = &mut failure
         {
-            *message = format!("{message}; {}", place_of_key(&*self.hand.resource));
+            *message = format!("{message}; {}", place_of_key(&self.hand.resource));
         }
         Answer::Failed(failure)
     }
@@ -448,7 +466,7 @@ impl<K: SourceKind> Actor<'_, K> {
 }
 
 /// The moment of a write.
-pub fn occasion<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Occasion {
+pub fn occasion(context: &Context, hand: &Hand) -> Occasion {
     let now = crate::clock::now();
     let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Occasion {
@@ -461,8 +479,8 @@ pub fn occasion<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Occasion
 }
 
 /// Where the API key of a resource stands.
-fn place_of_key<K: SourceKind>(resource: &K) -> String {
-    match resource.options().workspace {
+fn place_of_key(resource: &Resource) -> String {
+    match resource.spec.options().workspace {
         Some(WorkspaceReference {
             api_key_secret_ref, ..
         }) => format!(
@@ -475,7 +493,7 @@ fn place_of_key<K: SourceKind>(resource: &K) -> String {
 
 /// A new id is held by nobody. An answer to a create that names one which is held is the answer to another request, which a cache on
 /// the way can have kept; what became of this one is unknown.
-fn replayed(id: SourceId) -> Answer {
+fn replayed(id: ConnectorId) -> Answer {
     Answer::Failed(Failure::Api {
         kind: ErrorKind::Unexpected,
         rate_limited: false,

@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::index::Key;
-use crate::unstructured::SourceId;
+use crate::kinds::{Kind, Resource};
+use crate::unstructured::ConnectorId;
 
 /// A resource that may hold something, in the order of age.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claimant {
     created: i64,
     uid: Arc<str>,
-    /// Namespace and name.
+    /// Which one it is.
     pub key: Key,
 }
 
@@ -27,12 +28,17 @@ impl Claimant {
     }
 
     /// This resource.
-    pub fn of<K: kube::Resource>(resource: &K) -> Self {
-        let created = resource.meta().creation_timestamp.as_ref();
+    pub fn of(resource: &Resource) -> Self {
+        Self::of_object(resource.kind, &resource.metadata)
+    }
+
+    /// An object of this kind.
+    pub fn of_object(kind: &Kind, meta: &ObjectMeta) -> Self {
+        let created = meta.creation_timestamp.as_ref();
         Self::new(
             created.map_or(i64::MAX, |time| time.0.as_second()),
-            resource.uid().unwrap_or_default().into(),
-            Key::of(resource),
+            meta.uid.as_deref().unwrap_or_default().into(),
+            Key::of(kind, meta),
         )
     }
 }
@@ -43,7 +49,7 @@ type PlaceName = (String, String);
 /// What every resource claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Claims {
-    connectors: BTreeMap<SourceId, Claimant>,
+    connectors: BTreeMap<ConnectorId, Claimant>,
     names: BTreeMap<PlaceName, Key>,
     held: BTreeMap<Key, Held>,
     /// UIDs of resources that were let go. The watch may go on showing them for a while.
@@ -53,14 +59,14 @@ pub struct Claims {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
     uid: Arc<str>,
-    connector: Option<SourceId>,
+    connector: Option<ConnectorId>,
     name: Option<PlaceName>,
 }
 
 impl Claims {
     /// Takes note that the status of a resource names a connector. Returns the resource that holds it instead, or the one that
     /// loses it to this one.
-    pub fn recorded(&mut self, who: &Claimant, id: SourceId) -> Result<Option<Key>, Key> {
+    pub fn recorded(&mut self, who: &Claimant, id: ConnectorId) -> Result<Option<Key>, Key> {
         if self.released.contains(&who.uid) {
             return Ok(None);
         }
@@ -81,7 +87,7 @@ impl Claims {
     }
 
     /// Claims a connector that nobody holds; otherwise the holder is returned.
-    pub fn claim(&mut self, who: &Claimant, id: SourceId) -> Result<(), Key> {
+    pub fn claim(&mut self, who: &Claimant, id: ConnectorId) -> Result<(), Key> {
         self.meet(who);
         match self.connectors.get(&id) {
             Some(holder) if holder.key != who.key => Err(holder.key.clone()),
@@ -110,7 +116,7 @@ impl Claims {
     }
 
     /// The resource that holds a connector.
-    pub fn holder(&self, id: SourceId) -> Option<&Key> {
+    pub fn holder(&self, id: ConnectorId) -> Option<&Key> {
         self.connectors.get(&id).map(|holder| &holder.key)
     }
 
@@ -150,7 +156,7 @@ impl Claims {
         }
     }
 
-    fn hold(&mut self, who: &Claimant, id: SourceId) {
+    fn hold(&mut self, who: &Claimant, id: ConnectorId) {
         let earlier = self.held_by(who).connector.replace(id);
         if let Some(earlier) = earlier.filter(|earlier| *earlier != id) {
             self.connectors.remove(&earlier);
@@ -184,10 +190,14 @@ mod tests {
     use super::*;
 
     fn resource(name: &str, uid: &str, created: i64) -> Claimant {
-        Claimant::new(created, uid.into(), Key::new("legal", name))
+        Claimant::new(
+            created,
+            uid.into(),
+            Key::new("DropboxSource", "legal", name),
+        )
     }
 
-    fn connector(n: u128) -> SourceId {
+    fn connector(n: u128) -> ConnectorId {
         uuid::Uuid::from_u128(n).to_string().parse().expect("an id")
     }
 

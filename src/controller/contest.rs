@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
+use kube::Resource as _;
 use tokio::time::Instant;
 
 use super::backoff::doubled;
 use super::index::Key;
 use super::{Context, MANAGER};
 use crate::crd::EventReason;
-use crate::kinds::SourceKind;
+use crate::kinds::Resource;
 use crate::runtime::events::{EventNote, EventType};
 
 /// Foreign writes that are answered at once: a restore is one or two.
@@ -26,15 +26,15 @@ const TOLD: u32 = 6;
 const PEACE: Duration = Duration::from_mins(10);
 
 /// What was overwritten, and how often that happened.
-pub struct Contest<K> {
+pub struct Contest {
     /// The resource as our own last write left it, until our next write.
-    pub ours: Option<Arc<K>>,
+    pub ours: Option<Arc<Resource>>,
     times: u32,
     told: bool,
     last: Instant,
 }
 
-impl<K> Default for Contest<K> {
+impl Default for Contest {
     fn default() -> Self {
         Self {
             ours: None,
@@ -45,9 +45,9 @@ impl<K> Default for Contest<K> {
     }
 }
 
-impl<K> Contest<K> {
+impl Contest {
     /// Takes note that the status `ours` was overwritten. Returns how long to leave it at that.
-    pub fn overwritten(&mut self, ours: Arc<K>) -> Duration {
+    pub fn overwritten(&mut self, ours: Arc<Resource>) -> Duration {
         if self.last.elapsed() > PEACE {
             self.times = 0;
             self.told = false;
@@ -69,8 +69,8 @@ impl<K> Contest<K> {
 }
 
 /// Tells who it is, as far as the API server knows.
-pub async fn tell<K: SourceKind>(context: &Context<K>, key: &Key, resource: &K) {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
+pub async fn tell(context: &Context, key: &Key, resource: &Resource) {
+    let api = context.api(resource.kind, &key.namespace);
     let writer = match api.get_metadata(&key.name).await {
         Ok(object) => status_writer(&object.metadata),
         Err(_) => "unknown".to_owned(),
@@ -81,7 +81,7 @@ pub async fn tell<K: SourceKind>(context: &Context<K>, key: &Key, resource: &K) 
          second operator for this resource, or a tool that restores its status again and again."
     );
     context.recorder.publish(
-        &resource.object_ref(&()),
+        &resource.object_ref(&resource.kind),
         EventNote {
             type_: EventType::Warning,
             reason: EventReason::StatusContested.as_str(),

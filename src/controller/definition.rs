@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::Request;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use kube::Api;
 use kube::core::PartialObjectMeta;
-use kube::{Api, CustomResourceExt};
 
 use super::Context;
 use super::outcome::Failure;
 use super::refusal::kubernetes;
 use super::situation::DefinitionFate;
-use crate::kinds::SourceKind;
+use crate::kinds::Kind;
 
 /// What is known of the operator's right to read the definition.
 #[derive(Debug, Default)]
@@ -23,12 +23,10 @@ pub struct Rights {
 }
 
 /// Looks at the definition, or, where the operator never had the right to, at what every account may see.
-pub async fn fate<K: SourceKind + CustomResourceExt>(
-    context: &Context<K>,
-) -> Result<DefinitionFate, Failure> {
+pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Failure> {
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> =
         Api::all(context.client.clone());
-    match definitions.get_metadata_opt(K::crd_name()).await {
+    match definitions.get_metadata_opt(&kind.definition_name()).await {
         Ok(definition) => {
             context.rights.was_readable.store(true, Ordering::Relaxed);
             let stays = definition.is_some_and(|d| d.metadata.deletion_timestamp.is_none());
@@ -38,7 +36,7 @@ pub async fn fate<K: SourceKind + CustomResourceExt>(
             if context.rights.was_readable.load(Ordering::Relaxed) {
                 Ok(DefinitionFate::Unknown)
             } else {
-                discovered(context).await
+                discovered(context, kind).await
             }
         }
         Err(error) => Err(kubernetes(&error)),
@@ -47,16 +45,16 @@ pub async fn fate<K: SourceKind + CustomResourceExt>(
 
 /// Discovery, which every account may read, takes `create` and `patch` off a kind whose definition is being deleted, before any of
 /// its objects is.
-async fn discovered<K: SourceKind>(context: &Context<K>) -> Result<DefinitionFate, Failure> {
-    let path = format!("/apis/{}", K::api_version(&()));
+async fn discovered(context: &Context, kind: &Kind) -> Result<DefinitionFate, Failure> {
+    let path = format!("/apis/{}", Kind::api_version());
     let request = Request::get(path)
         .body(Vec::new())
         .map_err(|_| Failure::Kubernetes("the group of the resource makes no path".to_owned()))?;
     match context.client.request::<APIResourceList>(request).await {
         Ok(list) => {
-            let kind = list.resources.iter().find(|r| r.name == K::plural(&()));
-            Ok(fate_of(kind.is_some_and(|kind| {
-                kind.verbs.iter().any(|verb| verb == "patch")
+            let served = list.resources.iter().find(|r| r.name == kind.plural);
+            Ok(fate_of(served.is_some_and(|served| {
+                served.verbs.iter().any(|verb| verb == "patch")
             })))
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(DefinitionFate::Going),

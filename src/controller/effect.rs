@@ -3,7 +3,7 @@
 
 use super::outcome::{Failure, Outcome};
 use super::situation::{Bind, Check, Freshness, Grant, Namesake, Release, Sighting};
-use crate::unstructured::SourceId;
+use crate::unstructured::ConnectorId;
 
 /// One side effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,26 +27,26 @@ pub enum Effect {
     /// Look at an inventory that is recent enough.
     Look(Freshness),
     /// Ask the API whether this connector exists.
-    Confirm(SourceId),
+    Confirm(ConnectorId),
     /// Ask the provider whether it accepts the credentials.
     CheckCredentials,
     /// Claim this connector among all resources of this operator.
-    Bind(SourceId, Bind),
+    Bind(ConnectorId, Bind),
     /// Make a connector. Sent once, never repeated.
     Create {
         /// Its name, as recorded.
         name: String,
     },
     /// Replace the configuration of this connector.
-    Update(SourceId),
+    Update(ConnectorId),
     /// Delete this connector.
-    Delete(SourceId),
+    Delete(ConnectorId),
     /// Start the connection check of this connector.
-    StartCheck(SourceId),
+    StartCheck(ConnectorId),
     /// Read the result of this check of this connector.
     PollCheck {
         /// The connector.
-        source: SourceId,
+        source: ConnectorId,
         /// The check.
         check: String,
     },
@@ -109,7 +109,7 @@ pub enum Answer {
     /// Another resource holds the connector, or is making one of this name.
     Held(String),
     /// A connector was made.
-    Created(SourceId),
+    Created(ConnectorId),
     /// Where the connection check stands.
     Check(Check),
     /// It failed.

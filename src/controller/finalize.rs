@@ -8,7 +8,7 @@ use super::situation::{
     Bind, Binding, Creating, DefinitionFate, Deletion, Freshness, Namesake, Release, Sighting,
     Situation, WorkspaceFacts,
 };
-use crate::unstructured::SourceId;
+use crate::unstructured::ConnectorId;
 
 /// Decides the next step towards letting the resource go.
 pub(super) fn finalize(s: &Situation, deletion: Deletion) -> Step {
@@ -109,7 +109,7 @@ fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
 }
 
 /// The record may have been written over while nobody watched, and name what a resource holds that is not known yet.
-fn delete_recorded(s: &Situation, deletion: Deletion, id: SourceId) -> Step {
+fn delete_recorded(s: &Situation, deletion: Deletion, id: ConnectorId) -> Step {
     match s.connector {
         _ if s.is_certainly_ours() => delete_one(deletion, id),
         Sighting::Unseen => Step::Act(Effect::Look(Freshness::Any)),
@@ -119,7 +119,7 @@ fn delete_recorded(s: &Situation, deletion: Deletion, id: SourceId) -> Step {
 
 /// Deletes a connector, unless that is what nobody asked for: an operator that is being uninstalled loses its rights before the
 /// definition goes, and then sees every resource deleted.
-fn delete_one(deletion: Deletion, id: SourceId) -> Step {
+fn delete_one(deletion: Deletion, id: ConnectorId) -> Step {
     match deletion.definition {
         DefinitionFate::Unknown => Step::Rest(Outcome::DefinitionUnknown),
         _ if !deletion.rehearsed => Step::Act(Effect::Rehearse),

@@ -12,12 +12,14 @@ use kube::ResourceExt;
 
 use super::claims::{Claimant, Claims};
 use crate::crd::{ACCEPT_RECORD, ACCEPT_WORKSPACE, RECONCILE_AT};
-use crate::kinds::SourceKind;
-use crate::unstructured::SourceId;
+use crate::kinds::{Kind, Resource};
+use crate::unstructured::ConnectorId;
 
-/// Namespace and name.
+/// Which resource: its kind, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
+    /// The name of the kind.
+    pub kind: &'static str,
     /// The namespace.
     pub namespace: Arc<str>,
     /// The name.
@@ -26,14 +28,47 @@ pub struct Key {
 
 impl Key {
     /// The key of an object; an object without a namespace does not occur among namespaced kinds.
-    pub fn of<K: kube::Resource>(object: &K) -> Self {
-        let meta = object.meta();
+    pub fn of(kind: &Kind, meta: &ObjectMeta) -> Self {
         Self::new(
+            kind.name,
             meta.namespace.as_deref().unwrap_or_default(),
             meta.name.as_deref().unwrap_or_default(),
         )
     }
 
+    /// The key of these three.
+    pub fn new(kind: &'static str, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl Resource {
+    /// Its key.
+    pub fn key(&self) -> Key {
+        Key::of(self.kind, &self.metadata)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// Which Secret: its namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretKey {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl SecretKey {
     /// The key of these two.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
@@ -41,13 +76,19 @@ impl Key {
             name: name.into(),
         }
     }
+
+    /// The key of a Secret.
+    pub fn of(meta: &ObjectMeta) -> Self {
+        Self::new(
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        )
+    }
 }
 
 /// Versions of one resource can be compared as numbers.
-pub fn version<K: kube::Resource>(resource: &K) -> u64 {
-    resource
-        .meta()
-        .resource_version
+pub fn version(meta: &ObjectMeta) -> u64 {
+    meta.resource_version
         .as_deref()
         .and_then(|version| version.parse().ok())
         .unwrap_or_default()
@@ -67,62 +108,46 @@ pub fn strip(meta: &mut ObjectMeta) {
     }
 }
 
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
+/// The watch cache of all kinds.
+#[derive(Default)]
+pub struct Index {
+    state: Mutex<State>,
 }
 
-/// The watch cache of one kind.
-pub struct Index<K> {
-    state: Mutex<State<K>>,
-}
-
-struct State<K> {
-    objects: HashMap<Key, Arc<K>>,
-    readers: HashMap<Key, BTreeSet<Key>>,
+#[derive(Default)]
+struct State {
+    objects: HashMap<Key, Arc<Resource>>,
+    readers: HashMap<SecretKey, BTreeSet<Key>>,
     claims: Claims,
 }
 
-impl<K> Default for Index<K> {
-    fn default() -> Self {
-        Self {
-            state: Mutex::new(State {
-                objects: HashMap::new(),
-                readers: HashMap::new(),
-                claims: Claims::default(),
-            }),
-        }
-    }
-}
-
 /// What the watch showed.
-pub struct Shown<K> {
+pub struct Shown {
     /// The resource as it was known before.
-    pub before: Option<Arc<K>>,
+    pub before: Option<Arc<Resource>>,
     /// A resource that loses its connector to this one, which is older.
     pub loser: Option<Key>,
 }
 
-impl<K: SourceKind> Index<K> {
+impl Index {
     /// Takes in a resource as the watch shows it.
-    pub fn apply(&self, resource: Arc<K>) -> Shown<K> {
-        let key = Key::of(&*resource);
+    pub fn apply(&self, resource: Arc<Resource>) -> Shown {
+        let key = resource.key();
         let mut state = self.lock();
         let before = state.objects.get(&key).cloned();
         if let Some(before) = &before {
             state.unread(&key, before);
         }
-        for secret in secrets_of(&*resource) {
+        for secret in secrets_of(&resource) {
             state.readers.entry(secret).or_default().insert(key.clone());
         }
         let recorded = resource
             .status()
-            .and_then(|s| s.source_id.as_deref())
+            .and_then(|s| s.id.as_deref())
             .and_then(|id| id.parse().ok());
         // Where another holds it, the pass over this resource finds that out.
         let loser = recorded.and_then(|id| {
-            let claim = state.claims.recorded(&Claimant::of(&*resource), id);
+            let claim = state.claims.recorded(&Claimant::of(&resource), id);
             claim.unwrap_or_default()
         });
         state.objects.insert(key, resource);
@@ -143,23 +168,24 @@ impl<K: SourceKind> Index<K> {
     }
 
     /// The resource, as far as the watch has shown it.
-    pub fn get(&self, key: &Key) -> Option<Arc<K>> {
+    pub fn get(&self, key: &Key) -> Option<Arc<Resource>> {
         self.lock().objects.get(key).cloned()
     }
 
-    /// Every resource in a namespace, or in all.
-    pub fn keys(&self, namespace: Option<&str>) -> BTreeSet<Key> {
+    /// Every resource of a kind in a namespace, or in all.
+    pub fn keys(&self, kind: &Kind, namespace: Option<&str>) -> BTreeSet<Key> {
         let state = self.lock();
         state
             .objects
             .keys()
+            .filter(|key| key.kind == kind.name)
             .filter(|key| namespace.is_none_or(|namespace| *key.namespace == *namespace))
             .cloned()
             .collect()
     }
 
     /// The resources that read a Secret.
-    pub fn readers(&self, secret: &Key) -> Vec<Key> {
+    pub fn readers(&self, secret: &SecretKey) -> Vec<Key> {
         self.lock()
             .readers
             .get(secret)
@@ -170,7 +196,7 @@ impl<K: SourceKind> Index<K> {
     }
 
     /// The Secrets that any resource reads.
-    pub fn secrets(&self) -> HashSet<Key> {
+    pub fn secrets(&self) -> HashSet<SecretKey> {
         self.lock().readers.keys().cloned().collect()
     }
 
@@ -180,7 +206,7 @@ impl<K: SourceKind> Index<K> {
     }
 
     /// The resource that holds a connector.
-    pub fn holder(&self, id: SourceId) -> Option<Key> {
+    pub fn holder(&self, id: ConnectorId) -> Option<Key> {
         self.lock().claims.holder(id).cloned()
     }
 
@@ -195,20 +221,20 @@ impl<K: SourceKind> Index<K> {
     }
 
     /// Calls `visit` with each resource.
-    pub fn for_each(&self, mut visit: impl FnMut(&Key, &K)) {
+    pub fn for_each(&self, mut visit: impl FnMut(&Key, &Resource)) {
         for (key, resource) in &self.lock().objects {
             visit(key, resource);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<K>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // The state is whole between any two statements that can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: SourceKind> State<K> {
-    fn unread(&mut self, key: &Key, resource: &K) {
+impl State {
+    fn unread(&mut self, key: &Key, resource: &Resource) {
         for secret in secrets_of(resource) {
             if let Some(readers) = self.readers.get_mut(&secret) {
                 readers.remove(key);
@@ -220,15 +246,15 @@ impl<K: SourceKind> State<K> {
     }
 }
 
-fn secrets_of<K: SourceKind>(resource: &K) -> impl Iterator<Item = Key> {
-    let namespace = resource.meta().namespace.clone().unwrap_or_default();
-    let key = resource
-        .options()
-        .workspace
-        .map(|workspace| workspace.api_key_secret_ref.name.clone());
-    let names = std::iter::once(resource.credentials_secret().to_owned()).chain(key);
-    names
-        .map(move |name| Key::new(&namespace, &name))
-        .collect::<Vec<_>>()
-        .into_iter()
+fn secrets_of(resource: &Resource) -> BTreeSet<SecretKey> {
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let workspace = spec.options().workspace;
+    let key = workspace.map(|workspace| workspace.api_key_secret_ref.name.as_str());
+    let credentials = spec.credentials();
+    let names = credentials
+        .iter()
+        .map(|credential| credential.secret)
+        .chain(key);
+    names.map(|name| SecretKey::new(namespace, name)).collect()
 }

@@ -14,8 +14,8 @@ use super::recall::{self, Known, Version, Writer};
 use super::situation::Grant;
 use super::workspaces::Workspace;
 use crate::crd::CreateIntent;
-use crate::kinds::SourceKind;
-use crate::unstructured::{Digest, SourceId};
+use crate::kinds::Resource;
+use crate::unstructured::{ConnectorId, Digest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// How long Unstructured may take for a connection check.
@@ -72,17 +72,18 @@ pub enum Awaits {
 }
 
 /// The memory of one resource.
-pub struct Memory<K> {
+#[derive(Default)]
+pub struct Memory {
     /// Which resource of its name it is.
     pub uid: Option<Arc<str>>,
     /// The resource as our own last write returned it, until the watch has caught up.
-    pub written: Option<Arc<K>>,
+    pub written: Option<Arc<Resource>>,
     /// The last version of the resource whose status is known to be of this process.
     pub written_version: u64,
     /// Whether this process has sent a status without hearing whether it was written.
     pub unsure: bool,
     /// Who else writes to the status.
-    pub contest: Contest<K>,
+    pub contest: Contest,
     /// Passes in a row that failed.
     pub failures: u32,
     /// A configuration that the API refused, and how that was reported.
@@ -95,7 +96,7 @@ pub struct Memory<K> {
     /// differ.
     pub resend: Option<(Time, Instant)>,
     /// The connector that was deleted, or was found to be gone, on the way to letting the resource go.
-    pub gone: Option<SourceId>,
+    pub gone: Option<ConnectorId>,
     /// The connection check that is waited for, since when, and how often it was polled.
     pub check: Option<(String, Instant, u32)>,
     /// The workspace that was used last. It holds the API key, which outlives its Secret while a namespace is deleted.
@@ -112,43 +113,13 @@ pub struct Memory<K> {
     pub newborn: bool,
 }
 
-impl<K> Default for Memory<K> {
-    fn default() -> Self {
-        Self {
-            uid: None,
-            written: None,
-            written_version: 0,
-            unsure: false,
-            contest: Contest::default(),
-            failures: 0,
-            refused: None,
-            grant: None,
-            settling: None,
-            resend: None,
-            gone: None,
-            check: None,
-            workspace: None,
-            awaits: Awaits::Nothing,
-            stuck: false,
-            waiting: None,
-            secret_changed_at: None,
-            newborn: false,
-        }
-    }
-}
-
 /// The memories of all resources. A pass takes one out and puts it back.
-pub struct Memories<K>(Mutex<HashMap<Key, Memory<K>>>);
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<Key, Memory>>);
 
-impl<K> Default for Memories<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K> Memories<K> {
+impl Memories {
     /// Takes out the memory of a resource.
-    pub fn take(&self, key: &Key) -> Memory<K> {
+    pub fn take(&self, key: &Key) -> Memory {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -157,7 +128,7 @@ impl<K> Memories<K> {
     }
 
     /// Puts it back.
-    pub fn put(&self, key: &Key, memory: Memory<K>) {
+    pub fn put(&self, key: &Key, memory: Memory) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -190,9 +161,15 @@ pub enum News {
     Overwritten(Duration),
 }
 
-impl<K: SourceKind> Memories<K> {
+impl Memories {
     /// Takes note of what the watch shows. While a pass is at work its memory is out; the pass itself sees to what came meanwhile.
-    pub fn take_note(&self, key: &Key, before: Option<&Arc<K>>, now: &K, settled: bool) -> News {
+    pub fn take_note(
+        &self,
+        key: &Key,
+        before: Option<&Arc<Resource>>,
+        now: &Resource,
+        settled: bool,
+    ) -> News {
         let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memories
             .get_mut(key)
@@ -200,11 +177,11 @@ impl<K: SourceKind> Memories<K> {
     }
 }
 
-impl<K: SourceKind> Memory<K> {
+impl Memory {
     /// Keeps the resource as a write of ours left it, if there was one.
-    pub fn wrote(&mut self, written: Option<Arc<K>>) {
+    pub fn wrote(&mut self, written: Option<Arc<Resource>>) {
         if let Some(written) = written {
-            self.written_version = version(&*written);
+            self.written_version = version(&written.metadata);
             self.written = Some(written);
             self.unsure = false;
         }
@@ -212,8 +189,13 @@ impl<K: SourceKind> Memory<K> {
 
     /// Takes note of what the watch shows, and of what it replaces where a write of ours is not known to be that. `settled`: what
     /// the leader before this one may have written has been shown.
-    pub fn take_note(&mut self, before: Option<&Arc<K>>, now: &K, settled: bool) -> News {
-        let shown = version(now);
+    pub fn take_note(
+        &mut self,
+        before: Option<&Arc<Resource>>,
+        now: &Resource,
+        settled: bool,
+    ) -> News {
+        let shown = version(&now.metadata);
         if shown < self.written_version {
             return News::Own;
         }
@@ -239,10 +221,10 @@ impl<K: SourceKind> Memory<K> {
     }
 }
 
-fn version_of<K: SourceKind>(resource: &K) -> Version<'_> {
+fn version_of(resource: &Resource) -> Version<'_> {
     Version {
-        number: version(resource),
-        uid: resource.meta().uid.as_deref(),
+        number: version(&resource.metadata),
+        uid: resource.metadata.uid.as_deref(),
         status: resource.status(),
     }
 }

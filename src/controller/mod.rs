@@ -34,34 +34,34 @@ pub mod situation;
 pub mod sweep;
 pub mod triggers;
 pub mod unclaimed;
-pub mod watched;
 pub mod workspaces;
 
-use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use kube::{Client, CustomResourceExt};
+use kube::api::DynamicObject;
+use kube::{Api, Client};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::hosts::HostPolicy;
-use crate::kinds::{Providers, SourceKind};
+use crate::kinds::{self, Kind, Providers, Resource};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
 use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
-use crate::unstructured::{Endpoint, Kept, Options};
+use crate::unstructured::{Endpoint, Options};
 use index::Index;
 use memory::Memories;
 use naming::ClusterName;
-use provider::Provider;
+use provider::Breakers;
 use queue::{Lane, Queue};
 use secret_versions::SecretVersions;
+use triggers::Listing;
 use workspaces::{OwnKey, Workspace, Workspaces};
 
 /// Field manager of everything that the operator writes.
@@ -116,30 +116,33 @@ pub struct Parts {
 }
 
 /// Everything that passes share. It lives as long as this process leads: a new term starts with nothing remembered.
-pub struct Context<K> {
+pub struct Context {
     client: Client,
     recorder: Recorder,
     metrics: Metrics,
     own_key: Arc<OwnKey>,
     providers: Providers,
-    /// Stands before the one of them that this kind asks.
-    provider: Provider,
+    breakers: Breakers,
     cluster: ClusterName,
     policy: Policy,
     leadership: Leadership,
-    index: Index<K>,
-    memories: Memories<K>,
+    index: Index,
+    memories: Memories,
     queue: Queue,
-    definition: record::Definition,
+    definitions: record::Definitions,
     rights: definition::Rights,
     unlisted: Unlisted,
     secret_versions: SecretVersions,
     workspaces: Workspaces,
     started: Instant,
-    kind: &'static str,
 }
 
-impl<K> Context<K> {
+impl Context {
+    /// The objects of a kind in a namespace.
+    fn api(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
+    }
+
     /// Whether what a leader before this one may have sent has been carried out by now, or never will be.
     fn has_settled(&self) -> bool {
         self.started.elapsed() >= self.policy.settle_time
@@ -175,30 +178,22 @@ pub struct BrokenDown;
 /// # Errors
 ///
 /// [`BrokenDown`], after the passes under way have come to their end.
-pub async fn run<K>(
+pub async fn run(
     parts: Parts,
     leadership: Leadership,
     filled: Gate,
     shutdown: CancellationToken,
-) -> Result<(), BrokenDown>
-where
-    K: SourceKind + CustomResourceExt,
-{
+) -> Result<(), BrokenDown> {
     let (opened, workspaces) = mpsc::unbounded_channel();
-    parts.metrics.reconciles_of(kind::<K>());
+    for kind in kinds::ALL {
+        parts.metrics.reconciles_of(kind.name);
+    }
     let namespaces = scopes(&parts.policy.namespaces);
-    let context = Arc::new(Context::<K> {
-        workspaces: Workspaces::new(
-            K::SOURCE_TYPE,
-            Options {
-                kept: Kept::only(K::PARAMETERS),
-                ..parts.options
-            },
-            opened,
-        ),
+    let context = Arc::new(Context {
+        workspaces: Workspaces::new(parts.options, opened),
         queue: Queue::new(parts.policy.max_concurrent_passes_per_workspace),
         // Half of what one workspace has: passes that wait for the provider leave room for those that do not need it.
-        provider: Provider::new(parts.policy.max_concurrent_passes_per_workspace / 2),
+        breakers: Breakers::new(parts.policy.max_concurrent_passes_per_workspace / 2),
         client: parts.client,
         recorder: parts.recorder,
         metrics: parts.metrics,
@@ -207,14 +202,13 @@ where
         cluster: parts.cluster,
         policy: parts.policy,
         leadership,
-        definition: record::Definition::default(),
+        definitions: record::Definitions::default(),
         rights: definition::Rights::default(),
         unlisted: Unlisted::default(),
         index: Index::default(),
         memories: Memories::default(),
         secret_versions: SecretVersions::default(),
         started: Instant::now(),
-        kind: kind::<K>(),
     });
     parts.vitals.ask({
         let context = Arc::downgrade(&context);
@@ -223,24 +217,28 @@ where
     let mut tasks = JoinSet::new();
     let (listing, listed) = mpsc::channel(1);
     let sharded = context.policy.label_selector.is_some();
+    let watches_each = if sharded { 2 } else { 1 };
     context
         .unlisted
-        .expect(namespaces.len() * if sharded { 2 } else { 1 });
+        .expect(namespaces.len() * kinds::ALL.len() * watches_each);
     for namespace in namespaces {
-        if sharded {
-            tasks.spawn(triggers::holdings(
+        for kind in kinds::ALL {
+            let listing = || Listing::new(context.clone(), filled.clone(), listing.clone());
+            if sharded {
+                tasks.spawn(triggers::holdings(
+                    context.clone(),
+                    kind,
+                    namespace.clone(),
+                    listing(),
+                ));
+            }
+            tasks.spawn(triggers::resources(
                 context.clone(),
+                kind,
                 namespace.clone(),
-                filled.clone(),
-                listing.clone(),
+                listing(),
             ));
         }
-        tasks.spawn(triggers::resources(
-            context.clone(),
-            namespace.clone(),
-            filled.clone(),
-            listing.clone(),
-        ));
         tasks.spawn(triggers::secrets(
             context.clone(),
             namespace,
@@ -285,7 +283,7 @@ async fn supervised(
 const WRITING_DOWN: Duration = Duration::from_mins(10);
 
 /// What `/healthz` says of a pass that will not come to an end.
-fn standstill<K>(context: &Context<K>) -> Option<String> {
+fn standstill(context: &Context) -> Option<String> {
     let age = context.queue.longest_at_work()?.elapsed();
     let limit = context.policy.pass_deadline * 2 + WRITING_DOWN;
     (age > limit).then(|| {
@@ -294,14 +292,6 @@ fn standstill<K>(context: &Context<K>) -> Option<String> {
             age.as_secs()
         )
     })
-}
-
-/// The resource's kind, as metrics and traces call it.
-fn kind<K: SourceKind>() -> &'static str {
-    match K::kind(&()) {
-        Cow::Borrowed(kind) => kind,
-        Cow::Owned(_) => unreachable!("the kind of a type is a literal"),
-    }
 }
 
 fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
@@ -329,10 +319,7 @@ async fn all_listed(mut listed: mpsc::Receiver<()>) {
 }
 
 /// Gives jobs to workers until the shutdown, then lets the passes under way end.
-async fn work<K: SourceKind + CustomResourceExt>(
-    context: Arc<Context<K>>,
-    shutdown: CancellationToken,
-) {
+async fn work(context: Arc<Context>, shutdown: CancellationToken) {
     let workers = Arc::new(Semaphore::new(context.policy.max_concurrent_passes));
     let mut passes = JoinSet::new();
     loop {
@@ -353,18 +340,15 @@ async fn work<K: SourceKind + CustomResourceExt>(
     while passes.join_next().await.is_some() {}
 }
 
-async fn next_job<K>(
-    context: &Context<K>,
+async fn next_job(
+    context: &Context,
     workers: &Arc<Semaphore>,
 ) -> Option<(queue::Job, tokio::sync::OwnedSemaphorePermit)> {
     let permit = workers.clone().acquire_owned().await.ok()?;
     Some((context.queue.next().await, permit))
 }
 
-async fn sweeps<K: SourceKind>(
-    context: Arc<Context<K>>,
-    mut opened: mpsc::UnboundedReceiver<Weak<Workspace>>,
-) {
+async fn sweeps(context: Arc<Context>, mut opened: mpsc::UnboundedReceiver<Weak<Workspace>>) {
     let mut sweeps = JoinSet::new();
     while let Some(workspace) = opened.recv().await {
         while sweeps.try_join_next().is_some() {}
@@ -375,7 +359,7 @@ async fn sweeps<K: SourceKind>(
 /// How often gauges are set that nobody changes by an event.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 
-async fn measure<K: SourceKind>(context: Arc<Context<K>>) {
+async fn measure(context: Arc<Context>) {
     loop {
         for (priority, depth, oldest) in context.queue.depths() {
             context.metrics.queue(
@@ -391,18 +375,16 @@ async fn measure<K: SourceKind>(context: Arc<Context<K>>) {
         context
             .metrics
             .unclaimed_connectors(context.workspaces.unclaimed());
-        context
-            .metrics
-            .resources(&report::census(&context.index, context.kind));
+        context.metrics.resources(&report::census(&context.index));
         tokio::time::sleep(MEASURE_INTERVAL).await;
     }
 }
 
 /// The lane of a resource: all that name the same workspace share one.
-fn lane_of<K: SourceKind>(resource: &K) -> Lane {
+fn lane_of(resource: &Resource) -> Lane {
     let mut hasher = DefaultHasher::new();
-    if let Some(workspace) = resource.options().workspace {
-        resource.meta().namespace.hash(&mut hasher);
+    if let Some(workspace) = resource.spec.options().workspace {
+        resource.metadata.namespace.hash(&mut hasher);
         workspace.hash(&mut hasher);
     }
     hasher.finish()

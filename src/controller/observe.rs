@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, CustomResourceExt, ResourceExt};
+use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::claims::Claimant;
@@ -23,17 +23,17 @@ use super::triggers::look_again;
 use super::workspaces::Workspace;
 use super::{Context, definition, recall};
 use crate::crd::{
-    ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, FINALIZER, RECONCILE_AT,
-    SourceStatus,
+    ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConnectorStatus, DeletionPolicy, FINALIZER,
+    RECONCILE_AT,
 };
 use crate::hosts::Reach;
-use crate::kinds::{Credentials, SourceKind};
-use crate::unstructured::{ApiKey, Config, Digest, Endpoint, SourceId};
+use crate::kinds::{Credentials, Kind, Resource};
+use crate::unstructured::{ApiKey, Config, ConnectorId, Digest, Endpoint};
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.
-pub struct Hand<K> {
+pub struct Hand {
     /// The resource, as our last write of this pass left it.
-    pub resource: Arc<K>,
+    pub resource: Arc<Resource>,
     /// The generation that the pass decides on. The resource may have been edited since, and read again.
     pub generation: i64,
     /// The workspace to work in.
@@ -51,15 +51,15 @@ pub struct Hand<K> {
     /// Whether the Secret has changed since the API accepted a configuration.
     pub secret_changed: bool,
     /// The resource as the last write of this pass left it.
-    pub written: Option<Arc<K>>,
+    pub written: Option<Arc<Resource>>,
     /// A status was sent without hearing whether it was written.
     pub unsure: bool,
     /// The resource as our own last write left it, where somebody else has overwritten its status since.
-    ours: Option<Arc<K>>,
+    ours: Option<Arc<Resource>>,
 }
 
-impl<K: SourceKind> Hand<K> {
-    fn new(resource: &Arc<K>, ours: Option<Arc<K>>, job: &Job) -> Self {
+impl Hand {
+    fn new(resource: &Arc<Resource>, ours: Option<Arc<Resource>>, job: &Job) -> Self {
         let recorded = ours.as_ref().unwrap_or(resource);
         let handled = recorded
             .status()
@@ -70,7 +70,7 @@ impl<K: SourceKind> Hand<K> {
             .filter(|at| handled != Some(at));
         Self {
             resource: resource.clone(),
-            generation: resource.meta().generation.unwrap_or_default(),
+            generation: resource.metadata.generation.unwrap_or_default(),
             workspace: None,
             credentials: None,
             config: None,
@@ -85,13 +85,13 @@ impl<K: SourceKind> Hand<K> {
     }
 
     /// Takes in the resource as the API server showed it last.
-    pub fn take_in(&mut self, mut resource: K) {
-        strip(resource.meta_mut());
+    pub fn take_in(&mut self, mut resource: Resource) {
+        strip(&mut resource.metadata);
         self.resource = Arc::new(resource);
     }
 
     /// Takes in the resource as our own write left it.
-    pub fn wrote(&mut self, resource: K) {
+    pub fn wrote(&mut self, resource: Resource) {
         self.take_in(resource);
         self.written = Some(self.resource.clone());
         self.unsure = false;
@@ -108,19 +108,19 @@ impl<K: SourceKind> Hand<K> {
     }
 
     /// The status that is on record: what the operator wrote, whoever wrote over it.
-    pub fn status(&self) -> SourceStatus {
+    pub fn status(&self) -> ConnectorStatus {
         let recorded = self.ours.as_ref().unwrap_or(&self.resource);
         recorded.status().cloned().unwrap_or_default()
     }
 }
 
 /// Gathers what there is to know of a resource.
-pub async fn observe<K: SourceKind + CustomResourceExt>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
-    resource: Arc<K>,
+pub async fn observe(
+    context: &Context,
+    memory: &mut Memory,
+    resource: Arc<Resource>,
     job: &Job,
-) -> Result<(Situation, Hand<K>), Failure> {
+) -> Result<(Situation, Hand), Failure> {
     let ours = memory.contest.ours.clone();
     let mut hand = Hand::new(&resource, ours, job);
     if hand.forced.is_some() {
@@ -130,15 +130,15 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
             create.again = None;
         }
     }
-    let workspace = workspace(context, &job.key, &*resource).await?;
-    let deleting = resource.meta().deletion_timestamp.is_some();
+    let workspace = workspace(context, &job.key, &resource).await?;
+    let deleting = resource.metadata.deletion_timestamp.is_some();
     let home = hand.status().workspace;
     let deletion = if deleting {
         let without_key = workspace.as_ref().map_or(true, |workspace| {
             home.as_ref()
                 .is_some_and(|home| home.key_fingerprint != workspace.facts().fingerprint)
         });
-        Some(deletion(context, &job.key, without_key).await?)
+        Some(deletion(context, resource.kind, &job.key, without_key).await?)
     } else {
         None
     };
@@ -178,10 +178,10 @@ pub async fn observe<K: SourceKind + CustomResourceExt>(
     Ok((situation, hand))
 }
 
-fn situation<K: SourceKind>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
-    hand: &Hand<K>,
+fn situation(
+    context: &Context,
+    memory: &mut Memory,
+    hand: &Hand,
     workspace: Result<&Arc<Workspace>, &Problem>,
     desired: Desired,
     deletion: Option<Deletion>,
@@ -282,7 +282,7 @@ fn holds(grant: &Grant, since: Instant) -> bool {
 }
 
 /// The resource that holds this connector instead, though both have it on record.
-fn holder<K: SourceKind>(context: &Context<K>, resource: &K, id: SourceId) -> Option<Key> {
+fn holder(context: &Context, resource: &Resource, id: ConnectorId) -> Option<Key> {
     let who = Claimant::of(resource);
     let claim = context.index.claims(|claims| claims.recorded(&who, id));
     if let Ok(Some(loser)) = &claim {
@@ -292,29 +292,31 @@ fn holder<K: SourceKind>(context: &Context<K>, resource: &K, id: SourceId) -> Op
 }
 
 /// This process let it go, whatever the watch still shows.
-fn was_released<K: SourceKind>(context: &Context<K>, resource: &K) -> bool {
+fn was_released(context: &Context, resource: &Resource) -> bool {
     let uid = resource.uid().unwrap_or_default();
     context.index.claims(|claims| claims.is_released(&uid))
 }
 
 /// A record that cannot be this resource's own, unless the spec or an annotation says that it is.
-fn foreign_record<K: SourceKind>(
-    context: &Context<K>,
+fn foreign_record(
+    context: &Context,
     key: &Key,
-    resource: &K,
-    status: &SourceStatus,
+    resource: &Resource,
+    status: &ConnectorStatus,
 ) -> Option<ForeignRecord> {
-    let options = resource.options();
+    let options = resource.spec.options();
     let cluster = context.cluster.as_str();
     let is_meant = options.connector_name.is_some()
-        || options.existing_source_id.is_some()
+        || options.existing_id.is_some()
         || resource
             .annotations()
             .get(ACCEPT_RECORD)
             .map(String::as_str)
             == Some(cluster);
     recall::foreign_record(status, is_meant, cluster, |name| {
-        context.cluster.is_of_another(name, &key.name)
+        context
+            .cluster
+            .is_of_another(name, &resource.kind.name_of(&key.name))
     })
 }
 
@@ -322,7 +324,7 @@ fn foreign_record<K: SourceKind>(
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Wall clocks of two machines differ, so no longer than the settle time is waited from when this process first saw the record.
-fn resend<K>(status: &SourceStatus, memory: &mut Memory<K>, settle_time: Duration) -> Resend {
+fn resend(status: &ConnectorStatus, memory: &mut Memory, settle_time: Duration) -> Resend {
     if status.resend_after.is_none() {
         memory.resend = None;
     }
@@ -342,15 +344,13 @@ fn resend<K>(status: &SourceStatus, memory: &mut Memory<K>, settle_time: Duratio
 }
 
 /// What the resource asks for, and what speaks against it that the API server could not refuse.
-fn wanted<K: SourceKind>(
-    context: &Context<K>,
-    key: &Key,
-    resource: &K,
-) -> (Wanted, Option<Problem>) {
-    let options = resource.options();
+fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<Problem>) {
+    let options = resource.spec.options();
     let mut objection = None;
     let name = match options.connector_name {
-        None => context.cluster.default_name(&key.namespace, &key.name),
+        None => context
+            .cluster
+            .default_name(&key.namespace, &resource.kind.name_of(&key.name)),
         Some(chosen) => {
             if context.cluster.reserves(chosen) {
                 let suffix = context.cluster.as_str();
@@ -366,12 +366,12 @@ fn wanted<K: SourceKind>(
         }
     };
     let existing = options
-        .existing_source_id
+        .existing_id
         .map(str::parse)
         .transpose()
         .unwrap_or_else(|error| {
             objection = Some(Problem::InvalidField(
-                "existingSourceId",
+                resource.kind.existing_field(),
                 format!("{error}"),
             ));
             None
@@ -390,15 +390,15 @@ fn wanted<K: SourceKind>(
 /// How the holder of a connector is called: a tenant learns nothing of resources in other namespaces.
 pub fn describe_holder(asking: &Key, holder: &Key) -> String {
     if asking.namespace == holder.namespace {
-        format!("the resource {:?} in this namespace", &*holder.name)
+        format!("the {} {:?} in this namespace", holder.kind, &*holder.name)
     } else {
         "a resource in another namespace".to_owned()
     }
 }
 
-fn binding<K>(
-    status: &SourceStatus,
-    memory: &mut Memory<K>,
+fn binding(
+    status: &ConnectorStatus,
+    memory: &mut Memory,
     settle_time: Duration,
     digest: Option<Digest>,
 ) -> Binding {
@@ -416,14 +416,20 @@ fn binding<K>(
     })
 }
 
-async fn workspace<K: SourceKind>(
-    context: &Context<K>,
+async fn workspace(
+    context: &Context,
     key: &Key,
-    resource: &K,
+    resource: &Resource,
 ) -> Result<Result<Arc<Workspace>, Problem>, Failure> {
-    let Some(reference) = resource.options().workspace else {
+    let Some(reference) = resource.spec.options().workspace else {
         return Ok(match context.own_key.get() {
-            Some(api_key) => open(context, &context.policy.api_url, api_key, Reach::Anywhere),
+            Some(api_key) => open(
+                context,
+                resource,
+                &context.policy.api_url,
+                api_key,
+                Reach::Anywhere,
+            ),
             None => Err(Problem::NoOperatorKey),
         });
     };
@@ -465,7 +471,7 @@ async fn workspace<K: SourceKind>(
             defect.to_string(),
         )),
         Ok(value) => match ApiKey::new(value.secret) {
-            Ok(api_key) => open(context, &endpoint, api_key, reach),
+            Ok(api_key) => open(context, resource, &endpoint, api_key, reach),
             Err(error) => Err(Problem::KeyInvalid(
                 wanted.name.clone(),
                 wanted.key.clone(),
@@ -475,20 +481,30 @@ async fn workspace<K: SourceKind>(
     })
 }
 
-fn open<K>(
-    context: &Context<K>,
+fn open(
+    context: &Context,
+    resource: &Resource,
     endpoint: &Endpoint,
     key: ApiKey,
     reach: Reach,
 ) -> Result<Arc<Workspace>, Problem> {
-    context
+    let (collection, spec) = (resource.kind.collection, &resource.spec);
+    let opened = context
         .workspaces
-        .open(endpoint, key, reach)
-        .map_err(|error| Problem::NoClient(error.to_string()))
+        .open(endpoint, key, reach, collection, spec.connector_type());
+    let workspace = opened.map_err(|error| Problem::NoClient(error.to_string()))?;
+    let credentials = spec.credentials();
+    let secret = credentials.iter().map(|credential| credential.parameter);
+    let settings = spec.settings();
+    workspace
+        .connectors
+        .keep(settings.keys().copied().chain(secret));
+    Ok(workspace)
 }
 
-async fn deletion<K: SourceKind + CustomResourceExt>(
-    context: &Context<K>,
+async fn deletion(
+    context: &Context,
+    kind: &Kind,
     key: &Key,
     without_key: bool,
 ) -> Result<Deletion, Failure> {
@@ -506,7 +522,7 @@ async fn deletion<K: SourceKind + CustomResourceExt>(
     Ok(Deletion {
         namespace_terminating: namespace
             .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()),
-        definition: definition::fate(context).await?,
+        definition: definition::fate(context, kind).await?,
         rehearsed: false,
     })
 }

@@ -8,7 +8,7 @@ use super::situation::ForeignRecord;
 use crate::crd::Reason;
 use crate::flaw::Flaw;
 use crate::kinds::Impostor;
-use crate::unstructured::{ApiError, Commit, ErrorKind, SourceId};
+use crate::unstructured::{ApiError, Commit, ConnectorId, ErrorKind};
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub enum Outcome {
     /// What is on record is another resource's.
     ForeignRecord {
         /// The connector on record.
-        id: Option<SourceId>,
+        id: Option<ConnectorId>,
         /// What gives it away.
         record: ForeignRecord,
     },
@@ -49,7 +49,7 @@ pub enum Outcome {
         /// The name.
         name: String,
         /// The connectors that carry it.
-        ids: Vec<SourceId>,
+        ids: Vec<ConnectorId>,
         /// The resource of this operator that holds it, if one does.
         holder: Option<String>,
     },
@@ -58,29 +58,29 @@ pub enum Outcome {
         /// The name.
         name: String,
         /// The connectors that carry it.
-        ids: Vec<SourceId>,
+        ids: Vec<ConnectorId>,
     },
     /// The connector belongs to another resource.
     InUse {
         /// The connector.
-        id: SourceId,
+        id: ConnectorId,
         /// The resource that holds it.
         holder: String,
     },
     /// `existingSourceId` names nothing.
     ExistingNotFound {
         /// The id.
-        id: SourceId,
+        id: ConnectorId,
     },
     /// `existingSourceId` names a connector of another type.
     WrongKind {
         /// The id.
-        id: SourceId,
+        id: ConnectorId,
     },
     /// The connector is gone and the key is not the one that made it.
     WorkspaceChanged {
         /// The connector.
-        id: SourceId,
+        id: ConnectorId,
         /// Fingerprint of the key in use.
         fingerprint: String,
     },
@@ -96,7 +96,7 @@ pub enum Outcome {
         /// The name.
         name: String,
         /// The connectors that carry it.
-        ids: Vec<SourceId>,
+        ids: Vec<ConnectorId>,
     },
     /// An effect failed.
     Failed(Failure),
@@ -802,7 +802,7 @@ fn sentence(message: &str) -> String {
     first.into_iter().flatten().chain(rest).collect()
 }
 
-fn list(ids: &[SourceId]) -> String {
+fn list(ids: &[ConnectorId]) -> String {
     let mut text = String::new();
     for (n, id) in ids.iter().enumerate() {
         let _ = write!(text, "{}{id}", if n == 0 { "" } else { ", " });

@@ -1,12 +1,13 @@
 //! One pass over one resource: observe, then plan and act in turns, then report. Everything between two effects is pure.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{CustomResourceExt, ResourceExt};
+use kube::{Resource as _, ResourceExt};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
@@ -25,7 +26,7 @@ use super::report::{self, Note};
 use super::situation::{Change, Check, Grant, Release, Situation};
 use super::{Context, lane_of, recall, sweep};
 use crate::crd::{EventReason, FINALIZER};
-use crate::kinds::SourceKind;
+use crate::kinds::Resource;
 use crate::runtime::events::{EventNote, EventType};
 use crate::runtime::metrics::ReconcileResult;
 use crate::spans;
@@ -35,13 +36,17 @@ use crate::unstructured::ErrorKind;
 const MOST_EFFECTS: usize = 64;
 
 /// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
-pub async fn make<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
-    let Key { namespace, name } = &job.key;
-    let span = spans::reconcile(context.kind, namespace, name, job.priority.as_str());
+pub async fn make(context: &Context, job: &Job) {
+    let Key {
+        kind,
+        namespace,
+        name,
+    } = &job.key;
+    let span = spans::reconcile(kind, namespace, name, job.priority.as_str());
     attempt(context, job).instrument(span).await;
 }
 
-async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &Job) {
+async fn attempt(context: &Context, job: &Job) {
     let begun = Instant::now();
     let mut memory = context.memories.take(&job.key);
     let result = match latest(context, &mut memory, &job.key) {
@@ -51,7 +56,7 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
         }
         Some(resource) => {
             if memory.contest.is_news() {
-                contest::tell(context, &job.key, &*resource).await;
+                contest::tell(context, &job.key, &resource).await;
             }
             let guarded =
                 AssertUnwindSafe(pass(context, &mut memory, resource.clone(), job)).catch_unwind();
@@ -62,7 +67,7 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
                     ReconcileResult::Panicked,
                 )
             });
-            let lane = lane_of(&*resource);
+            let lane = lane_of(&resource);
             match next {
                 Some(FollowUp {
                     in_line: true,
@@ -92,22 +97,18 @@ async fn attempt<K: SourceKind + CustomResourceExt>(context: &Context<K>, job: &
     spans::concluded(&Span::current(), result.as_str(), result.is_failure());
     context
         .metrics
-        .reconciled(context.kind, result, begun.elapsed());
+        .reconciled(job.key.kind, result, begun.elapsed());
 }
 
 /// Forgets a resource that is gone.
-pub fn forget<K>(context: &Context<K>, key: &Key) {
+pub fn forget(context: &Context, key: &Key) {
     if let Some(workspace) = context.memories.take(key).workspace {
         workspace.leave(key);
     }
 }
 
 /// The newest version of the resource that this process knows: the watch may lag behind our own writes.
-fn latest<K: SourceKind>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
-    key: &Key,
-) -> Option<Arc<K>> {
+fn latest(context: &Context, memory: &mut Memory, key: &Key) -> Option<Arc<Resource>> {
     let watched = context.index.get(key)?;
     let uid = watched.uid();
     if memory.uid.as_deref() != uid.as_deref() {
@@ -120,22 +121,22 @@ fn latest<K: SourceKind>(
         };
     }
     let written = memory.written.take().filter(|written| {
-        written.uid() == watched.uid() && version(&**written) > version(&*watched)
+        written.uid() == watched.uid() && version(&written.metadata) > version(&watched.metadata)
     });
     memory.written.clone_from(&written);
     Some(written.unwrap_or(watched))
 }
 
 /// Whether the watch has shown meanwhile that somebody else wrote to the status or the finalizers, and how long that is left so.
-fn was_overtaken<K: SourceKind>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
+fn was_overtaken(
+    context: &Context,
+    memory: &mut Memory,
     key: &Key,
-    read: &Arc<K>,
+    read: &Arc<Resource>,
 ) -> Option<Duration> {
     let watched = context.index.get(key)?;
     let last = memory.written.clone().unwrap_or_else(|| read.clone());
-    match memory.take_note(Some(&last), &*watched, context.has_settled()) {
+    match memory.take_note(Some(&last), &watched, context.has_settled()) {
         News::Own => None,
         News::Overwritten(delay) => Some(delay),
         News::Foreign => {
@@ -149,10 +150,10 @@ fn was_overtaken<K: SourceKind>(
 /// When a pass has to follow without anybody asking, and how it counts for the metric.
 type Conclusion = (Option<FollowUp>, ReconcileResult);
 
-async fn pass<K: SourceKind + CustomResourceExt>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
-    resource: Arc<K>,
+async fn pass(
+    context: &Context,
+    memory: &mut Memory,
+    resource: Arc<Resource>,
     job: &Job,
 ) -> Conclusion {
     let (mut situation, mut hand) = match observe(context, memory, resource, job).await {
@@ -235,11 +236,11 @@ async fn pass<K: SourceKind + CustomResourceExt>(
 }
 
 /// The loop around the decision. An effect is only begun while this process leads and the pass has time.
-async fn decide_and_act<K: SourceKind>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
+async fn decide_and_act(
+    context: &Context,
+    memory: &mut Memory,
     situation: &mut Situation,
-    hand: &mut Hand<K>,
+    hand: &mut Hand,
     job: &Job,
 ) -> Outcome {
     let deadline = Instant::now() + context.policy.pass_deadline;
@@ -281,7 +282,7 @@ async fn decide_and_act<K: SourceKind>(
 }
 
 /// A provider that cannot say has not taken back what it denied a moment ago.
-fn still_known<K>(memory: &Memory<K>, situation: &Situation, answer: Answer) -> Answer {
+fn still_known(memory: &Memory, situation: &Situation, answer: Answer) -> Answer {
     match (&answer, &memory.grant) {
         (
             Answer::Grant(Grant::Inconclusive(_)),
@@ -292,11 +293,11 @@ fn still_known<K>(memory: &Memory<K>, situation: &Situation, answer: Answer) -> 
 }
 
 /// Keeps what later passes of this process had better know.
-fn note_effect<K: SourceKind>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
+fn note_effect(
+    context: &Context,
+    memory: &mut Memory,
     situation: &Situation,
-    hand: &Hand<K>,
+    hand: &Hand,
     effect: &Effect,
     answer: &Answer,
 ) {
@@ -336,7 +337,7 @@ fn note_effect<K: SourceKind>(
     }
 }
 
-fn remember<K>(memory: &mut Memory<K>, situation: &Situation, outcome: &Outcome) {
+fn remember(memory: &mut Memory, situation: &Situation, outcome: &Outcome) {
     memory.awaits = recall::awaits(outcome);
     memory.stuck =
         situation.deletion.is_some() && matches!(outcome, Outcome::Failed(Failure::Forbidden(_)));
@@ -357,7 +358,7 @@ fn remember<K>(memory: &mut Memory<K>, situation: &Situation, outcome: &Outcome)
 }
 
 /// A resource is compared with the inventory of the workspace that it uses, and of no other.
-fn settle_membership<K>(memory: &mut Memory<K>, hand: &Hand<K>, job: &Job) {
+fn settle_membership(memory: &mut Memory, hand: &Hand, job: &Job) {
     let Some(workspace) = &hand.workspace else {
         return;
     };
@@ -371,19 +372,17 @@ fn settle_membership<K>(memory: &mut Memory<K>, hand: &Hand<K>, job: &Job) {
     workspace.join(&job.key);
 }
 
-fn tell<K: SourceKind>(
-    context: &Context<K>,
-    memory: &mut Memory<K>,
-    before: &crate::crd::SourceStatus,
+fn tell(
+    context: &Context,
+    memory: &mut Memory,
+    before: &crate::crd::ConnectorStatus,
     situation: &Situation,
     outcome: &Outcome,
-    hand: &Hand<K>,
+    hand: &Hand,
     job: &Job,
 ) {
-    let changed_secret = hand
-        .secret_changed
-        .then(|| hand.resource.credentials_secret());
-    let mut notes = report::notes(before, situation, outcome, changed_secret);
+    let changed_secret = hand.secret_changed.then(|| secrets(&hand.resource));
+    let mut notes = report::notes(before, situation, outcome, changed_secret.as_deref());
     if !hand.trimmed.is_empty() && !situation.changes.is_empty() {
         notes.push(Note {
             warning: false,
@@ -410,7 +409,7 @@ fn tell<K: SourceKind>(
             note: note.text,
         };
         if note.lasting {
-            let note = format!("{} {}: {}", K::kind(&()), job.key, event.note);
+            let note = format!("{}: {}", job.key, event.note);
             let about = namespace(&job.key.namespace);
             context
                 .recorder
@@ -418,7 +417,7 @@ fn tell<K: SourceKind>(
         } else {
             context
                 .recorder
-                .publish(&hand.resource.object_ref(&()), event);
+                .publish(&hand.resource.object_ref(&hand.resource.kind), event);
         }
     }
     for change in &situation.changes {
@@ -430,7 +429,7 @@ fn tell<K: SourceKind>(
             _ => {}
         }
     }
-    let created = hand.resource.meta().creation_timestamp.as_ref();
+    let created = hand.resource.metadata.creation_timestamp.as_ref();
     if outcome.row().class == Class::Current
         && situation.deletion.is_none()
         && std::mem::take(&mut memory.newborn)
@@ -439,6 +438,16 @@ fn tell<K: SourceKind>(
         let age = crate::clock::now().duration_since(created.0);
         context.metrics.first_ready(age.unsigned_abs());
     }
+}
+
+/// The names of the Secrets that hold the credentials.
+fn secrets(resource: &Resource) -> String {
+    let credentials = resource.spec.credentials();
+    let names: BTreeSet<_> = credentials
+        .iter()
+        .map(|c| format!("{:?}", c.secret))
+        .collect();
+    names.into_iter().collect::<Vec<_>>().join(" or ")
 }
 
 /// The namespace itself. A terminating namespace takes no events; those about it are kept in `default`.
@@ -452,12 +461,7 @@ fn namespace(name: &str) -> ObjectReference {
 }
 
 /// Warns of what concerns no resource that is there, about the namespace `default`, where everybody looks.
-pub fn warn_lasting<K>(
-    context: &Context<K>,
-    reason: EventReason,
-    action: &'static str,
-    note: String,
-) {
+pub fn warn_lasting(context: &Context, reason: EventReason, action: &'static str, note: String) {
     tracing::warn!(reason = reason.as_str(), "{note}");
     let event = EventNote {
         type_: EventType::Warning,
@@ -481,11 +485,7 @@ fn result(outcome: &Outcome, class: Class) -> ReconcileResult {
 }
 
 /// When to look again, and how urgently.
-fn follow_up<K>(
-    memory: &mut Memory<K>,
-    requeue: Requeue,
-    context: &Context<K>,
-) -> Option<FollowUp> {
+fn follow_up(memory: &mut Memory, requeue: Requeue, context: &Context) -> Option<FollowUp> {
     let now = Instant::now();
     memory.failures = if follow_up::is_failure(requeue) {
         memory.failures.saturating_add(1)

@@ -10,7 +10,7 @@ use super::situation::{
     Bind, Binding, Check, Creating, Desired, Freshness, Grant, Namesake, Resend, Sighting,
     Situation, WorkspaceFacts, is_synced,
 };
-use crate::unstructured::{Digest, SourceId};
+use crate::unstructured::{ConnectorId, Digest};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,7 +73,7 @@ fn suspended(s: &Situation) -> Outcome {
 }
 
 /// A connector is ours: see that it is still there, is the only one, has the desired configuration, and works.
-fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest) -> Step {
+fn bound(s: &Situation, id: ConnectorId, workspace: &WorkspaceFacts, digest: Digest) -> Step {
     if let Some(holder) = &s.held_by {
         return Step::Rest(Outcome::InUse {
             id,
@@ -115,7 +115,7 @@ fn bound(s: &Situation, id: SourceId, workspace: &WorkspaceFacts, digest: Digest
 
 /// What was applied before is forgotten first: were the answer lost and the resource then changed back, the old digest would call
 /// a connector true that has other secrets, and nobody can read those.
-fn update(s: &Situation, id: SourceId, digest: Digest) -> Step {
+fn update(s: &Situation, id: ConnectorId, digest: Digest) -> Step {
     match s.applied {
         Some(applied) if applied != digest => Step::Act(Effect::RecordUpdate),
         _ => Step::Act(Effect::Update(id)),
@@ -149,7 +149,7 @@ fn find(s: &Situation) -> Step {
     }
 }
 
-fn existing(s: &Situation, id: SourceId) -> Step {
+fn existing(s: &Situation, id: ConnectorId) -> Step {
     if let Some(holder) = &s.held_by {
         return Step::Rest(Outcome::InUse {
             id,
@@ -211,7 +211,7 @@ fn conflict(s: &Situation) -> Outcome {
 }
 
 /// The finalizer comes first: from the first moment that a connector is ours, the resource cannot go without it.
-fn bind(s: &Situation, id: SourceId, how: Bind) -> Step {
+fn bind(s: &Situation, id: ConnectorId, how: Bind) -> Step {
     if let Some(holder) = &s.held_by {
         return Step::Rest(Outcome::InUse {
             id,
@@ -265,7 +265,7 @@ fn asked(s: &Situation) -> Option<Step> {
 }
 
 /// The configuration is accepted: see whether it works.
-fn verify(s: &Situation, id: SourceId) -> Step {
+fn verify(s: &Situation, id: ConnectorId) -> Step {
     if !s.wanted.verify {
         return Step::Rest(Outcome::Ready);
     }
@@ -302,7 +302,7 @@ fn provisional(s: &Situation) -> Outcome {
 
 /// Connectors that can only have come of our own creates, oldest first: they carry our reserved name, nobody holds them, and they
 /// were made since the first create that was given up. The name alone says nothing: what was retained once carries it too.
-pub(super) fn duplicates(s: &Situation, ours: SourceId) -> impl Iterator<Item = &Namesake> {
+pub(super) fn duplicates(s: &Situation, ours: ConnectorId) -> impl Iterator<Item = &Namesake> {
     let possible = s.wanted.name.reserved && s.lost_creates > 0;
     s.namesakes
         .iter()

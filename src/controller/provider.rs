@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::kinds::Verdict;
+use crate::kinds::{self, Verdict};
 
 /// So many asks in a row without an answer, and the provider is left alone.
 const MOST_UNANSWERED: u32 = 3;
@@ -15,6 +15,27 @@ const MOST_UNANSWERED: u32 = 3;
 /// For how long, at first and at most; it doubles each time that the next ask is not answered either.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// What stands between the passes and each of the providers.
+pub struct Breakers {
+    dropbox: Provider,
+}
+
+impl Breakers {
+    /// For providers each of which at most `limit` passes ask at once.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            dropbox: Provider::new(limit),
+        }
+    }
+
+    /// What stands before this one.
+    pub fn of(&self, provider: kinds::Provider) -> &Provider {
+        match provider {
+            kinds::Provider::Dropbox => &self.dropbox,
+        }
+    }
+}
 
 /// What stands between the passes and one provider.
 pub struct Provider {

@@ -404,7 +404,7 @@ mod tests {
     const LANE: Lane = 1;
 
     fn key(name: &str) -> Key {
-        Key::new("ns", name)
+        Key::new("DropboxSource", "ns", name)
     }
 
     fn now(queue: &Queue) -> Option<String> {

@@ -10,18 +10,18 @@ use super::follow_up::LONGEST_BACKOFF;
 use super::memory::Awaits;
 use super::outcome::{Outcome, Requeue};
 use super::situation::{Binding, Change, Creating, ForeignRecord, Resend, Situation};
-use crate::crd::{ConditionType, CreateIntent, Reason, SourceStatus};
-use crate::unstructured::{Commit, SourceId};
+use crate::crd::{ConditionType, ConnectorStatus, CreateIntent, Reason};
+use crate::unstructured::{Commit, ConnectorId};
 
 /// The connector that a status names.
-pub fn bound(status: &SourceStatus) -> Option<SourceId> {
-    status.source_id.as_deref()?.parse().ok()
+pub fn bound(status: &ConnectorStatus) -> Option<ConnectorId> {
+    status.id.as_deref()?.parse().ok()
 }
 
 /// Which connector is ours. `gone` is the one that this process knows to be deleted; whether an intent has settled, it counts itself.
 pub fn binding(
-    status: &SourceStatus,
-    gone: Option<SourceId>,
+    status: &ConnectorStatus,
+    gone: Option<ConnectorId>,
     has_settled: impl FnOnce(&CreateIntent) -> bool,
 ) -> Binding {
     match (bound(status), &status.create) {
@@ -41,7 +41,7 @@ pub fn binding(
 }
 
 /// Whether an update whose answer was lost has had its time.
-pub fn resend(status: &SourceStatus, is_over: impl FnOnce(&Time) -> bool) -> Resend {
+pub fn resend(status: &ConnectorStatus, is_over: impl FnOnce(&Time) -> bool) -> Resend {
     match &status.resend_after {
         None => Resend::No,
         Some(after) if is_over(after) => Resend::Due,
@@ -52,7 +52,7 @@ pub fn resend(status: &SourceStatus, is_over: impl FnOnce(&Time) -> bool) -> Res
 /// A record that cannot be this resource's own: it has a name that is another's by default. `is_meant`: the spec or the annotation
 /// that confirms says that it is ours all the same.
 pub fn foreign_record(
-    status: &SourceStatus,
+    status: &ConnectorStatus,
     is_meant: bool,
     cluster: &str,
     is_of_another: impl FnOnce(&str) -> bool,
@@ -66,7 +66,7 @@ pub fn foreign_record(
 }
 
 /// Whether what others supply was waited for long enough: by this process, or by one before us, which has said so.
-pub fn has_waited(status: &SourceStatus, here: bool) -> bool {
+pub fn has_waited(status: &ConnectorStatus, here: bool) -> bool {
     let stalled = status
         .conditions
         .iter()
@@ -84,13 +84,13 @@ pub fn has_waited(status: &SourceStatus, here: bool) -> bool {
 }
 
 /// Whether a key that this process still holds may finish a deletion after its Secret has gone: only the one that saw the connector.
-pub fn outlives_its_secret(deleting: bool, status: &SourceStatus, held: &str) -> bool {
+pub fn outlives_its_secret(deleting: bool, status: &ConnectorStatus, held: &str) -> bool {
     let home = status.workspace.as_ref();
     deleting && home.is_some_and(|home| home.key_fingerprint == held)
 }
 
 /// When the first of the creates began that may have left a connector, as far as is on record.
-pub fn first_create(status: &SourceStatus) -> Option<&Time> {
+pub fn first_create(status: &ConnectorStatus) -> Option<&Time> {
     let lost = status.lost_creates.as_ref().map(|lost| &lost.since);
     lost.or_else(|| status.create.as_ref().map(|create| &create.started_at))
 }
@@ -120,7 +120,7 @@ pub fn after_create(commit: Commit, lost_creates: u32, settle_time: Duration) ->
 }
 
 /// The connector that a pass knows to be gone, which its record may not say yet.
-pub fn gone(s: &Situation) -> Option<SourceId> {
+pub fn gone(s: &Situation) -> Option<ConnectorId> {
     s.changes.iter().find_map(|change| match change {
         Change::Deleted(id) => Some(*id),
         _ => None,
@@ -144,7 +144,7 @@ pub struct Version<'a> {
     /// UID of the resource.
     pub uid: Option<&'a str>,
     /// Its status.
-    pub status: Option<&'a SourceStatus>,
+    pub status: Option<&'a ConnectorStatus>,
 }
 
 /// Who wrote a version that the watch shows.
@@ -195,16 +195,16 @@ pub fn writer(known: &Known<'_>, now: Version<'_>) -> Writer {
 
 /// Whether an inventory shows anything else than one connector with the readable settings of the resource. `drifts` tells it of the
 /// connector with this id if it is there; `namesakes` are those of our default name, each with whether a resource holds it.
-pub fn differs<N: IntoIterator<Item = (SourceId, bool)>>(
-    status: &SourceStatus,
+pub fn differs<N: IntoIterator<Item = (ConnectorId, bool)>>(
+    status: &ConnectorStatus,
     reserved: bool,
-    drifts: impl FnOnce(SourceId) -> Option<bool>,
+    drifts: impl FnOnce(ConnectorId) -> Option<bool>,
     namesakes: impl FnOnce() -> N,
 ) -> bool {
     let Some(id) = bound(status) else {
         return false;
     };
-    let is_extra = |(other, held): (SourceId, bool)| other != id && !held;
+    let is_extra = |(other, held): (ConnectorId, bool)| other != id && !held;
     drifts(id).is_none_or(|drifts| {
         drifts
             || (status.lost_creates.is_some() && reserved && namesakes().into_iter().any(is_extra))
@@ -215,7 +215,7 @@ pub fn differs<N: IntoIterator<Item = (SourceId, bool)>>(
 mod tests {
     use super::*;
 
-    fn version(number: u64, status: &SourceStatus) -> Version<'_> {
+    fn version(number: u64, status: &ConnectorStatus) -> Version<'_> {
         Version {
             number,
             uid: Some("a"),
@@ -226,10 +226,10 @@ mod tests {
     #[test]
     fn what_the_last_leader_wrote_late_is_believed_and_what_is_written_over_ours_is_not() {
         let (old, new) = (
-            SourceStatus::default(),
-            SourceStatus {
-                source_id: Some("f6017ef4-6459-4749-b206-8e9b74ba8163".to_owned()),
-                ..SourceStatus::default()
+            ConnectorStatus::default(),
+            ConnectorStatus {
+                id: Some("f6017ef4-6459-4749-b206-8e9b74ba8163".to_owned()),
+                ..ConnectorStatus::default()
             },
         );
         let listed = Known {
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_status_that_is_wiped_is_written_over() {
-        let ours = SourceStatus::default();
+        let ours = ConnectorStatus::default();
         let known = Known {
             written: 1,
             settled: false,

@@ -6,23 +6,29 @@
 //! The API server is asked to refuse fields that the installed definition does not know instead of dropping them in silence: a
 //! connector whose id is dropped on the way into the status is a connector that is made again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, header::CONTENT_TYPE};
+use kube::Resource as _;
 use serde_json::json;
 
 use super::observe::Hand;
 use super::outcome::Failure;
-use super::refusal::kubernetes;
+use super::refusal::{kubernetes, read};
 use super::{Context, MANAGER};
-use crate::crd::SourceStatus;
-use crate::kinds::SourceKind;
+use crate::crd::ConnectorStatus;
+use crate::kinds::{Kind, Resource};
 
-/// Whether the installed definition is known to have every field of the status. Looked at before the first write of a process, and
-/// again after a write that it refused.
+/// The kinds whose installed definition is known to have every field of the status. Looked at before the first write of a process,
+/// and again after a write that it refused.
 #[derive(Debug, Default)]
-pub struct Definition {
-    fits: AtomicBool,
+pub struct Definitions(Mutex<BTreeSet<&'static str>>);
+
+impl Definitions {
+    fn fitting(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What becomes of fields that the installed definition does not know.
@@ -47,10 +53,10 @@ enum Earnest {
 ///
 /// [`Failure::Conflict`] when somebody changed the resource meanwhile, [`Failure::Definition`] when the installed definition
 /// cannot hold the status; then nothing was written.
-pub async fn write_status<K: SourceKind>(
-    context: &Context<K>,
-    hand: &mut Hand<K>,
-    status: &SourceStatus,
+pub async fn write_status(
+    context: &Context,
+    hand: &mut Hand,
+    status: &ConnectorStatus,
 ) -> Result<(), Failure> {
     if hand.resource.status() == Some(status) {
         hand.recorded();
@@ -59,7 +65,12 @@ pub async fn write_status<K: SourceKind>(
     rehearse(context, hand).await?;
     let written = replace(context, hand, status, Unknown::Refused, Earnest::Meant).await;
     match &written {
-        Err(Failure::Definition(_)) => context.definition.fits.store(false, Ordering::Relaxed),
+        Err(Failure::Definition(_)) => {
+            context
+                .definitions
+                .fitting()
+                .remove(hand.resource.kind.name);
+        }
         // It may have been written, and is then nobody else's.
         Err(Failure::Kubernetes(_)) => hand.unsure = true,
         _ => {}
@@ -70,13 +81,13 @@ pub async fn write_status<K: SourceKind>(
 }
 
 /// Says in the conditions what stands in the way of recording anything, and leaves every recorded fact as it is.
-pub async fn write_complaint<K: SourceKind>(
-    context: &Context<K>,
-    hand: &mut Hand<K>,
-    complaint: &SourceStatus,
+pub async fn write_complaint(
+    context: &Context,
+    hand: &mut Hand,
+    complaint: &ConnectorStatus,
 ) -> Result<(), Failure> {
     let recorded = hand.status();
-    let status = SourceStatus {
+    let status = ConnectorStatus {
         observed_generation: complaint.observed_generation,
         conditions: complaint.conditions.clone(),
         ..recorded.clone()
@@ -92,11 +103,12 @@ pub async fn write_complaint<K: SourceKind>(
 
 /// Asks the API server once whether it could write a status with every field there is: before anything is made that could then not
 /// be recorded.
-pub async fn rehearse<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Result<(), Failure> {
-    if context.definition.fits.load(Ordering::Relaxed) {
+pub async fn rehearse(context: &Context, hand: &Hand) -> Result<(), Failure> {
+    let kind = hand.resource.kind.name;
+    if context.definitions.fitting().contains(kind) {
         return Ok(());
     }
-    let specimen = SourceStatus::specimen();
+    let specimen = ConnectorStatus::specimen();
     replace(
         context,
         hand,
@@ -105,30 +117,31 @@ pub async fn rehearse<K: SourceKind>(context: &Context<K>, hand: &Hand<K>) -> Re
         Earnest::Rehearsed,
     )
     .await?;
-    context.definition.fits.store(true, Ordering::Relaxed);
+    context.definitions.fitting().insert(kind);
     Ok(())
 }
 
-async fn replace<K: SourceKind>(
-    context: &Context<K>,
-    hand: &Hand<K>,
-    status: &SourceStatus,
+async fn replace(
+    context: &Context,
+    hand: &Hand,
+    status: &ConnectorStatus,
     unknown: Unknown,
     earnest: Earnest,
-) -> Result<K, Failure> {
-    let meta = hand.resource.meta();
+) -> Result<Resource, Failure> {
+    let kind = hand.resource.kind;
+    let meta = &hand.resource.metadata;
     let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
+        "apiVersion": Kind::api_version(),
+        "kind": kind.name,
         "metadata": {
             "name": meta.name,
             "namespace": meta.namespace,
             "uid": meta.uid,
             "resourceVersion": meta.resource_version,
         },
-        "status": status,
+        "status": kind.show_status(status),
     });
-    let collection = K::url_path(&(), meta.namespace.as_deref());
+    let collection = Resource::url_path(&kind, meta.namespace.as_deref());
     let name = meta.name.as_deref().unwrap_or_default();
     let validation = match unknown {
         Unknown::Refused => "Strict",
@@ -146,6 +159,7 @@ async fn replace<K: SourceKind>(
         .header(CONTENT_TYPE, "application/json")
         .body(body.to_string().into_bytes())
         .map_err(|_| Failure::Kubernetes("the name of the resource makes no path".to_owned()))?;
-    let answer = context.client.request::<K>(request).await;
-    answer.map_err(|error| kubernetes(&error))
+    let answer = context.client.request(request).await;
+    let answer = answer.map_err(|error| kubernetes(&error))?;
+    read(kind, answer)
 }

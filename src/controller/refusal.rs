@@ -1,6 +1,9 @@
 //! What a failure of the Kubernetes API means to a pass.
 
+use kube::api::DynamicObject;
+
 use super::outcome::Failure;
+use crate::kinds::{Kind, Resource};
 use crate::scrub::one_line;
 
 /// A failure of the Kubernetes API, in words that hold no object's content.
@@ -27,4 +30,10 @@ pub fn kubernetes(error: &kube::Error) -> Failure {
         }
         code => Failure::Kubernetes(format!("{} ({code})", status.reason)),
     }
+}
+
+/// The resource that the API server answered with.
+pub fn read(kind: &'static Kind, answer: DynamicObject) -> Result<Resource, Failure> {
+    let unreadable = |_| Failure::Kubernetes(format!("its answer is no {}", kind.name));
+    kind.read(answer).map_err(unreadable)
 }

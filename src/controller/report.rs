@@ -13,10 +13,9 @@ use super::situation::{
     Bind, Binding, Change, Check, Creating, Grant, Release, Resend, Sighting, Situation, is_synced,
 };
 use crate::crd::{
-    ConditionType, ConnectionCheck, CreateIntent, EventReason, LostCreates, Reason, SourceStatus,
-    WorkspaceStatus,
+    ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, EventReason, LostCreates,
+    Reason, WorkspaceStatus,
 };
-use crate::kinds::SourceKind;
 use crate::runtime::metrics::ConditionState;
 
 pub use credentials::recorded_doubt;
@@ -104,19 +103,19 @@ fn deleting(s: &Situation) -> &'static str {
 
 /// The status that tells the truth about this situation.
 pub fn status(
-    previous: &SourceStatus,
+    previous: &ConnectorStatus,
     s: &Situation,
     outcome: &Outcome,
     on: &Occasion,
-) -> SourceStatus {
+) -> ConnectorStatus {
     if learnt_nothing(previous, s, outcome, on) {
         return previous.clone();
     }
     // Once it is on record, its time is too: a pass that ends a second later must not write the status again for that.
     let accepted = s.unrecorded && s.changes.iter().any(Change::is_accepted_configuration);
-    SourceStatus {
+    ConnectorStatus {
         observed_generation: on.generation,
-        source_id: s.bound().map(|id| id.to_string()),
+        id: s.bound().map(|id| id.to_string()),
         connector_name: connector_name(previous, s),
         workspace: s.home.as_ref().map(|home| WorkspaceStatus {
             api_url: home.api_url.clone(),
@@ -143,7 +142,7 @@ pub fn status(
 /// An outage that was met while nothing was to be done says nothing about the connector, and ten thousand resources must not all
 /// turn unready, and ready again, over it.
 fn learnt_nothing(
-    previous: &SourceStatus,
+    previous: &ConnectorStatus,
     s: &Situation,
     outcome: &Outcome,
     on: &Occasion,
@@ -162,7 +161,7 @@ fn learnt_nothing(
         && is_synced(s)
 }
 
-fn connector_name(previous: &SourceStatus, s: &Situation) -> Option<String> {
+fn connector_name(previous: &ConnectorStatus, s: &Situation) -> Option<String> {
     match (&s.binding, &s.connector) {
         (Binding::Bound(_), Sighting::Present { name, .. }) => Some(name.clone()),
         (Binding::Bound(_), _) => previous.connector_name.clone(),
@@ -170,7 +169,7 @@ fn connector_name(previous: &SourceStatus, s: &Situation) -> Option<String> {
     }
 }
 
-fn intent(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<CreateIntent> {
+fn intent(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<CreateIntent> {
     let Binding::Creating { name, stage } = &s.binding else {
         return None;
     };
@@ -186,7 +185,7 @@ fn intent(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<Creat
     })
 }
 
-fn lost_creates(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<LostCreates> {
+fn lost_creates(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<LostCreates> {
     let since = match (&previous.lost_creates, &previous.create) {
         (Some(lost), _) => lost.since.clone(),
         // The create that is given up now is the one that is still on record.
@@ -199,7 +198,7 @@ fn lost_creates(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option
     })
 }
 
-fn resend_after(previous: &SourceStatus, s: &Situation, on: &Occasion) -> Option<Time> {
+fn resend_after(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<Time> {
     let fresh = || {
         let settle_time = jiff::SignedDuration::try_from(on.settle_time).unwrap_or_default();
         Time(on.now.0.checked_add(settle_time).unwrap_or(on.now.0))
@@ -242,7 +241,7 @@ pub fn recorded_check(check: Option<&ConnectionCheck>) -> Check {
 }
 
 /// Whether the status says that the connector has what the spec of this generation and the Secret of that time say.
-pub fn was_synced(status: &SourceStatus, generation: i64) -> bool {
+pub fn was_synced(status: &ConnectorStatus, generation: i64) -> bool {
     status.conditions.iter().any(|c| {
         c.type_ == ConditionType::Synced.as_str()
             && c.status == "True"
@@ -251,7 +250,7 @@ pub fn was_synced(status: &SourceStatus, generation: i64) -> bool {
 }
 
 /// The reason of a condition on record.
-fn reason_of(status: &SourceStatus, kind: ConditionType) -> Option<&str> {
+fn reason_of(status: &ConnectorStatus, kind: ConditionType) -> Option<&str> {
     let mut conditions = status.conditions.iter();
     conditions
         .find(|condition| condition.type_ == kind.as_str())
@@ -266,7 +265,7 @@ struct Verdict {
 }
 
 /// What this pass can say; a condition that is missing here is one that it has nothing to say about.
-fn verdicts(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
+fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     let row = row(s, outcome);
     let (reason, message) = credentials::headline(s, outcome, &row);
     let synced = is_synced(s);
@@ -345,7 +344,7 @@ fn verdicts(previous: &SourceStatus, s: &Situation, outcome: &Outcome) -> Vec<Ve
 }
 
 fn conditions(
-    previous: &SourceStatus,
+    previous: &ConnectorStatus,
     s: &Situation,
     outcome: &Outcome,
     on: &Occasion,
@@ -452,7 +451,7 @@ pub struct Note {
 /// The events of a pass: what it changed, and the outcome where that is news. `changed_secret` is the name of the Secret, if it was
 /// that which changed.
 pub fn notes(
-    previous: &SourceStatus,
+    previous: &ConnectorStatus,
     s: &Situation,
     outcome: &Outcome,
     changed_secret: Option<&str>,
@@ -557,7 +556,7 @@ impl Change {
                 EventReason::Updated,
                 "Update",
                 match changed_secret {
-                    Some(secret) => format!("Unstructured accepted the changed configuration, because Secret {secret:?} changed."),
+                    Some(secret) => format!("Unstructured accepted the changed configuration, because Secret {secret} changed."),
                     None => "Unstructured accepted the changed configuration.".to_owned(),
                 },
             ),
@@ -615,10 +614,7 @@ impl Change {
 }
 
 /// How many resources are in which condition, for the metric.
-pub fn census<K: SourceKind>(
-    index: &Index<K>,
-    kind: &'static str,
-) -> BTreeMap<ConditionState, usize> {
+pub fn census(index: &Index) -> BTreeMap<ConditionState, usize> {
     let mut counts = BTreeMap::new();
     index.for_each(|_, resource| {
         for condition in resource
@@ -637,7 +633,7 @@ pub fn census<K: SourceKind>(
                 .find(|known| *known == condition.status);
             if let (Some(known), Some(reason), Some(status)) = (known, reason, status) {
                 let state = ConditionState {
-                    kind,
+                    kind: resource.kind.name,
                     condition: known.as_str(),
                     status,
                     reason: reason.as_str(),

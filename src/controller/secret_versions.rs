@@ -11,10 +11,9 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::Context;
-use super::index::Key;
+use super::index::SecretKey;
 use super::queue::Priority;
 use super::triggers::queue_readers;
-use crate::kinds::SourceKind;
 
 /// Requests for versions under way at once.
 const AT_ONCE: usize = 4;
@@ -25,13 +24,13 @@ pub struct SecretVersions(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    read: HashMap<Key, Option<String>>,
+    read: HashMap<SecretKey, Option<String>>,
     watch_failed: Option<Instant>,
 }
 
 impl SecretVersions {
     /// Takes note of what a pass has read.
-    pub fn read(&self, secret: Key, version: Option<String>) {
+    pub fn read(&self, secret: SecretKey, version: Option<String>) {
         self.lock().read.insert(secret, version);
     }
 
@@ -41,7 +40,7 @@ impl SecretVersions {
     }
 
     /// Forgets the Secrets that nobody uses.
-    fn keep(&self, used: &HashSet<Key>) {
+    fn keep(&self, used: &HashSet<SecretKey>) {
         self.lock().read.retain(|secret, _| used.contains(secret));
     }
 
@@ -51,7 +50,7 @@ impl SecretVersions {
     }
 
     /// Whether a pass has read another version than this one.
-    fn is_news(&self, secret: &Key, version: Option<&str>) -> bool {
+    fn is_news(&self, secret: &SecretKey, version: Option<&str>) -> bool {
         let state = self.lock();
         let read = state.read.get(secret);
         read.is_some_and(|read| read.as_deref() != version)
@@ -63,7 +62,7 @@ impl SecretVersions {
 }
 
 /// Looks at the Secrets in use after every sync interval in which the watch failed. One that works again makes up for what it missed.
-pub async fn follow<K: SourceKind>(context: Arc<Context<K>>) {
+pub async fn follow(context: Arc<Context>) {
     loop {
         let before = Instant::now();
         tokio::time::sleep(context.policy.sync_interval).await;
@@ -75,7 +74,7 @@ pub async fn follow<K: SourceKind>(context: Arc<Context<K>>) {
     }
 }
 
-async fn compare<K: SourceKind>(context: &Context<K>, used: HashSet<Key>) {
+async fn compare(context: &Context, used: HashSet<SecretKey>) {
     tracing::debug!(
         secrets = used.len(),
         "the watch on Secrets fails; comparing their versions"
@@ -84,7 +83,7 @@ async fn compare<K: SourceKind>(context: &Context<K>, used: HashSet<Key>) {
     looks.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
-async fn look<K: SourceKind>(context: &Context<K>, secret: Key) {
+async fn look(context: &Context, secret: SecretKey) {
     let since = Instant::now();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &secret.namespace);
     // What cannot be read is looked at again after another interval.

@@ -1,6 +1,7 @@
 //! The Secrets that a resource names: read when a pass needs them, and what is wrong with their values.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use k8s_openapi::ByteString;
@@ -10,33 +11,34 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use super::Context;
-use super::index::Key;
+use super::index::SecretKey;
 use super::observe::Hand;
 use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
 use super::situation::Desired;
 use crate::flaw::{self, Flaw};
-use crate::kinds::{Credential, Credentials, Impostor, SourceKind};
+use crate::kinds::{Credential, Credentials, Impostor};
 
 /// Reads the Secret with the credentials and puts the configuration together.
-pub async fn read_configuration<K: SourceKind>(
-    context: &Context<K>,
-    hand: &mut Hand<K>,
-) -> Result<Desired, Failure> {
+pub async fn read_configuration(context: &Context, hand: &mut Hand) -> Result<Desired, Failure> {
     let resource = hand.resource.clone();
-    let name = resource.credentials_secret();
     let namespace = resource.namespace().unwrap_or_default();
-    let secret = match read_secret(context, &namespace, name).await? {
-        Reading::Found(secret) => secret,
-        Reading::Missing => {
-            return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
-        }
-        Reading::Forbidden => {
-            return Ok(Desired::Blocked(Problem::SecretForbidden(name.to_owned())));
-        }
-    };
+    let mut secrets = BTreeMap::new();
     let mut credentials = Credentials::default();
-    for wanted in resource.credentials() {
+    for wanted in resource.spec.credentials() {
+        let name = wanted.secret;
+        let secret = match secrets.entry(name) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unread) => match read_secret(context, &namespace, name).await? {
+                Reading::Found(secret) => unread.insert(secret),
+                Reading::Missing => {
+                    return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
+                }
+                Reading::Forbidden => {
+                    return Ok(Desired::Blocked(Problem::SecretForbidden(name.to_owned())));
+                }
+            },
+        };
         let value = match secret.credential(&wanted) {
             Ok(value) => value,
             Err(defect) => return Ok(Desired::Blocked(defect.of(name, wanted.key))),
@@ -46,7 +48,7 @@ pub async fn read_configuration<K: SourceKind>(
         }
         credentials.insert(wanted.parameter, value.secret);
     }
-    let config = credentials.complete(resource.settings());
+    let config = resource.spec.config(&credentials);
     let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
     hand.credentials = Some(credentials);
     hand.config = Some(config);
@@ -147,8 +149,8 @@ pub(crate) enum Reading {
 }
 
 /// Reads a Secret. Nobody else does.
-pub(crate) async fn read_secret<K>(
-    context: &Context<K>,
+pub(crate) async fn read_secret(
+    context: &Context,
     namespace: &str,
     name: &str,
 ) -> Result<Reading, Failure> {
@@ -158,7 +160,7 @@ pub(crate) async fn read_secret<K>(
         return Ok(Reading::Missing);
     }
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let key = Key::new(namespace, name);
+    let key = SecretKey::new(namespace, name);
     match secrets.get_opt(name).await {
         Ok(Some(secret)) => {
             context.secret_versions.read(key, secret.resource_version());

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::effect::{Answer, Effect};
 use super::outcome::{Failure, Outcome, Problem};
 use crate::kinds::Shortfall;
-use crate::unstructured::{CheckStatus, Commit, Digest, ErrorKind, SourceId};
+use crate::unstructured::{CheckStatus, Commit, ConnectorId, Digest, ErrorKind};
 
 /// Name of a connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub struct Wanted {
     /// Name for a connector that has to be made.
     pub name: ConnectorName,
     /// Take over exactly this connector.
-    pub existing: Option<SourceId>,
+    pub existing: Option<ConnectorId>,
     /// Take over a connector that carries the explicit name.
     pub adopt_by_name: bool,
     /// Wait for the connection check.
@@ -53,7 +53,7 @@ pub enum Binding {
         stage: Creating,
     },
     /// This one.
-    Bound(SourceId),
+    Bound(ConnectorId),
 }
 
 /// Where a create stands.
@@ -91,7 +91,7 @@ pub enum Sighting {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Namesake {
     /// Its id.
-    pub id: SourceId,
+    pub id: ConnectorId,
     /// Whether another resource holds it.
     pub held: bool,
     /// Whether it was made since the first of the creates that were given up was begun; without such a create, since the resource
@@ -282,19 +282,19 @@ pub struct Situation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// A connector was made.
-    Created(SourceId),
+    Created(ConnectorId),
     /// A connector was made because the earlier one had gone.
-    Recreated(SourceId),
+    Recreated(ConnectorId),
     /// An existing connector was bound.
-    Bound(SourceId, Bind),
+    Bound(ConnectorId, Bind),
     /// A changed configuration was accepted.
     Updated,
     /// A configuration that had been changed behind our back was restored; the settings by name.
     DriftCorrected(BTreeSet<String>),
     /// The connector was deleted.
-    Deleted(SourceId),
+    Deleted(ConnectorId),
     /// A connector that only a lost answer or a crash can have left was deleted.
-    DuplicateDeleted(SourceId),
+    DuplicateDeleted(ConnectorId),
     /// The resource went, the connector stayed.
     Released(Release),
 }
@@ -320,15 +320,15 @@ pub enum Release {
     /// It is deleted.
     Deleted,
     /// `deletionPolicy: Retain`.
-    Retained(Option<SourceId>),
+    Retained(Option<ConnectorId>),
     /// The custom resource definition is being deleted.
-    Abandoned(Option<SourceId>),
+    Abandoned(Option<ConnectorId>),
     /// The namespace goes and the API key is gone already.
-    Orphaned(Option<SourceId>),
+    Orphaned(Option<ConnectorId>),
     /// Another resource holds it.
-    Held(SourceId),
+    Held(ConnectorId),
     /// The record was another resource's: whose the connector is, nobody here knows.
-    Foreign(Option<SourceId>),
+    Foreign(Option<ConnectorId>),
 }
 
 impl Situation {
@@ -344,7 +344,7 @@ impl Situation {
     }
 
     /// The connector of ours, if the status has one on record.
-    pub fn bound(&self) -> Option<SourceId> {
+    pub fn bound(&self) -> Option<ConnectorId> {
         match &self.binding {
             Binding::Bound(id) => Some(*id),
             Binding::Unbound | Binding::Creating { .. } => None,
@@ -607,7 +607,7 @@ impl Situation {
         self.unrecorded = true;
     }
 
-    fn deleted(&mut self, id: SourceId) {
+    fn deleted(&mut self, id: ConnectorId) {
         if let Some(namesakes) = &mut self.namesakes {
             namesakes.retain(|n| n.id != id);
         }

@@ -14,12 +14,12 @@ use super::queue::Priority;
 use super::triggers::look_again;
 use super::workspaces::Workspace;
 use super::{Context, lane_of, recall, unclaimed};
-use crate::kinds::{Credentials, SourceKind};
+use crate::kinds::{Credentials, Resource};
 use crate::spans;
 use crate::unstructured::Snapshot;
 
 /// Sweeps a workspace at every interval for as long as any resource uses it, and more often while somebody waits for its API.
-pub async fn workspace<K: SourceKind>(context: Arc<Context<K>>, workspace: Weak<Workspace>) {
+pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
     let Some(ailing) = workspace.upgrade().map(|open| open.ailing.clone()) else {
         return;
     };
@@ -48,7 +48,7 @@ pub async fn workspace<K: SourceKind>(context: Arc<Context<K>>, workspace: Weak<
     }
 }
 
-async fn look_and_compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace) {
+async fn look_and_compare(context: &Context, workspace: &Workspace) {
     match workspace.inventory.at_least(Instant::now()).await {
         Ok(snapshot) => {
             compare(context, workspace, &snapshot);
@@ -64,7 +64,7 @@ async fn look_and_compare<K: SourceKind>(context: &Context<K>, workspace: &Works
 }
 
 /// Wakes everybody who waits for the API, where it has answered anybody since it began to ail.
-pub fn wake_if_recovered<K: SourceKind>(context: &Context<K>, workspace: &Workspace) {
+pub fn wake_if_recovered(context: &Context, workspace: &Workspace) {
     if !workspace.ailing.has_ended(workspace.client.answers()) {
         return;
     }
@@ -75,19 +75,19 @@ pub fn wake_if_recovered<K: SourceKind>(context: &Context<K>, workspace: &Worksp
     }
 }
 
-fn compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &Snapshot) {
+fn compare(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
     let mut differing = 0_usize;
     for key in workspace.members() {
         let Some(resource) = context.index.get(&key) else {
             continue;
         };
         if context.memories.awaits(&key) != Awaits::Nothing
-            || differs(context, workspace, &key, &*resource, snapshot)
+            || differs(context, workspace, &key, &resource, snapshot)
         {
             differing += 1;
             context.queue.add(
                 &key,
-                lane_of(&*resource),
+                lane_of(&resource),
                 Priority::Drift,
                 snapshot.asked_at(),
             );
@@ -102,18 +102,20 @@ fn compare<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot:
 }
 
 /// Whether the inventory shows anything else than one connector with the readable settings of the resource.
-fn differs<K: SourceKind>(
-    context: &Context<K>,
+fn differs(
+    context: &Context,
     workspace: &Workspace,
     key: &Key,
-    resource: &K,
+    resource: &Resource,
     snapshot: &Snapshot,
 ) -> bool {
     let Some(status) = resource.status() else {
         return false;
     };
-    let settings = Credentials::default().complete(resource.settings());
-    let name = context.cluster.default_name(&key.namespace, &key.name);
+    let settings = resource.spec.config(&Credentials::default());
+    let name = context
+        .cluster
+        .default_name(&key.namespace, &resource.kind.name_of(&key.name));
     let drifts = |id| {
         let source = snapshot.by_id(&id)?;
         Some(!workspace.drift(&settings, source).is_empty())
@@ -123,6 +125,6 @@ fn differs<K: SourceKind>(
         let namesakes = snapshot.by_name(&name.value).into_iter();
         namesakes.map(move |source| (source.id, held(source.id)))
     };
-    let reserved = resource.options().connector_name.is_none();
+    let reserved = resource.spec.options().connector_name.is_none();
     recall::differs(status, reserved, drifts, namesakes)
 }

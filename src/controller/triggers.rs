@@ -1,93 +1,130 @@
 //! What makes the controller look at a resource: one task for each watch, so that one that fails delays no other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::claims::Claimant;
-use super::index::{Key, OURS, Shown, strip};
+use super::index::{Key, OURS, SecretKey, Shown, strip};
 use super::memory::News;
 use super::pass::forget;
 use super::queue::Priority;
-use super::watched::{Holding, Watched};
 use super::{Context, lane_of};
-use crate::cluster::{NOT_INSTALLED, is_missing};
-use crate::kinds::SourceKind;
+use crate::cluster::{is_missing, not_installed};
+use crate::kinds::{Holding, Kind, Resource};
 use crate::runtime::http::Gate;
 
-/// Follows the resources of one namespace, or of all. `listing` is dropped once they are listed, and `filled` opened once all are.
-pub async fn resources<K: SourceKind>(
-    context: Arc<Context<K>>,
-    namespace: Option<String>,
+/// Hears when one watch has listed its objects. The first time, that is told to the work, which then may begin.
+pub struct Listing {
+    context: Arc<Context>,
     filled: Gate,
-    listing: mpsc::Sender<()>,
-) {
-    let mut listing = Some(listing);
-    let api: Api<Watched<K>> = scoped(&context, namespace.as_deref());
-    let mut config = watcher::Config::default();
-    if let Some(selector) = &context.policy.label_selector {
-        config = config.labels(selector);
+    /// Dropped by every watch once it has listed its objects.
+    awaited: Mutex<Option<mpsc::Sender<()>>>,
+}
+
+impl Listing {
+    /// `filled` is opened once all watches have listed their objects.
+    pub fn new(context: Arc<Context>, filled: Gate, awaited: mpsc::Sender<()>) -> Self {
+        Self {
+            context,
+            filled,
+            awaited: Mutex::new(Some(awaited)),
+        }
     }
-    let mut events = std::pin::pin!(watch("resources", &context, api, config, || {}));
-    let mut listed = BTreeSet::new();
-    while let Some(event) = events.next().await {
-        match event {
-            watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(watched) => {
-                listed.insert(Key::of(&watched));
-                see(&context, watched);
-            }
-            watcher::Event::InitDone => {
-                // What vanished between two lists was never announced as deleted.
-                for key in context.index.keys(namespace.as_deref()).difference(&listed) {
-                    gone(&context, key);
-                }
-                listed.clear();
-                all_listed(&context, &filled, &mut listing);
-                tracing::info!(resources = context.index.len(), "the resources are listed");
-            }
-            watcher::Event::Apply(watched) => see(&context, watched),
-            watcher::Event::Delete(watched) => gone(&context, &Key::of(&watched)),
+
+    fn is_done(&self) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if awaited.take().is_some() {
+            self.context.unlisted.listed();
+        }
+        if self.context.unlisted.none() {
+            self.filled.open();
+        }
+    }
+
+    /// Where the kind is not installed, there is nothing to list. It is looked for again.
+    fn failed(&self, error: &watcher::Error) {
+        if is_not_installed(error) {
+            self.is_done();
         }
     }
 }
 
-/// Follows what all resources hold, those of other shards too: a shard works on its own resources, and takes nothing from others.
-pub async fn holdings<K: SourceKind>(
-    context: Arc<Context<K>>,
+/// Follows the resources of one kind in one namespace, or in all.
+pub async fn resources(
+    context: Arc<Context>,
+    kind: &'static Kind,
     namespace: Option<String>,
-    filled: Gate,
-    listing: mpsc::Sender<()>,
+    listing: Listing,
 ) {
-    let mut listing = Some(listing);
-    let api: Api<Holding<K>> = scoped(&context, namespace.as_deref());
-    let mut events = std::pin::pin!(watch(
-        "holdings",
-        &context,
-        api,
-        watcher::Config::default(),
-        || {}
-    ));
+    let api = objects(&context, kind, namespace.as_deref());
+    let mut config = watcher::Config::default();
+    if let Some(selector) = &context.policy.label_selector {
+        config = config.labels(selector);
+    }
+    let failed = |error: &watcher::Error| listing.failed(error);
+    let mut events = std::pin::pin!(watch("resources", kind.name, &context, api, config, failed));
+    let mut listed = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(object) => {
+                listed.insert(Key::of(kind, &object.metadata));
+                see(&context, kind, object);
+            }
+            watcher::Event::InitDone => {
+                // What vanished between two lists was never announced as deleted.
+                let known = context.index.keys(kind, namespace.as_deref());
+                for key in known.difference(&listed) {
+                    gone(&context, key);
+                }
+                tracing::info!(
+                    kind = kind.name,
+                    resources = listed.len(),
+                    "the resources are listed"
+                );
+                listed.clear();
+                listing.is_done();
+            }
+            watcher::Event::Apply(object) => see(&context, kind, object),
+            watcher::Event::Delete(object) => gone(&context, &Key::of(kind, &object.metadata)),
+        }
+    }
+}
+
+/// Follows what all resources of one kind hold, those of other shards too: a shard works on its own resources, and takes nothing from
+/// others.
+pub async fn holdings(
+    context: Arc<Context>,
+    kind: &'static Kind,
+    namespace: Option<String>,
+    listing: Listing,
+) {
+    let api = objects(&context, kind, namespace.as_deref());
+    let failed = |error: &watcher::Error| listing.failed(error);
+    let config = watcher::Config::default();
+    let mut events = std::pin::pin!(watch("holdings", kind.name, &context, api, config, failed));
     let mut known: BTreeMap<Key, String> = BTreeMap::new();
     let mut listed = BTreeSet::new();
     while let Some(event) = events.next().await {
         match event {
             watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(holding) | watcher::Event::Apply(holding) => {
-                let key = Key::of(&holding);
+            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                let key = Key::of(kind, &object.metadata);
                 listed.insert(key.clone());
-                known.insert(key, holding.uid().unwrap_or_default());
-                hold(&context, &holding);
+                known.insert(key, object.uid().unwrap_or_default());
+                hold(&context, &kind.holding(object));
             }
             watcher::Event::InitDone => {
                 known.retain(|key, uid| {
@@ -98,49 +135,35 @@ pub async fn holdings<K: SourceKind>(
                     stays
                 });
                 listed.clear();
-                all_listed(&context, &filled, &mut listing);
+                listing.is_done();
             }
-            watcher::Event::Delete(holding) => {
-                let key = Key::of(&holding);
+            watcher::Event::Delete(object) => {
+                let key = Key::of(kind, &object.metadata);
                 known.remove(&key);
-                let uid = holding.uid().unwrap_or_default();
+                let uid = object.uid().unwrap_or_default();
                 context.index.claims(|claims| claims.forget(&key, &uid));
             }
         }
     }
 }
 
-/// A watch has listed its objects. The first time it drops `listing`, which tells the work to begin.
-fn all_listed<K>(context: &Context<K>, filled: &Gate, listing: &mut Option<mpsc::Sender<()>>) {
-    if listing.take().is_some() {
-        context.unlisted.listed();
-    }
-    if context.unlisted.none() {
-        filled.open();
-    }
-}
-
 /// Follows the Secrets of one namespace, or of all, by their metadata only: values are fetched when a pass needs them.
 /// `listing` is dropped once they are listed; it is closed once the work has begun.
-pub async fn secrets<K: SourceKind>(
-    context: Arc<Context<K>>,
-    namespace: Option<String>,
-    listing: mpsc::Sender<()>,
-) {
+pub async fn secrets(context: Arc<Context>, namespace: Option<String>, listing: mpsc::Sender<()>) {
     let mut listing = Some(listing);
-    let api: Api<PartialObjectMeta<Secret>> = scoped(&context, namespace.as_deref());
-    let config = watcher::Config::default();
-    let failed = {
-        let context = context.clone();
-        move || context.secret_versions.watch_failed()
+    let api: Api<PartialObjectMeta<Secret>> = match &namespace {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
     };
-    let mut events = std::pin::pin!(watch("secrets", &context, api, config, failed));
+    let config = watcher::Config::default();
+    let failed = |_: &watcher::Error| context.secret_versions.watch_failed();
+    let mut events = std::pin::pin!(watch("secrets", "Secret", &context, api, config, failed));
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         let since = Instant::now();
         match event {
             watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(secret) => listed.push(Key::of(&secret)),
+            watcher::Event::InitApply(secret) => listed.push(SecretKey::of(&secret.metadata)),
             watcher::Event::InitDone => {
                 // Passes may have read these Secrets before they changed for the last time, unless none has read any yet.
                 if listing.take().is_none_or(|listing| listing.is_closed()) {
@@ -151,7 +174,12 @@ pub async fn secrets<K: SourceKind>(
                 listed = Vec::new();
             }
             watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
-                queue_readers(&context, &Key::of(&secret), Priority::Changed, since);
+                queue_readers(
+                    &context,
+                    &SecretKey::of(&secret.metadata),
+                    Priority::Changed,
+                    since,
+                );
             }
         }
     }
@@ -161,7 +189,7 @@ pub async fn secrets<K: SourceKind>(
 const KEY_FILE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Follows the file that holds the operator's own API key.
-pub async fn key_file<K: SourceKind>(context: Arc<Context<K>>) {
+pub async fn key_file(context: Arc<Context>) {
     loop {
         tokio::time::sleep(KEY_FILE_INTERVAL).await;
         match context.own_key.refresh(&context.policy.api_url) {
@@ -171,7 +199,7 @@ pub async fn key_file<K: SourceKind>(context: Arc<Context<K>>) {
                 let since = Instant::now();
                 let mut concerned = Vec::new();
                 context.index.for_each(|key, resource| {
-                    if resource.options().workspace.is_none() {
+                    if resource.spec.options().workspace.is_none() {
                         concerned.push((key.clone(), lane_of(resource)));
                     }
                 });
@@ -184,13 +212,10 @@ pub async fn key_file<K: SourceKind>(context: Arc<Context<K>>) {
     }
 }
 
-fn scoped<K, T>(context: &Context<K>, namespace: Option<&str>) -> Api<T>
-where
-    T: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-{
+fn objects(context: &Context, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
     match namespace {
-        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
-        None => Api::all(context.client.clone()),
+        Some(namespace) => context.api(kind, namespace),
+        None => Api::all_with(context.client.clone(), &kind.api_resource()),
     }
 }
 
@@ -199,17 +224,16 @@ where
 const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 /// A watch that goes on for ever: errors are counted, logged by their kind, told to `failed`, and waited out.
-fn watch<K, T>(
+fn watch<T>(
     name: &'static str,
-    context: &Arc<Context<K>>,
+    kind: &'static str,
+    context: &Arc<Context>,
     api: Api<T>,
     config: watcher::Config,
-    failed: impl Fn(),
+    failed: impl Fn(&watcher::Error),
 ) -> impl Stream<Item = watcher::Event<T>>
 where
-    K: SourceKind,
-    T: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-    T::DynamicType: Default,
+    T: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     let context = context.clone();
     let (shortest, longest) = WATCH_BACKOFF;
@@ -234,11 +258,12 @@ where
                 }
                 Err(error) => {
                     context.metrics.watch_failed(name);
-                    failed();
-                    let error = describe(&error);
+                    failed(&error);
+                    let error = describe(&error, kind);
                     if said.as_ref() != Some(&error) {
                         tracing::warn!(
                             watch = name,
+                            kind,
                             error,
                             "a watch failed; trying again until it works"
                         );
@@ -251,13 +276,19 @@ where
         })
 }
 
-fn describe(error: &watcher::Error) -> String {
+/// Whether there is no such kind in the cluster.
+fn is_not_installed(error: &watcher::Error) -> bool {
     match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)
-            if is_missing(error) =>
-        {
-            NOT_INSTALLED.to_owned()
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
+            is_missing(error)
         }
+        _ => false,
+    }
+}
+
+fn describe(error: &watcher::Error, kind: &str) -> String {
+    match error {
+        error if is_not_installed(error) => not_installed(kind),
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status)) => {
@@ -268,21 +299,21 @@ fn describe(error: &watcher::Error) -> String {
     }
 }
 
-fn see<K: SourceKind>(context: &Context<K>, watched: Watched<K>) {
-    let mut resource = match watched {
-        Watched::Readable(resource) => resource,
-        Watched::Unreadable(holding) => return set_aside(context, &holding),
+fn see(context: &Context, kind: &'static Kind, object: DynamicObject) {
+    let mut resource = match kind.read(object) {
+        Ok(resource) => resource,
+        Err(holding) => return set_aside(context, &holding),
     };
-    strip(resource.meta_mut());
+    strip(&mut resource.metadata);
     let resource = Arc::new(resource);
-    let key = Key::of(&*resource);
+    let key = resource.key();
     let Shown { before, loser } = context.index.apply(resource.clone());
     if let Some(loser) = loser {
         look_again(context, &loser, Priority::Changed);
     }
     let news = context
         .memories
-        .take_note(&key, before.as_ref(), &*resource, context.has_settled());
+        .take_note(&key, before.as_ref(), &resource, context.has_settled());
     let matters = before
         .as_deref()
         .is_none_or(|before| matters(before, &resource, news));
@@ -290,13 +321,13 @@ fn see<K: SourceKind>(context: &Context<K>, watched: Watched<K>) {
         return;
     }
     // A resource that was settled when it was last seen only has to be compared.
-    let settled = before.is_none() && is_settled(&*resource);
+    let settled = before.is_none() && is_settled(&resource);
     let priority = if settled {
         Priority::Drift
     } else {
         Priority::Changed
     };
-    let lane = lane_of(&*resource);
+    let lane = lane_of(&resource);
     match news {
         News::Overwritten(delay) if !delay.is_zero() => {
             context.queue.add_after(&key, lane, priority, delay);
@@ -306,8 +337,8 @@ fn see<K: SourceKind>(context: &Context<K>, watched: Watched<K>) {
 }
 
 /// A resource that does not fit the operator's types is not worked on, and keeps what it holds.
-fn set_aside<K: SourceKind>(context: &Context<K>, holding: &Holding<K>) {
-    let key = Key::of(holding);
+fn set_aside(context: &Context, holding: &Holding) {
+    let key = Key::of(holding.kind, &holding.metadata);
     tracing::error!(
         resource = %key,
         "a resource cannot be read: it does not fit the installed definition; apply the definition of this release"
@@ -317,11 +348,11 @@ fn set_aside<K: SourceKind>(context: &Context<K>, holding: &Holding<K>) {
     context.queue.forget(&key);
 }
 
-fn hold<K: SourceKind>(context: &Context<K>, holding: &Holding<K>) {
+fn hold(context: &Context, holding: &Holding) {
     let Some(id) = holding.connector else {
         return;
     };
-    let who = Claimant::of(holding);
+    let who = Claimant::of_object(holding.kind, &holding.metadata);
     let claim = context.index.claims(|claims| claims.recorded(&who, id));
     if let Ok(Some(loser)) = claim {
         look_again(context, &loser, Priority::Changed);
@@ -329,24 +360,24 @@ fn hold<K: SourceKind>(context: &Context<K>, holding: &Holding<K>) {
 }
 
 /// Asks for a pass over a resource, if there is such a one here.
-pub fn look_again<K: SourceKind>(context: &Context<K>, key: &Key, priority: Priority) {
+pub fn look_again(context: &Context, key: &Key, priority: Priority) {
     if let Some(resource) = context.index.get(key) {
-        let lane = lane_of(&*resource);
+        let lane = lane_of(&resource);
         context.queue.add(key, lane, priority, Instant::now());
     }
 }
 
-fn is_settled<K: SourceKind>(resource: &K) -> bool {
+fn is_settled(resource: &Resource) -> bool {
     let observed = resource
         .status()
-        .is_some_and(|status| Some(status.observed_generation) == resource.meta().generation);
-    observed && resource.meta().deletion_timestamp.is_none()
+        .is_some_and(|status| Some(status.observed_generation) == resource.metadata.generation);
+    observed && resource.metadata.deletion_timestamp.is_none()
 }
 
 /// Whether a change is one that the operator has to look at: not its own writes, and no bookkeeping of others. A status that
 /// somebody else wrote is put right, even one that the watch has shown before: it may have left out what came between.
-fn matters<K: SourceKind>(before: &K, after: &K, news: News) -> bool {
-    let (old, new) = (before.meta(), after.meta());
+fn matters(before: &Resource, after: &Resource, news: News) -> bool {
+    let (old, new) = (&before.metadata, &after.metadata);
     let annotation =
         |name: &&str| before.annotations().get(*name) != after.annotations().get(*name);
     old.uid != new.uid
@@ -358,7 +389,7 @@ fn matters<K: SourceKind>(before: &K, after: &K, news: News) -> bool {
         || OURS.iter().any(annotation)
 }
 
-fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {
+fn gone(context: &Context, key: &Key) {
     // Of a resource that only left the shard, others say what it holds.
     let told_here = context.policy.label_selector.is_none();
     context.index.remove(key, told_here);
@@ -367,17 +398,15 @@ fn gone<K: SourceKind>(context: &Context<K>, key: &Key) {
 }
 
 /// Asks for passes over the resources that read a Secret.
-pub(super) fn queue_readers<K: SourceKind>(
-    context: &Context<K>,
-    secret: &Key,
+pub(super) fn queue_readers(
+    context: &Context,
+    secret: &SecretKey,
     priority: Priority,
     since: Instant,
 ) {
     for key in context.index.readers(secret) {
         if let Some(resource) = context.index.get(&key) {
-            context
-                .queue
-                .add(&key, lane_of(&*resource), priority, since);
+            context.queue.add(&key, lane_of(&resource), priority, since);
         }
     }
 }

@@ -7,33 +7,34 @@ use super::Context;
 use super::pass::warn_lasting;
 use super::workspaces::Workspace;
 use crate::crd::EventReason;
-use crate::kinds::SourceKind;
-use crate::unstructured::{Snapshot, Source};
+use crate::unstructured::{Connector, Snapshot};
 
 /// As many are named in one event.
 const NAMED: usize = 5;
 
 /// Tells of those that are news, and keeps their number for the metric.
-pub fn report<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapshot: &Snapshot) {
+pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
     // What the resources of another shard are called, nobody here knows.
     if context.policy.label_selector.is_some() || !context.unlisted.none() {
         return;
     }
     let mut underway = HashSet::new();
     context.index.for_each(|key, resource| {
-        let bound = resource.status().and_then(|s| s.source_id.as_ref());
+        let bound = resource.status().and_then(|s| s.id.as_ref());
         if bound.is_none() {
-            let name = context.cluster.default_name(&key.namespace, &key.name);
+            let name = context
+                .cluster
+                .default_name(&key.namespace, &resource.kind.name_of(&key.name));
             underway.insert(name.value);
         }
     });
-    let is_unclaimed = |source: &&Source| {
+    let is_unclaimed = |source: &&Connector| {
         context.cluster.reserves(&source.name)
             && watches(context, &source.name)
             && !underway.contains(&*source.name)
             && context.index.holder(source.id).is_none()
     };
-    let found: Vec<&Source> = snapshot.sources().filter(is_unclaimed).collect();
+    let found: Vec<&Connector> = snapshot.sources().filter(is_unclaimed).collect();
     let ids: BTreeSet<_> = found.iter().map(|source| source.id).collect();
     let news = workspace.found_unclaimed(ids);
     if news.is_empty() {
@@ -58,7 +59,7 @@ pub fn report<K: SourceKind>(context: &Context<K>, workspace: &Workspace, snapsh
 }
 
 /// Whether resources with this default name are seen here.
-fn watches<K>(context: &Context<K>, name: &str) -> bool {
+fn watches(context: &Context, name: &str) -> bool {
     let namespaces = &context.policy.namespaces;
     let namespace = name.split('.').next().unwrap_or_default();
     namespaces.is_empty() || namespaces.iter().any(|watched| watched == namespace)

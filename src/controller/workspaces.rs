@@ -1,6 +1,7 @@
-//! The workspaces in use: one client, one flow control and one inventory for each API key, shared by all resources that use it.
+//! The workspaces in use: one client and one flow control for each API key, and one inventory for each type of connector, shared by
+//! all resources that use it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -15,17 +16,25 @@ use serde_json::Value;
 
 use crate::hosts::Reach;
 use crate::unstructured::{
-    ApiKey, Client, ClientError, Config, Endpoint, Fingerprint, Inventory, Options, Source,
-    SourceId,
+    ApiKey, Client, ClientError, Collection, Config, Connector, ConnectorId, Connectors, Endpoint,
+    Fingerprint, Inventory, Kept, Options,
 };
 
 /// For each setting of a connector: what we sent, and how the API writes that.
-type NormalForms = HashMap<SourceId, HashMap<String, (Value, Value)>>;
+type NormalForms = HashMap<ConnectorId, HashMap<String, (Value, Value)>>;
 
-/// One workspace, as one API key sees it.
+/// What has a client and limits of its own.
+type Account = (Endpoint, Fingerprint);
+
+/// What has an inventory of its own.
+type Shelf = (Collection, String);
+
+/// One workspace, as one API key sees it, as far as one type of connector goes.
 pub struct Workspace {
-    /// Makes the calls.
+    /// What all types have in common: the key, its limits and its pauses.
     pub client: Client,
+    /// Makes the calls.
+    pub connectors: Connectors,
     /// What the list said last, and our own writes since.
     pub inventory: Inventory,
     members: Mutex<BTreeSet<Key>>,
@@ -33,7 +42,7 @@ pub struct Workspace {
     /// Whether somebody waits for this API to work.
     pub(super) ailing: Arc<Ailing>,
     /// Connectors that were told to belong to nobody.
-    unclaimed: Mutex<BTreeSet<SourceId>>,
+    unclaimed: Mutex<BTreeSet<ConnectorId>>,
 }
 
 impl Workspace {
@@ -43,7 +52,7 @@ impl Workspace {
     }
 
     /// Takes note of the connectors that belong to nobody, and says which of them are news.
-    pub fn found_unclaimed(&self, found: BTreeSet<SourceId>) -> BTreeSet<SourceId> {
+    pub fn found_unclaimed(&self, found: BTreeSet<ConnectorId>) -> BTreeSet<ConnectorId> {
         let mut known = self
             .unclaimed
             .lock()
@@ -71,7 +80,7 @@ impl Workspace {
     ///
     /// A value that the API put in place of ours in its very answer to our write is the API's way of writing ours, a trailing slash
     /// removed for example. It is no difference, or it would be corrected for ever.
-    pub fn drift(&self, config: &Config, source: &Source) -> BTreeSet<String> {
+    pub fn drift(&self, config: &Config, source: &Connector) -> BTreeSet<String> {
         let normal_forms = self
             .normal_forms
             .lock()
@@ -96,7 +105,7 @@ impl Workspace {
     }
 
     /// Takes note of how the API answered a write of ours.
-    pub fn wrote(&self, config: &Config, source: Source) {
+    pub fn wrote(&self, config: &Config, source: Connector) {
         let differing = config.drift(&source.settings);
         if !differing.is_empty() {
             let mut normal_forms = self
@@ -119,7 +128,7 @@ impl Workspace {
     }
 
     /// Takes note that the API took a configuration, and of what its answer shows of it, if it does.
-    pub fn configured(&self, id: &SourceId, config: &Config, shown: Option<Source>) {
+    pub fn configured(&self, id: &ConnectorId, config: &Config, shown: Option<Connector>) {
         match shown {
             Some(source) => self.wrote(config, source),
             None => self.inventory.configured(id, config),
@@ -127,7 +136,7 @@ impl Workspace {
     }
 
     /// Takes note that a connector does not exist any more.
-    pub fn removed(&self, id: &SourceId) {
+    pub fn removed(&self, id: &ConnectorId) {
         self.inventory.removed(id);
         let mut normal_forms = self
             .normal_forms
@@ -161,28 +170,22 @@ impl Workspace {
 
 /// Opens workspaces and hands out the ones that are open.
 pub struct Workspaces {
-    source_type: &'static str,
     options: Options,
-    open: Mutex<HashMap<(Endpoint, Fingerprint), Weak<Workspace>>>,
+    open: Mutex<HashMap<Account, BTreeMap<Shelf, Weak<Workspace>>>>,
     opened: mpsc::UnboundedSender<Weak<Workspace>>,
 }
 
 impl Workspaces {
-    /// Workspaces of this type of source; each that is opened is announced on the channel.
-    pub fn new(
-        source_type: &'static str,
-        options: Options,
-        opened: mpsc::UnboundedSender<Weak<Workspace>>,
-    ) -> Self {
+    /// None yet; each that is opened is announced on the channel.
+    pub fn new(options: Options, opened: mpsc::UnboundedSender<Weak<Workspace>>) -> Self {
         Self {
-            source_type,
             options,
             open: Mutex::default(),
             opened,
         }
     }
 
-    /// The workspace of this key, at an endpoint that may reach so far.
+    /// The workspace of this key, at an endpoint that may reach so far, for connectors of one type.
     ///
     /// # Errors
     /// When no client can be made, for example because the system has no CA certificates.
@@ -191,29 +194,42 @@ impl Workspaces {
         endpoint: &Endpoint,
         key: ApiKey,
         reach: Reach,
+        collection: Collection,
+        connector_type: &str,
     ) -> Result<Arc<Workspace>, ClientError> {
-        let fingerprint = key.fingerprint(endpoint);
+        let account = (endpoint.clone(), key.fingerprint(endpoint));
+        let shelf = (collection, connector_type.to_owned());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (endpoint.clone(), fingerprint);
-        if let Some(workspace) = open.get(&place).and_then(Weak::upgrade) {
+        let shelves = open.entry(account).or_default();
+        if let Some(workspace) = shelves.get(&shelf).and_then(Weak::upgrade) {
             return Ok(workspace);
         }
-        let options = Options {
-            reach,
-            ..self.options.clone()
+        let known = shelves.values().find_map(Weak::upgrade);
+        let client = match known {
+            Some(workspace) => workspace.client.clone(),
+            None => {
+                let options = Options {
+                    reach,
+                    ..self.options.clone()
+                };
+                Client::new(endpoint.clone(), key, &options)?
+            }
         };
-        let client = Client::new(endpoint.clone(), key, &options)?;
-        let inventory = Inventory::new(client.clone(), self.source_type);
+        let connectors = client.connectors(collection, connector_type, Kept::only([]));
         let workspace = Arc::new(Workspace {
             client,
-            inventory,
+            inventory: Inventory::new(connectors.clone()),
+            connectors,
             members: Mutex::default(),
             normal_forms: Mutex::default(),
             ailing: Arc::default(),
             unclaimed: Mutex::default(),
         });
-        open.retain(|_, workspace| workspace.strong_count() > 0);
-        open.insert(place, Arc::downgrade(&workspace));
+        shelves.insert(shelf, Arc::downgrade(&workspace));
+        open.retain(|_, shelves| {
+            shelves.retain(|_, workspace| workspace.strong_count() > 0);
+            !shelves.is_empty()
+        });
         // Nobody listens any more only while the process ends.
         let _ = self.opened.send(Arc::downgrade(&workspace));
         Ok(workspace)
@@ -222,7 +238,8 @@ impl Workspaces {
     /// How many connectors in the open workspaces carry a default name of this cluster and belong to nobody.
     pub fn unclaimed(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = open.values().filter_map(Weak::upgrade);
+        let shelves = open.values().flat_map(BTreeMap::values);
+        let open = shelves.filter_map(Weak::upgrade);
         open.map(|workspace| workspace.unclaimed()).sum()
     }
 
@@ -230,7 +247,7 @@ impl Workspaces {
     pub fn paused(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values()
-            .filter_map(Weak::upgrade)
+            .filter_map(|shelves| shelves.values().find_map(Weak::upgrade))
             .filter(|workspace| workspace.client.paused_until().is_some())
             .count()
     }

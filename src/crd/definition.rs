@@ -1,12 +1,15 @@
 //! The custom resource definition as it is installed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps,
+    CustomResourceDefinition, CustomResourceSubresourceStatus, CustomResourceSubresources, JSON,
+    JSONSchemaProps,
 };
-use kube::CustomResourceExt;
+use kube::core::schema::{OptionalEnum, OptionalIntOrString, StructuralSchemaRewriter};
+use schemars::generate::SchemaSettings;
+use schemars::transform::AddNullable;
 use serde_json::json;
 
-use super::DropboxSource;
+use super::{ConnectorStatus, dropbox_source};
 
 /// Whoever deletes the definition deletes every resource in the cluster. A tool that prunes what left Git, or what belonged to an
 /// application that was deleted, leaves it: Helm and Argo CD by the first, Flux by the second.
@@ -15,17 +18,24 @@ const KEPT: [(&str, &str); 2] = [
     ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
 ];
 
-/// The definition of `DropboxSource`, with three mends to what the derive produces:
+/// Completes what the derive makes of a spec:
 ///
-/// * `status` defaults to `observedGeneration: -1`: kstatus, and so Flux and Helm, take an object without any status for ready.
+/// * The status: the same for all kinds but for the name of the field that holds the id of the connector. It defaults to
+///   `observedGeneration: -1`, since kstatus, and so Flux and Helm, take an object without any status for ready.
 /// * `nullable` and integer formats that Kubernetes does not know are dropped; the API server then prunes an explicit `null`
 ///   instead of storing it.
 /// * It is kept by tools that prune.
-pub fn definition() -> CustomResourceDefinition {
-    let mut crd = DropboxSource::crd();
+pub(super) fn complete(
+    mut crd: CustomResourceDefinition,
+    id_field: &str,
+) -> CustomResourceDefinition {
     let kept = KEPT.map(|(name, value)| (name.to_owned(), value.to_owned()));
     crd.metadata.annotations = Some(kept.into());
     for version in &mut crd.spec.versions {
+        version.subresources = Some(CustomResourceSubresources {
+            status: Some(CustomResourceSubresourceStatus(json!({}))),
+            ..CustomResourceSubresources::default()
+        });
         let Some(schema) = version
             .schema
             .as_mut()
@@ -33,6 +43,9 @@ pub fn definition() -> CustomResourceDefinition {
         else {
             continue;
         };
+        if let Some(properties) = &mut schema.properties {
+            properties.insert("status".to_owned(), status(id_field));
+        }
         tidy(schema);
         schema.title = None;
         schema.description = schema
@@ -40,16 +53,46 @@ pub fn definition() -> CustomResourceDefinition {
             .as_ref()
             .and_then(|p| p.get("spec"))
             .and_then(|s| s.description.clone());
-        if let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) {
-            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
-        }
     }
     crd
 }
 
-/// The definition as YAML, ready for `kubectl apply -f -`.
-pub fn definition_yaml() -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&definition())
+/// The schema of the status.
+fn status(id_field: &str) -> JSONSchemaProps {
+    let settings = SchemaSettings::openapi3().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let generator = settings
+        .with_transform(AddNullable::default())
+        .with_transform(StructuralSchemaRewriter)
+        .with_transform(OptionalEnum)
+        .with_transform(OptionalIntOrString)
+        .into_generator();
+    let schema = generator
+        .into_root_schema_for::<ConnectorStatus>()
+        .to_value();
+    let mut schema: JSONSchemaProps =
+        serde_json::from_value(schema).expect("what schemars makes of a struct is a schema");
+    schema.title = None;
+    schema.default = Some(JSON(json!({ "observedGeneration": -1 })));
+    if let Some(properties) = &mut schema.properties
+        && let Some(id) = properties.remove("id")
+    {
+        properties.insert(id_field.to_owned(), id);
+    }
+    schema
+}
+
+/// Every definition, in the order in which they are documented.
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![dropbox_source::definition()]
+}
+
+/// The definitions as YAML, ready for `kubectl apply -f -`.
+pub fn definitions_yaml() -> Result<String, serde_yaml::Error> {
+    let documents: Result<Vec<_>, _> = definitions().iter().map(serde_yaml::to_string).collect();
+    Ok(documents?.join("---\n"))
 }
 
 fn tidy(schema: &mut JSONSchemaProps) {

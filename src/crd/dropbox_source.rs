@@ -1,12 +1,12 @@
 //! `DropboxSource`: a Dropbox folder as a source connector.
 
-use kube::{CustomResource, KubeSchema};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::source::{
-    AdoptionPolicy, DeletionPolicy, SecretReference, SourceStatus, WorkspaceReference,
-};
+use super::connector::{AdoptionPolicy, DeletionPolicy, SecretReference, WorkspaceReference};
+use super::definition::complete;
 
 /// A Dropbox folder that an Unstructured workspace reads documents from. The operator makes the matching source connector exist
 /// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
@@ -22,7 +22,6 @@ use super::source::{
     kind = "DropboxSource",
     plural = "dropboxsources",
     namespaced,
-    status = "SourceStatus",
     derive = "PartialEq",
     shortname = "dbxsrc",
     category = "unstructured",
@@ -123,6 +122,11 @@ pub struct DropboxSourceSpec {
     /// Stops all writes to Unstructured for this resource. Deleting it still works.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// The definition of `DropboxSource`.
+pub fn definition() -> CustomResourceDefinition {
+    complete(DropboxSource::crd(), "sourceId")
 }
 
 /// Where the Dropbox app's key, secret and refresh token are.

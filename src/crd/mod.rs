@@ -3,23 +3,29 @@
 //! The doc comments of the fields are the descriptions in the CRD, so they are written for the person at `kubectl explain`.
 
 mod conditions;
+mod connector;
 mod definition;
 mod dropbox_source;
 mod event_reason;
-mod source;
 mod words;
 
 pub use conditions::{ConditionType, Reason};
-pub use definition::{definition, definition_yaml};
-pub use dropbox_source::{CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec};
-pub use event_reason::EventReason;
-pub use source::{
-    AdoptionPolicy, ConnectionCheck, CreateIntent, DeletionPolicy, LostCreates, SecretKeyReference,
-    SecretReference, SourceStatus, WorkspaceReference, WorkspaceStatus,
+pub use connector::{
+    AdoptionPolicy, ConnectionCheck, ConnectorStatus, CreateIntent, DeletionPolicy, LostCreates,
+    SecretKeyReference, SecretReference, WorkspaceReference, WorkspaceStatus,
 };
+pub use definition::{definitions, definitions_yaml};
+pub use dropbox_source::{
+    CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec,
+    definition as dropbox_source_definition,
+};
+pub use event_reason::EventReason;
 
 /// API group of every resource here.
 pub const GROUP: &str = "connectors.unstructured.io";
+
+/// Their version.
+pub const VERSION: &str = "v1alpha1";
 
 /// Annotation that forces a pass: any new value does, and is copied to `status.lastHandledReconcileAt` when it was handled.
 pub const RECONCILE_AT: &str = "connectors.unstructured.io/reconcile-at";

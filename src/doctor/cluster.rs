@@ -8,11 +8,12 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::PostParams;
-use kube::{Api, Client, CustomResourceExt, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 
 use super::findings::Findings;
-use crate::cluster::{NOT_INSTALLED, sentence};
-use crate::crd::{self, DropboxSource, GROUP};
+use crate::cluster::{not_installed, sentence};
+use crate::crd::GROUP;
+use crate::kinds::{self, Kind};
 use crate::runtime::leader;
 use crate::runtime::scope::Scope;
 
@@ -28,7 +29,7 @@ pub(super) async fn examine(
     namespace: Option<&str>,
     findings: &mut Findings,
 ) -> bool {
-    let defined = definition(client, findings).await;
+    let defined = definitions(client, findings).await;
     if !defined {
         return false;
     }
@@ -40,10 +41,19 @@ pub(super) async fn examine(
     exists && rights(client, namespace, findings).await
 }
 
-async fn definition(client: &Client, findings: &mut Findings) -> bool {
+/// Whether any kind is defined.
+async fn definitions(client: &Client, findings: &mut Findings) -> bool {
+    let mut any = false;
+    for kind in kinds::ALL {
+        any |= definition(client, kind, findings).await;
+    }
+    any
+}
+
+async fn definition(client: &Client, kind: &Kind, findings: &mut Findings) -> bool {
     const CHECK: &str = "definition";
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    match definitions.get_opt(DropboxSource::crd_name()).await {
+    match definitions.get_opt(&kind.definition_name()).await {
         Ok(Some(installed)) => {
             let schemas = |definition: &CustomResourceDefinition| -> Vec<_> {
                 let versions = definition.spec.versions.iter();
@@ -51,19 +61,20 @@ async fn definition(client: &Client, findings: &mut Findings) -> bool {
                     .map(|version| (version.name.clone(), version.schema.clone()))
                     .collect()
             };
-            if schemas(&installed) == schemas(&crd::definition()) {
+            if schemas(&installed) == schemas(&(kind.definition)()) {
                 findings.right(
                     CLUSTER,
                     CHECK,
-                    "DropboxSource is defined, as this version knows it",
+                    format!("{} is defined, as this version knows it", kind.name),
                 );
             } else {
                 findings.wrong(
                     CLUSTER,
                     CHECK,
                     format!(
-                        "DropboxSource is defined, but not as this version ({}) knows it: use the version that runs in the cluster, or \
+                        "{} is defined, but not as this version ({}) knows it: use the version that runs in the cluster, or \
                          upgrade the definition",
+                        kind.name,
                         env!("CARGO_PKG_VERSION")
                     ),
                     INSTALL,
@@ -72,7 +83,7 @@ async fn definition(client: &Client, findings: &mut Findings) -> bool {
             true
         }
         Ok(None) => {
-            findings.wrong(CLUSTER, CHECK, NOT_INSTALLED, INSTALL);
+            findings.wrong(CLUSTER, CHECK, not_installed(kind.name), INSTALL);
             false
         }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
@@ -80,7 +91,7 @@ async fn definition(client: &Client, findings: &mut Findings) -> bool {
                 CLUSTER,
                 CHECK,
                 "you may not read custom resource definitions",
-                "kubectl explain dropboxsource",
+                format!("kubectl explain {}", kind.name.to_lowercase()),
             );
             true
         }

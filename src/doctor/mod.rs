@@ -9,12 +9,13 @@ mod workspace;
 
 use std::io;
 
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Client, ResourceExt};
 
-use crate::cluster::sentence;
-use crate::crd::DropboxSource;
+use crate::cluster::{is_missing, sentence};
+use crate::controller::index::Key;
 use crate::hosts::{HostPattern, HostPolicy};
+use crate::kinds::{self, Kind, Resource};
 use crate::options::{Cluster, Dropbox, Exit, Network, Workspace};
 use crate::output::print;
 use crate::terminal::Paint;
@@ -115,17 +116,13 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     if !cluster::examine(&client, namespace, findings).await {
         return Ok(());
     }
-    let sources: Api<DropboxSource> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    let listed = sources.list(&ListParams::default()).await;
-    let listed = listed
-        .map_err(|error| Exit::Failed(sentence(&error, "the resources cannot be read")))?
-        .items;
-    let is_meant = |source: &&DropboxSource| {
+    let mut listed = Vec::new();
+    for kind in kinds::ALL {
+        listed.extend(list(&client, kind, namespace, findings).await?);
+    }
+    let is_meant = |resource: &&Resource| {
         let name = options.name.as_deref();
-        name.is_none_or(|name| source.name_any() == name)
+        name.is_none_or(|name| resource.name_any() == name)
     };
     let meant: Vec<_> = listed.iter().filter(is_meant).collect();
     if meant.is_empty() {
@@ -148,11 +145,48 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     Ok(())
 }
 
+/// The resources of one kind. One that cannot be read is told; of a kind that is not installed there are none.
+async fn list(
+    client: &Client,
+    kind: &'static Kind,
+    namespace: Option<&str>,
+    findings: &mut Findings,
+) -> Result<Vec<Resource>, Exit> {
+    let definition = kind.api_resource();
+    let objects: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &definition),
+        None => Api::all_with(client.clone(), &definition),
+    };
+    let objects = match objects.list(&ListParams::default()).await {
+        Ok(objects) => objects.items,
+        Err(error) if is_missing(&error) => Vec::new(),
+        Err(error) => {
+            return Err(Exit::Failed(sentence(
+                &error,
+                "the resources cannot be read",
+            )));
+        }
+    };
+    let mut resources = Vec::new();
+    for object in objects {
+        match kind.read(object) {
+            Ok(resource) => resources.push(resource),
+            Err(holding) => findings.wrong(
+                &Key::of(kind, &holding.metadata).to_string(),
+                "resource",
+                "it does not fit the definition of this version",
+                "unstructured-operator crd | kubectl apply --server-side -f -",
+            ),
+        }
+    }
+    Ok(resources)
+}
+
 /// There is nothing to look at.
 fn missing(
     options: &Options,
     namespace: Option<&str>,
-    others: &[DropboxSource],
+    others: &[Resource],
     findings: &mut Findings,
 ) {
     const CHECK: &str = "resource";

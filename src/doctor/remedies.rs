@@ -9,7 +9,8 @@ impl Patient<'_> {
     /// Has the operator look at everything again, at once.
     pub fn look_again(&self) -> String {
         self.kubectl(&format!(
-            "annotate --overwrite dropboxsource {} {RECONCILE_AT}=\"$(date +%s)\"",
+            "annotate --overwrite {} {} {RECONCILE_AT}=\"$(date +%s)\"",
+            self.kind(),
             self.name()
         ))
     }
@@ -26,25 +27,27 @@ impl Patient<'_> {
     /// Waits for what is under way.
     pub fn wait(&self) -> String {
         self.kubectl(&format!(
-            "wait --for=condition=Ready dropboxsource/{} --timeout=5m",
+            "wait --for=condition=Ready {}/{} --timeout=5m",
+            self.kind(),
             self.name()
         ))
     }
 
     /// Shows all that is said of it.
     pub fn show(&self) -> String {
-        self.kubectl(&format!("describe dropboxsource {}", self.name()))
+        self.kubectl(&format!("describe {} {}", self.kind(), self.name()))
     }
 
     /// Opens it in an editor.
     pub fn edit(&self) -> String {
-        self.kubectl(&format!("edit dropboxsource {}", self.name()))
+        self.kubectl(&format!("edit {} {}", self.kind(), self.name()))
     }
 
     /// Sets a field of the spec.
     pub fn set(&self, field: &str, value: &str) -> String {
         self.kubectl(&format!(
-            "patch dropboxsource {} --type merge -p '{{\"spec\":{{\"{field}\":{value}}}}}'",
+            "patch {} {} --type merge -p '{{\"spec\":{{\"{field}\":{value}}}}}'",
+            self.kind(),
             self.name()
         ))
     }
@@ -60,7 +63,7 @@ impl Patient<'_> {
 
     /// Puts the API key in the file `key` into the Secret that the resource names, if it names one.
     pub fn replace_key(&self) -> Option<String> {
-        let wanted = &self.resource.spec.workspace.as_ref()?.api_key_secret_ref;
+        let wanted = &self.resource.spec.options().workspace?.api_key_secret_ref;
         let create = self.kubectl(&format!(
             "create secret generic {} --from-file={}=key --dry-run=client -o yaml",
             wanted.name, wanted.key
@@ -72,6 +75,10 @@ impl Patient<'_> {
 
     fn kubectl(&self, arguments: &str) -> String {
         format!("kubectl -n {} {arguments}", self.namespace)
+    }
+
+    fn kind(&self) -> String {
+        self.resource.kind.name.to_lowercase()
     }
 
     fn name(&self) -> String {

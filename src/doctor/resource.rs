@@ -1,5 +1,7 @@
 //! One resource: its status, its Secret, Dropbox, and its workspace.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, ResourceExt};
@@ -8,10 +10,10 @@ use super::findings::Findings;
 use super::workspace;
 use crate::cluster::sentence;
 use crate::controller::secrets::SecretData;
-use crate::crd::{DropboxSource, SourceStatus};
+use crate::crd::ConnectorStatus;
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::hosts::{HostPolicy, Reach};
-use crate::kinds::{Credentials, SourceKind, suspicions};
+use crate::kinds::{Credentials, Provider, Resource, suspicions};
 use crate::options::Network;
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
@@ -24,7 +26,7 @@ const ANEW: &str =
 pub(super) struct Patient<'a> {
     pub client: &'a Client,
     pub namespace: &'a str,
-    pub resource: &'a DropboxSource,
+    pub resource: &'a Resource,
     pub dropbox: &'a DropboxClient,
     /// Of the operator's own workspace, as far as the caller gave them.
     pub own_endpoint: &'a Endpoint,
@@ -40,14 +42,15 @@ impl Patient<'_> {
         self.status(findings);
         let config = match self.credentials(findings).await {
             Some(credentials) => {
-                self.dropbox(&credentials, findings).await;
-                Some(credentials.complete(self.resource.settings()))
+                if self.resource.spec.provider() == Some(Provider::Dropbox) {
+                    self.dropbox(&credentials, findings).await;
+                }
+                Some(self.resource.spec.config(&credentials))
             }
             None => None,
         };
         // Without the credentials the plain settings can still be compared.
-        let config =
-            config.unwrap_or_else(|| Credentials::default().complete(self.resource.settings()));
+        let config = config.unwrap_or_else(|| self.resource.spec.config(&Credentials::default()));
         self.workspace(&config, findings).await;
     }
 
@@ -85,7 +88,7 @@ impl Patient<'_> {
         } else {
             findings.wrong(&subject, CHECK, said, self.look_again());
         }
-        if self.resource.spec.suspend {
+        if self.resource.spec.options().suspend {
             findings.unknown(
                 &subject,
                 "suspend",
@@ -99,13 +102,17 @@ impl Patient<'_> {
     async fn credentials(&self, findings: &mut Findings) -> Option<Credentials> {
         const CHECK: &str = "secret";
         let subject = self.subject();
-        let name = self.resource.credentials_secret();
         let login = self.login();
-        let secret = self.secret(name, CHECK, &login, findings).await?;
         let mut credentials = Credentials::default();
         let mut complete = true;
-        for wanted in self.resource.credentials() {
-            let defect = match secret.credential(&wanted) {
+        let mut secrets = BTreeMap::new();
+        for wanted in self.resource.spec.credentials() {
+            let name = wanted.secret;
+            if !secrets.contains_key(name) {
+                let secret = self.secret(name, CHECK, &login, findings).await?;
+                secrets.insert(name, secret);
+            }
+            let defect = match secrets[name].credential(&wanted) {
                 Err(defect) => defect,
                 Ok(value) => {
                     credentials.insert(wanted.parameter, value.secret);
@@ -121,11 +128,13 @@ impl Patient<'_> {
             );
         }
         if complete {
-            findings.right(
-                &subject,
-                CHECK,
-                format!("the Secret {name} has every key, and a refresh token"),
-            );
+            let names: Vec<_> = secrets.into_keys().collect();
+            let message = match names.as_slice() {
+                [] => "the resource needs no Secret".to_owned(),
+                [name] => format!("the Secret {name} has every key"),
+                names => format!("the Secrets {} have every key", names.join(" and ")),
+            };
+            findings.right(&subject, CHECK, message);
         }
         complete.then_some(credentials)
     }
@@ -169,6 +178,11 @@ impl Patient<'_> {
         ) else {
             return;
         };
+        let settings = self.resource.spec.settings();
+        let remote_url = settings
+            .get("remote_url")
+            .and_then(|url| url.as_str())
+            .unwrap_or_default();
         let (login, again) = (self.login(), self.run_again());
         let mut tell = |check, answer: Result<String, CallError>| match answer {
             Ok(message) => findings.right(&subject, check, message),
@@ -180,12 +194,12 @@ impl Patient<'_> {
                 | CallError::NotAFolder
                 | CallError::FolderUnreadable { .. }),
             ) => {
-                let folder = one_line(&self.resource.spec.remote_url);
+                let folder = one_line(remote_url);
                 let message = format!("{error}. The folder is spec.remoteUrl, {folder}");
                 findings.wrong(&subject, check, message, self.edit());
             }
             Err(error @ (CallError::InvalidGrant | CallError::InvalidClient)) => {
-                let suspicions = suspicions(self.resource, credentials);
+                let suspicions = suspicions(&self.resource.spec.credentials(), credentials);
                 findings.wrong(&subject, check, format!("{error}.{suspicions}"), &login);
             }
             Err(error) => findings.wrong(&subject, check, error.to_string(), &login),
@@ -198,7 +212,6 @@ impl Patient<'_> {
             CHECK,
             Ok("Dropbox accepts the app and its refresh token".to_owned()),
         );
-        let remote_url = &self.resource.spec.remote_url;
         let folder = match remote_url.parse::<Subfolder>() {
             Ok(folder) => self.dropbox.look_into(&access_token, &folder).await,
             Err(_) => Err(CallError::FolderNotFound),
@@ -212,7 +225,7 @@ impl Patient<'_> {
     async fn workspace(&self, config: &Config, findings: &mut Findings) {
         const CHECK: &str = "workspace";
         let subject = self.subject();
-        let Some(reference) = &self.resource.spec.workspace else {
+        let Some(reference) = self.resource.spec.options().workspace else {
             match self.own_key {
                 Some(key) => {
                     workspace::examine(
@@ -282,7 +295,7 @@ impl Patient<'_> {
 }
 
 /// A condition of a status.
-pub(super) fn condition<'a>(status: &'a SourceStatus, kind: &str) -> Option<&'a Condition> {
+pub(super) fn condition<'a>(status: &'a ConnectorStatus, kind: &str) -> Option<&'a Condition> {
     status
         .conditions
         .iter()

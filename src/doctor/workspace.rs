@@ -8,13 +8,12 @@ use reqwest::header::DATE;
 
 use super::findings::Findings;
 use super::resource::Patient;
-use crate::crd::DropboxSource;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, USER_AGENT};
-use crate::kinds::SourceKind;
 use crate::options::Workspace;
 use crate::unstructured::{
-    ApiKey, CheckStatus, Client, Config, Endpoint, ErrorKind, Source, SourceId,
+    ApiKey, CheckStatus, Collection, Config, Connector, ConnectorId, Connectors, Endpoint,
+    ErrorKind, Fingerprint, Kept,
 };
 
 /// Clocks may differ by this much: certificates and logs do not mind.
@@ -42,7 +41,11 @@ pub(super) async fn examine(
         }
     };
     clock(patient, &endpoint, reach, findings).await;
-    let sources = match client.list(DropboxSource::SOURCE_TYPE).await {
+    let (kind, spec) = (patient.resource.kind, &patient.resource.spec);
+    let settings = config.plain().map(|(name, _)| name);
+    let kept = Kept::only(settings);
+    let connectors = client.connectors(kind.collection, spec.connector_type(), kept);
+    let sources = match connectors.list().await {
         Ok(sources) => sources,
         Err(error) => {
             let message = format!("{endpoint} cannot be listed: {error}");
@@ -60,13 +63,22 @@ pub(super) async fn examine(
         }
     };
     findings.right(&subject, CHECK, format!("{endpoint} accepts the API key"));
-    connector(patient, &client, &sources, config, findings).await;
+    connector(
+        patient,
+        &connectors,
+        client.fingerprint(),
+        &sources,
+        config,
+        findings,
+    )
+    .await;
 }
 
 async fn connector(
     patient: &Patient<'_>,
-    client: &Client,
-    sources: &[Source],
+    connectors: &Connectors,
+    fingerprint: &Fingerprint,
+    sources: &[Connector],
     config: &Config,
     findings: &mut Findings,
 ) {
@@ -74,9 +86,9 @@ async fn connector(
     let subject = patient.subject();
     let status = patient.resource.status.as_ref();
     let home = status.and_then(|status| status.workspace.as_ref());
-    let other_key = home.is_some_and(|home| home.key_fingerprint != client.fingerprint().as_ref());
-    let id: Option<SourceId> = status
-        .and_then(|status| status.source_id.as_deref())
+    let other_key = home.is_some_and(|home| home.key_fingerprint != fingerprint.as_ref());
+    let id: Option<ConnectorId> = status
+        .and_then(|status| status.id.as_deref())
         .and_then(|id| id.parse().ok());
     let Some(id) = id else {
         return findings.wrong(
@@ -136,24 +148,28 @@ async fn connector(
             "look at them in the Unstructured UI: those that nothing uses can be deleted there",
         );
     }
-    check(patient, client, id, config, findings).await;
+    check(patient, connectors, id, config, findings).await;
 }
 
 async fn check(
     patient: &Patient<'_>,
-    client: &Client,
-    id: SourceId,
+    connectors: &Connectors,
+    id: ConnectorId,
     config: &Config,
     findings: &mut Findings,
 ) {
     const CHECK: &str = "connection";
     let subject = &patient.subject();
-    match client.latest_check(&id).await {
+    let other = match patient.resource.kind.collection {
+        Collection::Sources => "the source",
+        Collection::Destinations => "the destination",
+    };
+    match connectors.latest_check(&id).await {
         Ok(Some(check)) if check.status == CheckStatus::Success => {
             findings.right(
                 subject,
                 CHECK,
-                "Unstructured reached Dropbox when it last tried",
+                format!("Unstructured reached {other} when it last tried"),
             );
         }
         Ok(Some(check)) if check.status == CheckStatus::Failure => {
@@ -162,7 +178,7 @@ async fn check(
                 subject,
                 CHECK,
                 format!(
-                    "Unstructured did not reach Dropbox when it last tried: {}",
+                    "Unstructured did not reach {other} when it last tried: {}",
                     config.scrub(reason)
                 ),
                 patient.look_again(),

@@ -1,15 +1,28 @@
-//! [`DropboxSource`] as a kind of source.
+//! [`DropboxSource`](crate::crd::DropboxSource): a Dropbox folder as a source.
 
 use std::collections::BTreeMap;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Credential, Credentials, Impostor, Options, Providers, Shortfall, SourceKind, Verdict,
+    Credential, Credentials, Impostor, Kind, Options, Provider, Providers, Shortfall, Spec, Verdict,
 };
-use crate::crd::{DropboxSource, SourceStatus};
-use crate::dropbox::{CallError, Subfolder};
+use crate::crd::{self, DropboxSourceSpec};
+use crate::dropbox::{CallError, DropboxClient, Subfolder};
+use crate::unstructured::Collection;
+
+/// `DropboxSource`.
+pub static DROPBOX_SOURCE: Kind = Kind {
+    name: "DropboxSource",
+    plural: "dropboxsources",
+    collection: Collection::Sources,
+    in_names: false,
+    definition: crd::dropbox_source_definition,
+    read: |spec| Ok(Box::new(serde_json::from_value::<DropboxSourceSpec>(spec)?)),
+};
 
 const REMOTE_URL: &str = "remote_url";
 const RECURSIVE: &str = "recursive";
@@ -24,106 +37,103 @@ const ACCESS_TOKEN: Impostor = Impostor {
     advice: "Put the refresh token there: authorize the app with token_access_type=offline to get one.",
 };
 
-impl SourceKind for DropboxSource {
-    const SOURCE_TYPE: &'static str = "dropbox";
-
-    const PARAMETERS: &'static [&'static str] =
-        &[REMOTE_URL, RECURSIVE, APP_KEY, APP_SECRET, REFRESH_TOKEN];
-
-    fn options(&self) -> Options<'_> {
-        let spec = &self.spec;
-        Options {
-            connector_name: spec.connector_name.as_deref(),
-            existing_source_id: spec.existing_source_id.as_deref(),
-            adoption_policy: spec.adoption_policy,
-            workspace: spec.workspace.as_ref(),
-            verify: spec.verify,
-            deletion_policy: spec.deletion_policy,
-            suspend: spec.suspend,
-        }
+impl Spec for DropboxSourceSpec {
+    fn connector_type(&self) -> &'static str {
+        "dropbox"
     }
 
-    fn status(&self) -> Option<&SourceStatus> {
-        self.status.as_ref()
+    fn options(&self) -> Options<'_> {
+        Options {
+            connector_name: self.connector_name.as_deref(),
+            existing_id: self.existing_source_id.as_deref(),
+            adoption_policy: self.adoption_policy,
+            workspace: self.workspace.as_ref(),
+            verify: self.verify,
+            deletion_policy: self.deletion_policy,
+            suspend: self.suspend,
+        }
     }
 
     /// `recursive` is always sent: its default differs between the API's specification (true) and its documentation (false).
-    fn settings(&self) -> BTreeMap<&'static str, Value> {
+    fn settings(&self) -> BTreeMap<&str, Value> {
         BTreeMap::from([
-            (REMOTE_URL, json!(self.spec.remote_url)),
-            (RECURSIVE, json!(self.spec.recursive)),
+            (REMOTE_URL, json!(self.remote_url)),
+            (RECURSIVE, json!(self.recursive)),
         ])
     }
 
-    fn credentials_secret(&self) -> &str {
-        &self.spec.credentials.secret_ref.name
-    }
-
     fn credentials(&self) -> Vec<Credential<'_>> {
-        let keys = &self.spec.credentials.keys;
+        let (secret, keys) = (&self.credentials.secret_ref.name, &self.credentials.keys);
+        let credential = |parameter, key, impostor| Credential {
+            parameter,
+            secret,
+            key,
+            impostor,
+        };
         vec![
-            Credential {
-                parameter: APP_KEY,
-                key: &keys.app_key,
-                impostor: None,
-            },
-            Credential {
-                parameter: APP_SECRET,
-                key: &keys.app_secret,
-                impostor: None,
-            },
-            Credential {
-                parameter: REFRESH_TOKEN,
-                key: &keys.refresh_token,
-                impostor: Some(&ACCESS_TOKEN),
-            },
+            credential(APP_KEY, &keys.app_key, None),
+            credential(APP_SECRET, &keys.app_secret, None),
+            credential(REFRESH_TOKEN, &keys.refresh_token, Some(&ACCESS_TOKEN)),
         ]
     }
 
-    async fn ask(
-        &self,
-        providers: &Providers,
-        credentials: &Credentials,
+    fn provider(&self) -> Option<Provider> {
+        Some(Provider::Dropbox)
+    }
+
+    fn ask<'a>(
+        &'a self,
+        providers: &'a Providers,
+        credentials: &'a Credentials,
         since: Instant,
-    ) -> Verdict {
-        let Some(dropbox) = &providers.dropbox else {
-            return Verdict::NotAsked;
-        };
-        let (Some(key), Some(secret), Some(token)) = (
-            credentials.get(APP_KEY),
-            credentials.get(APP_SECRET),
-            credentials.get(REFRESH_TOKEN),
-        ) else {
-            return Verdict::Inconclusive("The credentials are incomplete.".to_owned());
-        };
-        let access_token = match dropbox.shared_access_token(key, secret, token, since).await {
-            Ok(access_token) => access_token,
-            Err(refusal @ CallError::InvalidGrant) => {
-                return Verdict::Refused(format!(
-                    "{refusal}, and put it into the Secret.{}",
-                    suspicions(self, credentials)
-                ));
-            }
-            Err(CallError::InvalidClient) => {
-                return Verdict::Refused(format!(
-                    "Dropbox refuses the app key and secret (invalid_client). Copy both again from the Settings tab of the app \
-                     in the Dropbox App Console into the Secret, and see that they are not swapped.{}",
-                    suspicions(self, credentials)
-                ));
-            }
-            Err(error) => return unknown(&error),
-        };
-        let remote_url = &self.spec.remote_url;
-        let Ok(folder) = remote_url.parse::<Subfolder>() else {
-            return Verdict::Accepted;
-        };
-        match dropbox.look_into(&access_token, &folder).await {
-            Ok(()) => Verdict::Accepted,
-            Err(error) => match shortfall(&error, remote_url) {
-                Some(shortfall) => Verdict::Insufficient(shortfall),
-                None => unknown(&error),
-            },
+    ) -> BoxFuture<'a, Verdict> {
+        match &providers.dropbox {
+            Some(dropbox) => ask(self, dropbox, credentials, since).boxed(),
+            None => std::future::ready(Verdict::NotAsked).boxed(),
         }
+    }
+}
+
+async fn ask(
+    source: &DropboxSourceSpec,
+    dropbox: &DropboxClient,
+    credentials: &Credentials,
+    since: Instant,
+) -> Verdict {
+    let (Some(key), Some(secret), Some(token)) = (
+        credentials.get(APP_KEY),
+        credentials.get(APP_SECRET),
+        credentials.get(REFRESH_TOKEN),
+    ) else {
+        return Verdict::Inconclusive("The credentials are incomplete.".to_owned());
+    };
+    let access_token = match dropbox.shared_access_token(key, secret, token, since).await {
+        Ok(access_token) => access_token,
+        Err(refusal @ CallError::InvalidGrant) => {
+            return Verdict::Refused(format!(
+                "{refusal}, and put it into the Secret.{}",
+                suspicions(&source.credentials(), credentials)
+            ));
+        }
+        Err(CallError::InvalidClient) => {
+            return Verdict::Refused(format!(
+                "Dropbox refuses the app key and secret (invalid_client). Copy both again from the Settings tab of the app \
+                 in the Dropbox App Console into the Secret, and see that they are not swapped.{}",
+                suspicions(&source.credentials(), credentials)
+            ));
+        }
+        Err(error) => return unknown(&error),
+    };
+    let remote_url = &source.remote_url;
+    let Ok(folder) = remote_url.parse::<Subfolder>() else {
+        return Verdict::Accepted;
+    };
+    match dropbox.look_into(&access_token, &folder).await {
+        Ok(()) => Verdict::Accepted,
+        Err(error) => match shortfall(&error, remote_url) {
+            Some(shortfall) => Verdict::Insufficient(shortfall),
+            None => unknown(&error),
+        },
     }
 }
 
@@ -163,35 +173,15 @@ fn shortfall(error: &CallError, remote_url: &str) -> Option<Shortfall> {
 }
 
 /// What only looks wrong with credentials that Dropbox refuses: sentences that name the keys of the Secret.
-pub(crate) fn suspicions(source: &DropboxSource, credentials: &Credentials) -> String {
-    let keys = &source.spec.credentials.keys;
-    let (Some(app_key), Some(app_secret), Some(refresh_token)) = (
-        credentials.get(APP_KEY),
-        credentials.get(APP_SECRET),
-        credentials.get(REFRESH_TOKEN),
-    ) else {
-        return String::new();
+pub(crate) fn suspicions(wanted: &[Credential<'_>], credentials: &Credentials) -> String {
+    let keyed = |parameter| {
+        let wanted = wanted.iter().find(|wanted| wanted.parameter == parameter)?;
+        Some((wanted.key, credentials.get(parameter)?))
     };
-    crate::dropbox::suspicions(
-        (&keys.app_key, app_key),
-        (&keys.app_secret, app_secret),
-        (&keys.refresh_token, refresh_token),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_parameters_are_those_of_the_settings_and_the_credentials() {
-        let spec = json!({ "remoteUrl": "dropbox://a", "credentials": { "secretRef": { "name": "dropbox" } } });
-        let source = DropboxSource::new("contracts", serde_json::from_value(spec).unwrap());
-        let credentials = source.credentials();
-        let named = credentials.iter().map(|credential| credential.parameter);
-        let named: BTreeSet<_> = source.settings().into_keys().chain(named).collect();
-        assert_eq!(named, DropboxSource::PARAMETERS.iter().copied().collect());
+    match (keyed(APP_KEY), keyed(APP_SECRET), keyed(REFRESH_TOKEN)) {
+        (Some(app_key), Some(app_secret), Some(refresh_token)) => {
+            crate::dropbox::suspicions(app_key, app_secret, refresh_token)
+        }
+        _ => String::new(),
     }
 }

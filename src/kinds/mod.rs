@@ -1,66 +1,157 @@
-//! What the controller has to know of a kind of source. A second kind is a type in [`crate::crd`] and an implementation of
-//! [`SourceKind`] beside this file.
+//! What is particular to a kind of resource. Another kind is a spec in [`crate::crd`], a file beside this one, and a row in [`ALL`].
 
 mod dropbox;
-
-pub(crate) use dropbox::suspicions;
+mod provider;
+mod resource;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::future::Future;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
-use kube::core::NamespaceResourceScope;
+use futures::future::BoxFuture;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ApiResource;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::crd::{AdoptionPolicy, DeletionPolicy, Reason, SourceStatus, WorkspaceReference};
-use crate::dropbox::DropboxClient;
-use crate::unstructured::Config;
+use crate::crd::{self, AdoptionPolicy, DeletionPolicy, WorkspaceReference};
+use crate::unstructured::{Collection, Config};
 
-/// A custom resource that stands for one source connector.
-pub trait SourceKind:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
+pub use dropbox::DROPBOX_SOURCE;
+pub(crate) use dropbox::suspicions;
+pub use provider::{Provider, Providers, Shortfall, Verdict};
+pub use resource::{Holding, Resource};
+
+/// Every kind of resource that stands for a connector.
+pub const ALL: [&Kind; 1] = [&DROPBOX_SOURCE];
+
+/// A kind of resource that stands for a connector.
+pub struct Kind {
+    /// Its name, for example `DropboxSource`.
+    pub name: &'static str,
+    /// The name of its objects together, in paths.
+    pub plural: &'static str,
+    /// Where its connectors are.
+    pub collection: Collection,
+    /// Whether the default names of its connectors carry the name of the kind, so that no other kind has the same. Those of the
+    /// first kind do not.
+    pub in_names: bool,
+    /// Its definition.
+    pub definition: fn() -> CustomResourceDefinition,
+    read: fn(Value) -> serde_json::Result<Box<dyn Spec>>,
+}
+
+impl Kind {
+    /// Group and version.
+    pub fn api_version() -> String {
+        format!("{}/{}", crd::GROUP, crd::VERSION)
+    }
+
+    /// How the API server knows it.
+    pub fn api_resource(&self) -> ApiResource {
+        ApiResource {
+            group: crd::GROUP.to_owned(),
+            version: crd::VERSION.to_owned(),
+            api_version: Self::api_version(),
+            kind: self.name.to_owned(),
+            plural: self.plural.to_owned(),
+        }
+    }
+
+    /// The name of its definition.
+    pub fn definition_name(&self) -> String {
+        format!("{}.{}", self.plural, crd::GROUP)
+    }
+
+    /// What a resource of this name is called in the default name of its connector. No resource has a capital letter in its name.
+    pub fn name_of(&self, resource: &str) -> String {
+        if self.in_names {
+            format!("{resource}.{}", self.name)
+        } else {
+            resource.to_owned()
+        }
+    }
+
+    /// The field of the status that holds the id of the connector.
+    pub fn id_field(&self) -> &'static str {
+        id_field(self.collection)
+    }
+
+    /// The field of the spec that names a connector to take over.
+    pub fn existing_field(&self) -> &'static str {
+        match self.collection {
+            Collection::Sources => "existingSourceId",
+            Collection::Destinations => "existingDestinationId",
+        }
+    }
+}
+
+/// The field of a status that holds the id of a connector of this family.
+pub const fn id_field(collection: Collection) -> &'static str {
+    match collection {
+        Collection::Sources => "sourceId",
+        Collection::Destinations => "destinationId",
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Kind {}
+
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What a resource asks for, as its kind understands it.
+pub trait Spec: fmt::Debug + Send + Sync {
     /// The connector's `type` in the Unstructured API.
-    const SOURCE_TYPE: &'static str;
-
-    /// Every parameter that [`settings`](Self::settings) and [`credentials`](Self::credentials) can name: of what the API shows of a
-    /// connector, no other is kept.
-    const PARAMETERS: &'static [&'static str];
+    fn connector_type(&self) -> &str;
 
     /// The options that all kinds have in common.
     fn options(&self) -> Options<'_>;
 
-    /// The status, once there is one.
-    fn status(&self) -> Option<&SourceStatus>;
-
     /// The settings that anyone may read, as the API names them.
-    fn settings(&self) -> BTreeMap<&'static str, Value>;
+    fn settings(&self) -> BTreeMap<&str, Value>;
 
-    /// Name of the Secret with the credentials, in the resource's own namespace.
-    fn credentials_secret(&self) -> &str;
-
-    /// Which key of that Secret holds which parameter of the API.
+    /// Which key of which Secret, in the resource's own namespace, holds which parameter of the API.
     fn credentials(&self) -> Vec<Credential<'_>>;
 
-    /// Asks the system that the source reads from whether it takes the credentials, and lets them read what is to be read. An
+    /// The system that can be asked about the credentials, if one can.
+    fn provider(&self) -> Option<Provider>;
+
+    /// Asks the system that the connector belongs to whether it takes the credentials, and lets them reach what they are for. An
     /// answer that another resource with the same credentials got will do, if it was asked for at or after `since`.
-    fn ask(
-        &self,
-        providers: &Providers,
-        credentials: &Credentials,
+    fn ask<'a>(
+        &'a self,
+        providers: &'a Providers,
+        credentials: &'a Credentials,
         since: Instant,
-    ) -> impl Future<Output = Verdict> + Send;
+    ) -> BoxFuture<'a, Verdict>;
+
+    /// The complete configuration.
+    fn config(&self, credentials: &Credentials) -> Config {
+        let plain = self.settings().into_iter();
+        let plain = plain.fold(Config::builder(), |config, (name, value)| {
+            config.plain(name, value)
+        });
+        let all = credentials.0.iter().fold(plain, |config, (name, value)| {
+            config.secret(name, SecretString::from(value.expose_secret()))
+        });
+        all.build()
+    }
 }
 
 /// The options that all kinds have in common.
@@ -68,8 +159,8 @@ pub trait SourceKind:
 pub struct Options<'a> {
     /// `spec.connectorName`.
     pub connector_name: Option<&'a str>,
-    /// `spec.existingSourceId`.
-    pub existing_source_id: Option<&'a str>,
+    /// `spec.existingSourceId`, or `spec.existingDestinationId`.
+    pub existing_id: Option<&'a str>,
     /// `spec.adoptionPolicy`.
     pub adoption_policy: AdoptionPolicy,
     /// `spec.workspace`.
@@ -82,11 +173,13 @@ pub struct Options<'a> {
     pub suspend: bool,
 }
 
-/// One value that the API wants and the Secret holds.
+/// One value that the API wants and a Secret holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Credential<'a> {
     /// The parameter's name in the API.
-    pub parameter: &'static str,
+    pub parameter: &'a str,
+    /// The name of the Secret.
+    pub secret: &'a str,
     /// The key in the Secret.
     pub key: &'a str,
     /// What looks like it, and is not.
@@ -106,89 +199,16 @@ pub struct Impostor {
 
 /// The values of the credentials by parameter.
 #[derive(Default)]
-pub struct Credentials(BTreeMap<&'static str, SecretString>);
+pub struct Credentials(BTreeMap<String, SecretString>);
 
 impl Credentials {
     /// Adds the value of a parameter.
-    pub fn insert(&mut self, parameter: &'static str, value: SecretString) {
-        self.0.insert(parameter, value);
+    pub fn insert(&mut self, parameter: impl Into<String>, value: SecretString) {
+        self.0.insert(parameter.into(), value);
     }
 
     /// The value of a parameter.
     pub fn get(&self, parameter: &str) -> Option<&SecretString> {
         self.0.get(parameter)
-    }
-
-    /// The complete configuration: settings first, then the credentials.
-    pub fn complete(&self, settings: BTreeMap<&'static str, Value>) -> Config {
-        let plain = settings
-            .into_iter()
-            .fold(Config::builder(), |config, (name, value)| {
-                config.plain(name, value)
-            });
-        let all = self.0.iter().fold(plain, |config, (name, value)| {
-            config.secret(name, SecretString::from(value.expose_secret()))
-        });
-        all.build()
-    }
-}
-
-/// The systems that sources read from, as far as they can be asked about credentials.
-#[derive(Clone, Default)]
-pub struct Providers {
-    /// Dropbox, unless asking it is switched off.
-    pub dropbox: Option<DropboxClient>,
-}
-
-/// What a provider says of credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nobody is to be asked.
-    NotAsked,
-    /// They are good.
-    Accepted,
-    /// They are good, and what is to be read cannot be read with them.
-    Insufficient(Shortfall),
-    /// They are definitely not good; what to do about it.
-    Refused(String),
-    /// It cannot be told, which is no refusal; a sentence that says why.
-    Inconclusive(String),
-    /// The same, because no answer came in the time that there is for one.
-    NoAnswer(String),
-}
-
-/// What keeps credentials that are good from reading what is to be read. It blocks nothing: only Unstructured's own connection check
-/// says what Unstructured can read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Shortfall {
-    /// They lack a permission; what to do about it.
-    Permission(String),
-    /// Their account, or the app, is not to be used for this; what to do about it.
-    Access(String),
-    /// There is no such folder; what to do about it.
-    Folder(String),
-    /// There is one, and it cannot be read; what to do about it.
-    Content(String),
-}
-
-impl Shortfall {
-    /// The word for it.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Permission(_) => Reason::PermissionMissing,
-            Self::Access(_) => Reason::AccessDenied,
-            Self::Folder(_) => Reason::FolderNotFound,
-            Self::Content(_) => Reason::FolderUnreadable,
-        }
-    }
-
-    /// What to do about it.
-    pub fn advice(&self) -> &str {
-        match self {
-            Self::Permission(advice)
-            | Self::Access(advice)
-            | Self::Folder(advice)
-            | Self::Content(advice) => advice,
-        }
     }
 }

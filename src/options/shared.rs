@@ -9,13 +9,11 @@ use secrecy::SecretString;
 
 use super::{API_KEY, Exit, both_names, values};
 use crate::controller::workspaces::OwnKey;
-use crate::crd::DropboxSource;
 use crate::dropbox::{BaseUrl, DropboxClient};
 use crate::hosts::Reach;
 use crate::http::USER_AGENT;
-use crate::kinds::SourceKind;
 use crate::runtime::kube_client;
-use crate::unstructured::{ApiKey, Client, Endpoint, Kept};
+use crate::unstructured::{ApiKey, Client, Endpoint};
 
 /// How requests are sent.
 #[derive(Clone, Debug, clap::Args)]
@@ -172,7 +170,6 @@ impl Workspace {
             request_timeout: network.request_timeout,
             connect_timeout: network.request_timeout.min(Duration::from_secs(5)),
             reach,
-            kept: Kept::only(DropboxSource::PARAMETERS),
             ..crate::unstructured::Options::default()
         };
         Client::new(endpoint, key, &options).map_err(|error| Exit::Failed(error.to_string()))

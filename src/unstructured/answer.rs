@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, Commit, ErrorKind};
 use super::kept::{Kept, cut};
-use super::types::{Check, CheckStatus, Settings, Source, SourceId, timestamp};
+use super::types::{Check, CheckStatus, Connector, ConnectorId, Settings, timestamp};
 use crate::clock;
 use crate::scrub::Scrubber;
 
@@ -241,13 +241,13 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 /// A connector as it is written, each part unread.
 #[derive(Deserialize)]
-struct WireSource<'a> {
+struct WireConnector<'a> {
     #[serde(default)]
     id: Value,
     #[serde(default)]
     name: Value,
     #[serde(default, rename = "type")]
-    source_type: Value,
+    connector_type: Value,
     #[serde(default, borrow)]
     config: Option<&'a RawValue>,
     #[serde(default)]
@@ -264,21 +264,21 @@ struct WireCheck {
     reason: Value,
 }
 
-impl WireSource<'_> {
-    fn read(self, kept: Kept) -> Result<Source, Unreadable> {
+impl WireConnector<'_> {
+    fn read(self, kept: &Kept) -> Result<Connector, Unreadable> {
         let id = self
             .id
             .as_str()
             .and_then(|id| id.parse().ok())
             .ok_or(Unreadable("has a connector without a UUID"))?;
-        let (Value::String(name), Value::String(source_type)) = (self.name, self.source_type)
+        let (Value::String(name), Value::String(connector_type)) = (self.name, self.connector_type)
         else {
             return Err(Unreadable("has a connector without name or type"));
         };
-        Ok(Source {
+        Ok(Connector {
             id,
             name: cut(name, LONGEST_NAME).into(),
-            source_type: cut(source_type, LONGEST_NAME).into(),
+            connector_type: cut(connector_type, LONGEST_NAME).into(),
             settings: match self.config {
                 Some(config) => kept.read(config)?,
                 None => Settings::default(),
@@ -292,12 +292,12 @@ impl WireSource<'_> {
 /// unreadable, because what is not in a list may be created again.
 pub(super) fn listed(
     element: &[u8],
-    source_type: &str,
-    kept: Kept,
-) -> Result<Option<Source>, Unreadable> {
-    let source: WireSource<'_> = json(element)?;
-    let other = source.source_type.as_str();
-    if other.is_none_or(|other| other == source_type) {
+    connector_type: &str,
+    kept: &Kept,
+) -> Result<Option<Connector>, Unreadable> {
+    let source: WireConnector<'_> = json(element)?;
+    let other = source.connector_type.as_str();
+    if other.is_none_or(|other| other == connector_type) {
         source.read(kept).map(Some)
     } else {
         Ok(None)
@@ -305,13 +305,17 @@ pub(super) fn listed(
 }
 
 /// One connector.
-pub(super) fn source(body: &[u8], kept: Kept) -> Result<Source, Unreadable> {
-    json::<WireSource<'_>>(body)?.read(kept)
+pub(super) fn connector(body: &[u8], kept: &Kept) -> Result<Connector, Unreadable> {
+    json::<WireConnector<'_>>(body)?.read(kept)
 }
 
 /// One connector, the one that was asked for.
-pub(super) fn source_with_id(body: &[u8], id: &SourceId, kept: Kept) -> Result<Source, Unreadable> {
-    let source = source(body, kept)?;
+pub(super) fn connector_with_id(
+    body: &[u8],
+    id: &ConnectorId,
+    kept: &Kept,
+) -> Result<Connector, Unreadable> {
+    let source = connector(body, kept)?;
     if source.id == *id {
         Ok(source)
     } else {
@@ -323,10 +327,10 @@ pub(super) fn source_with_id(body: &[u8], id: &SourceId, kept: Kept) -> Result<S
 /// another connector, or in a page of HTML, it is not the answer to this update.
 pub(super) fn updated(
     body: &[u8],
-    id: &SourceId,
-    kept: Kept,
-) -> Result<Option<Source>, Unreadable> {
-    match source(body, kept) {
+    id: &ConnectorId,
+    kept: &Kept,
+) -> Result<Option<Connector>, Unreadable> {
+    match connector(body, kept) {
         Ok(source) if source.id == *id => Ok(Some(source)),
         Ok(_) => Err(Unreadable::ANOTHER_CONNECTOR),
         Err(_) => done(body).map(|()| None),
@@ -490,7 +494,7 @@ mod tests {
         fn any_body_can_be_read(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let scrubber = Scrubber::new([]);
             prop_assert!(Complaint::read(&body, &scrubber).text.chars().count() <= 300);
-            let _ = (listed(&body, "dropbox", Kept::ALL), source(&body, Kept::ALL), latest_check(&body, &scrubber), done(&body));
+            let _ = (listed(&body, "dropbox", &Kept::All), connector(&body, &Kept::All), latest_check(&body, &scrubber), done(&body));
         }
     }
 }

@@ -209,7 +209,7 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    source_type: Option<&'a str>,
+    connector_type: Option<&'a str>,
     config: Exposed<'a>,
 }
 
@@ -217,10 +217,10 @@ pub(super) struct Body<'a> {
 struct Exposed<'a>(&'a Config);
 
 impl<'a> Body<'a> {
-    pub(super) fn create(name: &'a str, source_type: &'a str, config: &'a Config) -> Self {
+    pub(super) fn create(name: &'a str, connector_type: &'a str, config: &'a Config) -> Self {
         Self {
             name: Some(name),
-            source_type: Some(source_type),
+            connector_type: Some(connector_type),
             config: Exposed(config),
         }
     }
@@ -228,7 +228,7 @@ impl<'a> Body<'a> {
     pub(super) fn update(config: &'a Config) -> Self {
         Self {
             name: None,
-            source_type: None,
+            connector_type: None,
             config: Exposed(config),
         }
     }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::types::SourceId;
+use super::types::ConnectorId;
 use crate::http::BaseUrl;
 pub use crate::http::UrlError as EndpointError;
 
@@ -53,28 +53,21 @@ impl Endpoint {
         &self.0
     }
 
-    /// The collection, with the trailing slash that the service would otherwise redirect to.
-    pub(super) fn sources(&self) -> Url {
-        self.0.join("/api/v1/sources/")
-    }
-
-    pub(super) fn source(&self, id: &SourceId) -> Url {
-        self.0.join(&format!("/api/v1/sources/{id}"))
-    }
-
-    pub(super) fn connection_check(&self, id: &SourceId) -> Url {
-        self.0
-            .join(&format!("/api/v1/sources/{id}/connection-check"))
+    /// A path below the root of the API.
+    pub(super) fn join(&self, path: &str) -> Url {
+        self.0.join(&format!("{API}/{path}"))
     }
 
     /// The path of one of these URLs below the root of the API, with `{id}` in place of the id.
     pub(super) fn template(url: &Url) -> String {
         let path = url.path();
         let (_, below) = path.split_once(API).unwrap_or_default();
-        let parts = below.split('/').map(|part| match part.parse::<SourceId>() {
-            Ok(_) => "{id}",
-            Err(_) => part,
-        });
+        let parts = below
+            .split('/')
+            .map(|part| match part.parse::<ConnectorId>() {
+                Ok(_) => "{id}",
+                Err(_) => part,
+            });
         parts.collect::<Vec<_>>().join("/")
     }
 }
@@ -155,15 +148,15 @@ mod tests {
     #[test]
     fn a_template_names_the_call_and_neither_the_deployment_nor_the_connector() {
         let endpoint = Endpoint::parse("https://example.com/deployed/here", false).unwrap();
-        let id = "7cf30ead-cf54-479f-a897-b5fbe8790b76".parse().unwrap();
-        let mut listing = endpoint.sources();
+        let id = "7cf30ead-cf54-479f-a897-b5fbe8790b76";
+        let mut listing = endpoint.join("sources/");
         listing.set_query(Some("source_type=dropbox"));
         for (url, template) in [
             (listing, "/sources/"),
-            (endpoint.source(&id), "/sources/{id}"),
+            (endpoint.join(&format!("sources/{id}")), "/sources/{id}"),
             (
-                endpoint.connection_check(&id),
-                "/sources/{id}/connection-check",
+                endpoint.join(&format!("destinations/{id}/connection-check")),
+                "/destinations/{id}/connection-check",
             ),
         ] {
             assert_eq!(Endpoint::template(&url), template);
@@ -185,7 +178,7 @@ mod tests {
             let endpoint = Endpoint::parse(url, false).unwrap();
             assert_eq!(endpoint.to_string(), "https://api.example/api/v1", "{url}");
             assert_eq!(
-                endpoint.sources().as_str(),
+                endpoint.join("sources/").as_str(),
                 "https://api.example/api/v1/sources/"
             );
         }

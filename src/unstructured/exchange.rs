@@ -11,11 +11,11 @@ use url::Url;
 
 use super::answer::{self, Place, Unreadable};
 use super::budget::Exceeded;
-use super::client::{ClientError, Exchange, Options};
 use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
 use super::error::{ApiError, Commit, ErrorKind};
 use super::flow::{Flow, Health};
+use super::limits::{ClientError, Exchange, Options};
 use super::taking::{Rejected, Taking, Whole, taken};
 use crate::http::{self, BodyError};
 use crate::scrub::Scrubber;

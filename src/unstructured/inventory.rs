@@ -15,10 +15,10 @@ const LISTING_SHARE: u32 = 10;
 const LONGEST_PACE: Duration = Duration::from_secs(1);
 
 use super::budget::Share;
-use super::client::Client;
 use super::config::Config;
+use super::connectors::Connectors;
 use super::error::ApiError;
-use super::types::{Source, SourceId};
+use super::types::{Connector, ConnectorId};
 
 /// The connectors of one type in one workspace.
 ///
@@ -38,8 +38,7 @@ use super::types::{Source, SourceId};
 /// A write by somebody else shows with the next list. A list that was sent after our write was reported is believed, even where it
 /// does not show that write.
 pub struct Inventory {
-    client: Client,
-    source_type: &'static str,
+    connectors: Connectors,
     /// Held by the one who lists.
     listing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -70,7 +69,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct List {
     asked_at: Instant,
-    by_id: Box<[Source]>,
+    by_id: Box<[Connector]>,
     /// Places in `by_id`, in the order of the names.
     by_name: Box<[u32]>,
 }
@@ -78,15 +77,15 @@ pub(super) struct List {
 /// Our own writes since the list was sent, so that neither an id nor a name is ever searched for among them.
 #[derive(Clone, Debug, Default)]
 struct Writes {
-    by_id: HashMap<SourceId, Write>,
-    by_name: HashMap<Box<str>, Vec<SourceId>>,
+    by_id: HashMap<ConnectorId, Write>,
+    by_name: HashMap<Box<str>, Vec<ConnectorId>>,
 }
 
 #[derive(Clone, Debug)]
 struct Write {
     event: u64,
     /// What the connector is since; `None` when it was removed.
-    source: Option<Arc<Source>>,
+    source: Option<Arc<Connector>>,
 }
 
 /// The last list, if it failed.
@@ -100,10 +99,9 @@ struct Failure {
 
 impl Inventory {
     /// An inventory that knows nothing yet.
-    pub fn new(client: Client, source_type: &'static str) -> Self {
+    pub fn new(connectors: Connectors) -> Self {
         Self {
-            client,
-            source_type,
+            connectors,
             listing: tokio::sync::Mutex::default(),
             state: Mutex::default(),
         }
@@ -142,11 +140,8 @@ impl Inventory {
         let sent = self.state().next_event();
         let sent_at = Instant::now();
 
-        let share = self.client.budget().share();
-        let listing = self
-            .client
-            .list_within(self.source_type, Arc::clone(&share));
-        let result = listing.await;
+        let share = self.connectors.budget().share();
+        let result = self.connectors.list_within(Arc::clone(&share)).await;
         let mut state = self.state();
         state.ended += 1;
         let pace = (sent_at.elapsed() * LISTING_SHARE).min(LONGEST_PACE);
@@ -181,15 +176,15 @@ impl Inventory {
     }
 
     /// Reports that we created or updated this connector.
-    pub fn put(&self, source: Source) {
+    pub fn put(&self, source: Connector) {
         self.write(source.id, Some(Arc::new(source)));
     }
 
     /// Reports that the service took this configuration for a connector, and showed nothing of it.
-    pub fn configured(&self, id: &SourceId, config: &Config) {
+    pub fn configured(&self, id: &ConnectorId, config: &Config) {
         let known = self.state().snapshot();
         if let Some(known) = known.as_ref().and_then(|snapshot| snapshot.by_id(id)) {
-            self.put(Source {
+            self.put(Connector {
                 settings: config.settings(),
                 ..known.clone()
             });
@@ -197,11 +192,11 @@ impl Inventory {
     }
 
     /// Reports that we removed this connector.
-    pub fn removed(&self, id: &SourceId) {
+    pub fn removed(&self, id: &ConnectorId) {
         self.write(*id, None);
     }
 
-    fn write(&self, id: SourceId, source: Option<Arc<Source>>) {
+    fn write(&self, id: ConnectorId, source: Option<Arc<Connector>>) {
         let mut state = self.state();
         let event = state.next_event();
         Arc::make_mut(&mut state.writes).insert(id, Write { event, source });
@@ -245,7 +240,7 @@ impl Snapshot {
     }
 
     /// The connector with this id.
-    pub fn by_id(&self, id: &SourceId) -> Option<&Source> {
+    pub fn by_id(&self, id: &ConnectorId) -> Option<&Connector> {
         match self.writes.by_id.get(id) {
             Some(write) => write.source.as_deref(),
             None => self.list.by_id(id),
@@ -253,7 +248,7 @@ impl Snapshot {
     }
 
     /// All connectors of this name, the oldest first; those of unknown age last.
-    pub fn by_name(&self, name: &str) -> Vec<&Source> {
+    pub fn by_name(&self, name: &str) -> Vec<&Connector> {
         let listed = self
             .list
             .by_name(name)
@@ -268,7 +263,7 @@ impl Snapshot {
     }
 
     /// Every connector, in no particular order.
-    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+    pub fn sources(&self) -> impl Iterator<Item = &Connector> {
         let listed = self.list.by_id.iter();
         let listed = listed.filter(|source| !self.writes.by_id.contains_key(&source.id));
         let written = self.writes.by_id.values();
@@ -289,7 +284,7 @@ impl Snapshot {
 // === impl Writes ===
 
 impl Writes {
-    fn insert(&mut self, id: SourceId, write: Write) {
+    fn insert(&mut self, id: ConnectorId, write: Write) {
         let name = write.source.as_ref().map(|source| source.name.clone());
         let former = self.by_id.insert(id, write);
         if let Some(former) = former.and_then(|former| former.source) {
@@ -312,7 +307,7 @@ impl Writes {
         }
     }
 
-    fn forget_name(&mut self, name: &str, id: SourceId) {
+    fn forget_name(&mut self, name: &str, id: ConnectorId) {
         let Some(ids) = self.by_name.get_mut(name) else {
             return;
         };
@@ -326,7 +321,7 @@ impl Writes {
 // === impl List ===
 
 impl List {
-    pub(super) fn new(asked_at: Instant, mut sources: Vec<Source>) -> Self {
+    pub(super) fn new(asked_at: Instant, mut sources: Vec<Connector>) -> Self {
         sources.sort_by_key(|source| source.id);
         // An answer that shows one connector twice has not shown two.
         sources.dedup_by_key(|source| source.id);
@@ -340,12 +335,12 @@ impl List {
         }
     }
 
-    fn by_id(&self, id: &SourceId) -> Option<&Source> {
+    fn by_id(&self, id: &ConnectorId) -> Option<&Connector> {
         let place = self.by_id.binary_search_by_key(id, |source| source.id);
         place.ok().map(|place| &self.by_id[place])
     }
 
-    fn by_name(&self, name: &str) -> impl Iterator<Item = &Source> {
+    fn by_name(&self, name: &str) -> impl Iterator<Item = &Connector> {
         let first = self
             .by_name
             .partition_point(|place| *self.at(*place).name < *name);
@@ -355,7 +350,7 @@ impl List {
             .take_while(move |source| *source.name == *name)
     }
 
-    fn at(&self, place: u32) -> &Source {
+    fn at(&self, place: u32) -> &Connector {
         &self.by_id[place as usize]
     }
 }

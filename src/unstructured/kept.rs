@@ -1,7 +1,9 @@
 //! What is kept of a connector's configuration: what somebody may ask for, and no more. The rest is passed over while it is read.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -13,21 +15,40 @@ use super::types::Settings;
 /// Bytes of a value that are kept. A longer one is cut: it can only differ from ours.
 const LONGEST_VALUE: usize = 4096;
 
-/// The names of the settings that are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept(Option<&'static [&'static str]>);
+/// Which settings of a connector are kept of what is read. Clones share the names.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// Every one.
+    All,
+    /// Those that somebody asks for.
+    Only(Arc<RwLock<BTreeSet<Box<str>>>>),
+}
 
 impl Kept {
-    /// Every setting.
-    pub const ALL: Self = Self(None);
+    /// These settings, and those that are added later.
+    pub fn only<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let kept = Self::Only(Arc::default());
+        kept.add(names);
+        kept
+    }
 
-    /// These settings.
-    pub const fn only(names: &'static [&'static str]) -> Self {
-        Self(Some(names))
+    /// Keeps these settings too, from the next answer on.
+    pub fn add<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let Self::Only(known) = self else { return };
+        for name in names {
+            let is_known = known
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(name);
+            if !is_known {
+                let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+                known.insert(name.into());
+            }
+        }
     }
 
     /// The settings of a configuration; none where it is no object.
-    pub(super) fn read(self, config: &RawValue) -> Result<Settings, Unreadable> {
+    pub(super) fn read(&self, config: &RawValue) -> Result<Settings, Unreadable> {
         if !config.get().starts_with('{') {
             return Ok(Settings::default());
         }
@@ -36,12 +57,18 @@ impl Kept {
         settings.map(Into::into).map_err(|_| Unreadable::SYNTAX)
     }
 
-    fn includes(self, name: &str) -> bool {
-        self.0.is_none_or(|names| names.contains(&name))
+    fn includes(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(name),
+        }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Kept {
+impl<'de> DeserializeSeed<'de> for &Kept {
     type Value = Map<String, Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -49,7 +76,7 @@ impl<'de> DeserializeSeed<'de> for Kept {
     }
 }
 
-impl<'de> Visitor<'de> for Kept {
+impl<'de> Visitor<'de> for &Kept {
     type Value = Map<String, Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn kept(kept: Kept, config: &Value) -> Settings {
+    fn kept(kept: &Kept, config: &Value) -> Settings {
         let text = config.to_string();
         let raw: &RawValue = serde_json::from_str(&text).unwrap();
         kept.read(raw).unwrap()
@@ -106,17 +133,17 @@ mod tests {
     fn what_nobody_asks_for_is_passed_over() {
         let config =
             json!({"remote_url": "dropbox://a", "recursive": true, "more": [[{}]], "n": 7});
-        let all = kept(Kept::ALL, &config);
+        let all = kept(&Kept::All, &config);
         assert_eq!(
             (all.get("n"), all.get("more")),
             (Some(&json!(7)), Some(&json!([[{}]])))
         );
-        let some = kept(Kept::only(&["recursive", "remote_url", "absent"]), &config);
+        let some = kept(&Kept::only(["recursive", "remote_url", "absent"]), &config);
         assert_eq!(some.get("remote_url"), Some(&json!("dropbox://a")));
         assert_eq!(some.get("recursive"), Some(&json!(true)));
         assert_eq!((some.get("n"), some.get("absent")), (None, None));
         for none in [json!(null), json!([1]), json!("text"), json!(7)] {
-            assert_eq!(kept(Kept::ALL, &none), Settings::default());
+            assert_eq!(kept(&Kept::All, &none), Settings::default());
         }
     }
 
@@ -127,7 +154,7 @@ mod tests {
             "list": vec![0; 100_000],
             "object": {"a": vec![0; 100_000]},
         });
-        let settings = kept(Kept::ALL, &config);
+        let settings = kept(&Kept::All, &config);
         assert_eq!(
             settings.get("text"),
             Some(&json!("x".repeat(LONGEST_VALUE)))

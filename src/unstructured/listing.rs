@@ -7,7 +7,7 @@ use super::budget::Share;
 use super::elements::Elements;
 use super::kept::Kept;
 use super::taking::{Rejected, Taking};
-use super::types::Source;
+use super::types::Connector;
 
 /// Bytes of one connector as it is written.
 const LONGEST_CONNECTOR: usize = 1024 * 1024;
@@ -17,19 +17,19 @@ const INSTALMENT: usize = 64 * 1024;
 
 /// The connectors of one type, as far as they have come in.
 pub(super) struct Listing<'a> {
-    source_type: &'a str,
-    kept: Kept,
+    connector_type: &'a str,
+    kept: &'a Kept,
     share: Arc<Share>,
     elements: Elements,
-    sources: Vec<Source>,
+    sources: Vec<Connector>,
     /// Bytes that were taken and not asked for yet.
     owed: usize,
 }
 
 impl<'a> Listing<'a> {
-    pub fn new(source_type: &'a str, kept: Kept, share: Arc<Share>) -> Self {
+    pub fn new(connector_type: &'a str, kept: &'a Kept, share: Arc<Share>) -> Self {
         Self {
-            source_type,
+            connector_type,
             kept,
             share,
             elements: Elements::new(LONGEST_CONNECTOR),
@@ -40,15 +40,15 @@ impl<'a> Listing<'a> {
 }
 
 impl Taking for Listing<'_> {
-    type Made = Vec<Source>;
+    type Made = Vec<Connector>;
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Rejected> {
         self.elements.take(bytes, |element| {
-            let Some(source) = answer::listed(element, self.source_type, self.kept)? else {
+            let Some(source) = answer::listed(element, self.connector_type, self.kept)? else {
                 return Ok(());
             };
             // A vector that grows has room for as many again.
-            self.owed += source.size() + size_of::<Source>();
+            self.owed += source.size() + size_of::<Connector>();
             self.sources.push(source);
             if self.owed >= INSTALMENT {
                 self.share.grow(std::mem::take(&mut self.owed))?;
@@ -57,7 +57,7 @@ impl Taking for Listing<'_> {
         })
     }
 
-    fn make(self) -> Result<Vec<Source>, Rejected> {
+    fn make(self) -> Result<Vec<Connector>, Rejected> {
         self.elements.end()?;
         self.share.grow(self.owed)?;
         Ok(self.sources)

@@ -1,5 +1,5 @@
-//! A client of the [Unstructured platform API](https://docs.unstructured.io/api-reference/workflow/overview) for source connectors
-//! of any type. It knows nothing of what it is used for.
+//! A client of the [Unstructured platform API](https://docs.unstructured.io/api-reference/workflow/overview) for connectors of
+//! both families and any type. It knows nothing of what it is used for.
 //!
 //! [`Client`] makes one call at a time and says of each failure whether it may have been carried out. All clones of a client share
 //! its flow control: a request rate, a number of requests under way, and a clock before which nothing is sent. [`Inventory`] holds
@@ -8,7 +8,9 @@
 mod answer;
 mod budget;
 mod client;
+mod collection;
 mod config;
+mod connectors;
 mod elements;
 mod endpoint;
 mod error;
@@ -16,6 +18,7 @@ mod exchange;
 mod flow;
 mod inventory;
 mod kept;
+mod limits;
 mod listing;
 mod pauses;
 mod taking;
@@ -23,11 +26,14 @@ mod types;
 
 pub use crate::http::Carrier;
 pub use budget::Budget;
-pub use client::{Client, ClientError, Exchange, Observer, Options};
+pub use client::Client;
+pub use collection::Collection;
 pub use config::{Config, ConfigBuilder, Digest, MASK};
+pub use connectors::Connectors;
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
 pub use error::{ApiError, Commit, ErrorKind};
 pub use inventory::{Inventory, Snapshot};
 pub use kept::Kept;
+pub use limits::{ClientError, Exchange, Observer, Options};
 pub use pauses::Pauses;
-pub use types::{Check, CheckStatus, Source, SourceId};
+pub use types::{Check, CheckStatus, Connector, ConnectorId};

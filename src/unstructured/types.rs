@@ -19,24 +19,24 @@ const PER_ALLOCATION: usize = 16;
 /// A connector's identity, given by the service: a UUID, written in lower case with hyphens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SourceId(Uuid);
+pub struct ConnectorId(Uuid);
 
-/// A string that is no [`SourceId`].
+/// A string that is no [`ConnectorId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a source id is a UUID such as 7cf30ead-cf54-479f-a897-b5fbe8790b76; copy it from the connector's page or from the API"
 )]
-pub struct SourceIdError;
+pub struct ConnectorIdError;
 
 /// A source connector as the service shows it. Thousands are held at a time, so none has room to spare.
 #[derive(Clone, PartialEq)]
-pub struct Source {
+pub struct Connector {
     /// Its identity, for life.
-    pub id: SourceId,
+    pub id: ConnectorId,
     /// Its name, for life. Nothing says that names are unique.
     pub name: Box<str>,
     /// Which kind of source, for example `dropbox`.
-    pub source_type: Box<str>,
+    pub connector_type: Box<str>,
     /// What can be read of its configuration.
     pub settings: Settings,
     /// When it was created, where the answer says so readably.
@@ -74,73 +74,75 @@ pub struct Check {
     pub reason: Option<String>,
 }
 
-// === impl SourceId ===
+// === impl ConnectorId ===
 
-impl FromStr for SourceId {
-    type Err = SourceIdError;
+impl FromStr for ConnectorId {
+    type Err = ConnectorIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // The hyphenated form only: the others that the parser takes (braces, urn:) are not what the service calls an id.
         if text.len() != 36 {
-            return Err(SourceIdError);
+            return Err(ConnectorIdError);
         }
-        Uuid::try_parse(text).map(Self).map_err(|_| SourceIdError)
+        Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| ConnectorIdError)
     }
 }
 
-impl TryFrom<String> for SourceId {
-    type Error = SourceIdError;
+impl TryFrom<String> for ConnectorId {
+    type Error = ConnectorIdError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
 }
 
-impl From<SourceId> for String {
-    fn from(id: SourceId) -> Self {
+impl From<ConnectorId> for String {
+    fn from(id: ConnectorId) -> Self {
         id.to_string()
     }
 }
 
-impl fmt::Display for SourceId {
+impl fmt::Display for ConnectorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
     }
 }
 
-// === impl Source ===
+// === impl Connector ===
 
-impl fmt::Debug for Source {
+impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             id,
             name,
-            source_type,
+            connector_type,
             settings,
             created_at,
         } = self;
-        f.debug_struct("Source")
+        f.debug_struct("Connector")
             .field("id", &id.0)
             .field("name", name)
-            .field("source_type", source_type)
+            .field("connector_type", connector_type)
             .field("settings", settings)
             .field("created_at", created_at)
             .finish()
     }
 }
 
-impl Source {
+impl Connector {
     /// Bytes that it takes.
     pub(super) fn size(&self) -> usize {
         let Self {
             name,
-            source_type,
+            connector_type,
             settings,
             ..
         } = self;
         size_of::<Self>()
             + size_of_val(&**name)
-            + size_of_val(&**source_type)
+            + size_of_val(&**connector_type)
             + settings.size()
             + 3 * PER_ALLOCATION
     }
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_source_id_is_a_hyphenated_uuid_in_lower_case() {
-        let id: SourceId = "7CF30EAD-cf54-479f-a897-b5fbe8790b76".parse().unwrap();
+        let id: ConnectorId = "7CF30EAD-cf54-479f-a897-b5fbe8790b76".parse().unwrap();
         assert_eq!(id.to_string(), "7cf30ead-cf54-479f-a897-b5fbe8790b76");
         assert_eq!(json!(id), json!("7cf30ead-cf54-479f-a897-b5fbe8790b76"));
         for bad in [
@@ -252,7 +254,7 @@ mod tests {
             "{7cf30ead-cf54-479f-a897-b5fbe8790b}",
             "../../workflows/7cf30ead-cf54-479f",
         ] {
-            assert_eq!(bad.parse::<SourceId>(), Err(SourceIdError), "{bad}");
+            assert_eq!(bad.parse::<ConnectorId>(), Err(ConnectorIdError), "{bad}");
         }
     }
 
@@ -275,10 +277,10 @@ mod tests {
 
     #[test]
     fn a_connectors_debug_shows_no_value_of_its_configuration() {
-        let source = Source {
-            id: SourceId(Uuid::nil()),
+        let source = Connector {
+            id: ConnectorId(Uuid::nil()),
             name: "contracts".into(),
-            source_type: "dropbox".into(),
+            connector_type: "dropbox".into(),
             settings: Map::from_iter([("app_key".into(), json!("in clear"))]).into(),
             created_at: None,
         };

@@ -66,7 +66,7 @@ fn with_section(text: &str, name: &str, content: &str) -> Result<String> {
 
 /// A row for each field of the spec or the status, required ones first.
 fn fields(part: &str) -> Result<String> {
-    let definition = crd::definition();
+    let definition = crd::dropbox_source_definition();
     let fields = definition.spec.versions[0]
         .schema
         .as_ref()

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use unstructured_operator::unstructured::{Digest, SourceId};
+use unstructured_operator::unstructured::{ConnectorId, Digest};
 
 use super::world::World;
 
@@ -35,8 +35,8 @@ impl Config {
 }
 
 /// The id of the `n`th connector that was ever made.
-pub fn source_id(n: u8) -> SourceId {
-    static IDS: LazyLock<Vec<SourceId>> = LazyLock::new(|| {
+pub fn source_id(n: u8) -> ConnectorId {
+    static IDS: LazyLock<Vec<ConnectorId>> = LazyLock::new(|| {
         let id = |n| {
             format!("00000000-0000-4000-8000-0000000000{n:02x}")
                 .parse()
@@ -47,7 +47,7 @@ pub fn source_id(n: u8) -> SourceId {
     IDS[usize::from(n)]
 }
 
-pub fn number(id: SourceId) -> u8 {
+pub fn number(id: ConnectorId) -> u8 {
     u8::from_str_radix(&id.to_string()[34..], 16).expect("one of ours")
 }
 

@@ -14,7 +14,7 @@ use unstructured_operator::controller::plan::Step;
 use unstructured_operator::controller::recall::{self, Writer};
 use unstructured_operator::controller::report;
 use unstructured_operator::controller::situation::Situation;
-use unstructured_operator::unstructured::{Commit, ErrorKind, SourceId};
+use unstructured_operator::unstructured::{Commit, ConnectorId, ErrorKind};
 
 use super::connectors::{Config, Connector, number, source_id};
 use super::kubernetes::write_status;
@@ -249,7 +249,7 @@ impl Operator {
 }
 
 /// `Snapshot::by_name` of a default name, each with whether a resource holds it.
-fn namesakes(connectors: &[Connector], slot: usize, claims: &Claims) -> Vec<(SourceId, bool)> {
+fn namesakes(connectors: &[Connector], slot: usize, claims: &Claims) -> Vec<(ConnectorId, bool)> {
     let of_the_name = connectors.iter().filter(|c| usize::from(c.name) == slot);
     let held = |c: &Connector| (source_id(c.id), claims.holder(source_id(c.id)).is_some());
     of_the_name.map(held).collect()

@@ -6,8 +6,8 @@ use unstructured_operator::controller::claims::{Claimant, Claims};
 use unstructured_operator::controller::index::Key;
 use unstructured_operator::controller::recall::{self, Known, Version, Writer};
 use unstructured_operator::controller::situation::Situation;
-use unstructured_operator::crd::SourceStatus;
-use unstructured_operator::unstructured::SourceId;
+use unstructured_operator::crd::ConnectorStatus;
+use unstructured_operator::unstructured::ConnectorId;
 
 use super::connectors::{Connector, source_id};
 use super::status::{Status, shown};
@@ -104,7 +104,7 @@ impl Pass {
 /// Namespace and name of the resources of one place.
 pub fn key(slot: usize) -> &'static Key {
     static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
-        let key = |slot: usize| Key::new("legal", &slot.to_string());
+        let key = |slot: usize| Key::new("DropboxSource", "legal", &slot.to_string());
         (0..4).map(key).collect()
     });
     &KEYS[slot]
@@ -186,7 +186,7 @@ impl Instance {
         claim.err()
     }
 
-    pub fn is_held_by_another(&self, slot: usize, id: SourceId) -> bool {
+    pub fn is_held_by_another(&self, slot: usize, id: ConnectorId) -> bool {
         self.claims
             .holder(id)
             .is_some_and(|holder| holder != key(slot))
@@ -317,7 +317,7 @@ impl Memory {
     }
 }
 
-fn version<'a>(resource: &Resource, status: Option<&'a SourceStatus>) -> Version<'a> {
+fn version<'a>(resource: &Resource, status: Option<&'a ConnectorStatus>) -> Version<'a> {
     Version {
         number: u64::from(resource.version) + 1,
         uid: Some(uid(resource.uid)),

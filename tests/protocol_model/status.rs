@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use unstructured_operator::controller::situation::WorkspaceFacts;
 use unstructured_operator::crd::{
-    ConditionType, ConnectionCheck, CreateIntent, LostCreates, Reason, SourceStatus,
+    ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, LostCreates, Reason,
     WorkspaceStatus,
 };
-use unstructured_operator::unstructured::SourceId;
+use unstructured_operator::unstructured::ConnectorId;
 
 use super::connectors::{Config, number, source_id};
 use super::world::Restored;
@@ -115,7 +115,7 @@ pub fn clock(time: &Time) -> u8 {
 }
 
 /// As the API server holds it.
-pub fn full(status: &Status) -> SourceStatus {
+pub fn full(status: &Status) -> ConnectorStatus {
     let ready = status.ready.map(|(ready, reason)| Condition {
         type_: ConditionType::Ready.as_str().to_owned(),
         status: if ready { "True" } else { "False" }.to_owned(),
@@ -124,9 +124,9 @@ pub fn full(status: &Status) -> SourceStatus {
         observed_generation: None,
         last_transition_time: time(0),
     });
-    SourceStatus {
+    ConnectorStatus {
         observed_generation: status.observed.into(),
-        source_id: status.source.map(|id| source_id(id).to_string()),
+        id: status.source.map(|id| source_id(id).to_string()),
         connector_name: status.name.map(|n| name(n).to_owned()),
         workspace: status.home.then(|| WorkspaceStatus {
             api_url: workspace().api_url,
@@ -153,12 +153,12 @@ pub fn full(status: &Status) -> SourceStatus {
 }
 
 /// The same, `None` where there is none at all.
-pub fn shown(status: &Status) -> Option<SourceStatus> {
+pub fn shown(status: &Status) -> Option<ConnectorStatus> {
     (*status != Status::default()).then(|| full(status))
 }
 
-pub fn compact(status: &SourceStatus) -> Status {
-    let source: Option<SourceId> = status.source_id.as_deref().and_then(|id| id.parse().ok());
+pub fn compact(status: &ConnectorStatus) -> Status {
+    let source: Option<ConnectorId> = status.id.as_deref().and_then(|id| id.parse().ok());
     let ready = status
         .conditions
         .iter()

@@ -12,7 +12,7 @@ use support::fake::unstructured::{CheckScript, WorkspaceHandle};
 use support::fake::{FakeDropbox, FakeUnstructured, Fault};
 use support::memory_api::{Caller, MemoryApi};
 use tokio::time::Instant;
-use unstructured_operator::crd::definition;
+use unstructured_operator::crd::dropbox_source_definition as definition;
 
 use super::chronicle::Chronicle;
 use super::weather::Sky;

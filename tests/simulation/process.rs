@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use unstructured_operator::controller::naming::ClusterName;
 use unstructured_operator::controller::workspaces::OwnKey;
 use unstructured_operator::controller::{self, Parts, Policy};
-use unstructured_operator::crd::DropboxSource;
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;
 use unstructured_operator::kinds::Providers;
@@ -215,7 +214,7 @@ fn live(
         };
         let filled = Readiness::default().gate("the list of resources");
         let never = CancellationToken::new();
-        let ended = controller::run::<DropboxSource>(parts, Leadership::always(), filled, never);
+        let ended = controller::run(parts, Leadership::always(), filled, never);
         let _ = ended.await;
     }
 }

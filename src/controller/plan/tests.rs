@@ -12,12 +12,12 @@ use crate::controller::situation::{
     ForeignRecord, Freshness, Grant, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use crate::kinds::Shortfall;
-use crate::unstructured::{Commit, Digest, ErrorKind, SourceId};
+use crate::unstructured::{Commit, ConnectorId, Digest, ErrorKind};
 
 /// More effects than any honest pass needs.
 const MOST_EFFECTS: usize = 64;
 
-fn id(n: u8) -> SourceId {
+fn id(n: u8) -> ConnectorId {
     format!("00000000-0000-4000-8000-0000000000{n:02x}")
         .parse()
         .unwrap()
@@ -317,7 +317,7 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
 
 /// A connector that is not on record may be deleted only under the reserved name, and only if it can have come of our own creates:
 /// what was retained carries the same name.
-fn may_delete(s: &Situation, id: SourceId) -> bool {
+fn may_delete(s: &Situation, id: ConnectorId) -> bool {
     let mut free = s.namesakes.iter().flatten().filter(|n| !n.held);
     let going = s.deletion.is_some();
     s.name().reserved && (going || s.lost_creates > 0) && free.any(|n| n.id == id && n.recent)

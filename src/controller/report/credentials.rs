@@ -3,7 +3,7 @@
 use super::{Note, reason_of};
 use crate::controller::outcome::{Outcome, Row};
 use crate::controller::situation::{Desired, Grant, Situation};
-use crate::crd::{ConditionType, Reason, SourceStatus};
+use crate::crd::{ConditionType, ConnectorStatus, Reason};
 
 /// What the resource's first line says: reason and message of Ready, and of what goes with it. What the provider denies is no outcome,
 /// and yet what has to be done first.
@@ -30,7 +30,7 @@ pub(super) fn headline(s: &Situation, outcome: &Outcome, row: &Row) -> (Reason, 
 
 /// Status, reason and message of `CredentialsValid`, unless this pass has nothing to say about it.
 pub(super) fn verdict(
-    previous: &SourceStatus,
+    previous: &ConnectorStatus,
     s: &Situation,
     outcome: &Outcome,
     row: &Row,
@@ -64,13 +64,13 @@ pub(super) fn verdict(
 }
 
 /// Whether the status says that the provider refuses the credentials, denies them something, or could not say.
-pub fn recorded_doubt(status: &SourceStatus) -> bool {
+pub fn recorded_doubt(status: &ConnectorStatus) -> bool {
     reason_of(status, ConditionType::CredentialsValid)
         .is_some_and(|reason| Reason::DOUBTS.iter().any(|doubt| doubt.as_str() == reason))
 }
 
 /// Whether what the status says of the credentials is about how the provider takes them, not about a Secret that was incomplete.
-fn provider_spoke(status: &SourceStatus) -> bool {
+fn provider_spoke(status: &ConnectorStatus) -> bool {
     let accepted = Reason::CredentialsAccepted.as_str();
     recorded_doubt(status)
         || reason_of(status, ConditionType::CredentialsValid)
@@ -78,7 +78,7 @@ fn provider_spoke(status: &SourceStatus) -> bool {
 }
 
 /// What the provider denies the credentials, where that is news: the outcome does not speak of it.
-pub(super) fn shortfall(previous: &SourceStatus, s: &Situation) -> Option<Note> {
+pub(super) fn shortfall(previous: &ConnectorStatus, s: &Situation) -> Option<Note> {
     let Grant::Insufficient(shortfall) = &s.grant else {
         return None;
     };

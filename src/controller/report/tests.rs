@@ -8,7 +8,7 @@ use crate::controller::outcome::{Failure, Outcome};
 use crate::controller::plan::tests::situation;
 use crate::controller::plan::{Step, plan};
 use crate::controller::situation::Situation;
-use crate::crd::SourceStatus;
+use crate::crd::ConnectorStatus;
 
 fn on(second: i64) -> Occasion {
     Occasion {
@@ -20,11 +20,11 @@ fn on(second: i64) -> Occasion {
     }
 }
 
-fn find<'a>(status: &'a SourceStatus, kind: &str) -> Option<&'a Condition> {
+fn find<'a>(status: &'a ConnectorStatus, kind: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|c| c.type_ == kind)
 }
 
-fn is_true(status: &SourceStatus, kind: &str) -> bool {
+fn is_true(status: &ConnectorStatus, kind: &str) -> bool {
     find(status, kind).is_some_and(|c| c.status == "True")
 }
 
@@ -39,20 +39,20 @@ fn outcome(s: &Situation) -> Outcome {
 proptest! {
     #[test]
     fn conditions_follow_kstatus_and_agree_with_each_other(s in situation(), before in situation()) {
-        let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(1));
+        let previous = status(&ConnectorStatus::default(), &before, &outcome(&before), &on(1));
         let outcome = outcome(&s);
         let now = status(&previous, &s, &outcome, &on(2));
         prop_assert!(find(&now, "Ready").is_some());
         prop_assert!(!(is_true(&now, "Reconciling") && is_true(&now, "Stalled")));
         prop_assert!(!is_true(&now, "Ready") || !is_true(&now, "Reconciling") && !is_true(&now, "Stalled"));
         prop_assert!(!is_true(&now, "Ready") || is_true(&now, "Synced"), "{outcome:?} {s:#?} {now:#?}");
-        prop_assert!(now.source_id.is_none() || now.create.is_none());
+        prop_assert!(now.id.is_none() || now.create.is_none());
     }
 
     #[test]
     fn the_same_status_said_twice_is_the_same_status(s in situation()) {
         let outcome = outcome(&s);
-        let once = status(&SourceStatus::default(), &s, &outcome, &on(1));
+        let once = status(&ConnectorStatus::default(), &s, &outcome, &on(1));
         let twice = status(&once, &s, &outcome, &on(2));
         prop_assert_eq!(once.conditions, twice.conditions);
     }
@@ -62,14 +62,14 @@ proptest! {
         let outcome = outcome(&s);
         let unrecorded = Situation { unrecorded: true, ..s.clone() };
         let recorded = Situation { unrecorded: false, ..s };
-        let once = status(&SourceStatus::default(), &unrecorded, &outcome, &on(1));
+        let once = status(&ConnectorStatus::default(), &unrecorded, &outcome, &on(1));
         let twice = status(&once, &recorded, &outcome, &on(2));
         prop_assert_eq!(once.last_sync_time, twice.last_sync_time);
     }
 
     #[test]
     fn a_transition_time_moves_exactly_when_its_status_does(s in situation(), before in situation()) {
-        let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(1));
+        let previous = status(&ConnectorStatus::default(), &before, &outcome(&before), &on(1));
         let now = status(&previous, &s, &outcome(&s), &on(2));
         for condition in &now.conditions {
             let kept = find(&previous, &condition.type_).is_some_and(|c| c.status == condition.status);
@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn a_clock_behind_the_one_before_it_turns_no_time_back(s in situation(), before in situation()) {
-        let previous = status(&SourceStatus::default(), &before, &outcome(&before), &on(600));
+        let previous = status(&ConnectorStatus::default(), &before, &outcome(&before), &on(600));
         let now = status(&previous, &s, &outcome(&s), &on(1));
         for condition in &now.conditions {
             if let Some(known) = find(&previous, &condition.type_) {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::super::types::Settings;
-use super::super::{ApiKey, Budget, Endpoint, ErrorKind, Options};
+use super::super::{ApiKey, Budget, Client, Collection, Endpoint, ErrorKind, Kept, Options};
 use super::*;
 use crate::loopback::Server;
 
@@ -55,7 +55,11 @@ impl Service {
             &options,
         )
         .unwrap();
-        Arc::new(Inventory::new(client, "dropbox"))
+        Arc::new(Inventory::new(client.connectors(
+            Collection::Sources,
+            "dropbox",
+            Kept::All,
+        )))
     }
 
     /// Returns when the next list has reached the service.
@@ -72,15 +76,15 @@ impl Service {
     }
 }
 
-fn id(number: u128) -> SourceId {
+fn id(number: u128) -> ConnectorId {
     Uuid::from_u128(number).to_string().parse().unwrap()
 }
 
-fn source(number: u128, name: &str) -> Source {
-    Source {
+fn source(number: u128, name: &str) -> Connector {
+    Connector {
         id: id(number),
         name: name.into(),
-        source_type: "dropbox".into(),
+        connector_type: "dropbox".into(),
         settings: Settings::default(),
         created_at: None,
     }
@@ -98,7 +102,7 @@ fn failure() -> (&'static str, String) {
     ("500 Internal Server Error", String::new())
 }
 
-fn names(snapshot: &Snapshot, name: &str) -> Vec<SourceId> {
+fn names(snapshot: &Snapshot, name: &str) -> Vec<ConnectorId> {
     snapshot
         .by_name(name)
         .iter()
@@ -260,7 +264,7 @@ async fn a_write_that_a_failed_list_did_not_see_is_kept() {
 
 #[test]
 fn connectors_of_one_name_are_sorted_by_age() {
-    let aged = |number, time: &str| Source {
+    let aged = |number, time: &str| Connector {
         created_at: Some(time.parse().unwrap()),
         ..source(number, "a")
     };
@@ -368,7 +372,8 @@ async fn an_inventory_without_room_says_so_and_leaves_the_others_theirs() {
             budget: budget.clone(),
             ..Options::default()
         };
-        Inventory::new(Client::new(endpoint, key, &options).unwrap(), "dropbox")
+        let client = Client::new(endpoint, key, &options).unwrap();
+        Inventory::new(client.connectors(Collection::Sources, "dropbox", Kept::All))
     };
     let (small, large) = (inventory(&few), inventory(&many));
     small.at_least(Instant::now()).await.unwrap();

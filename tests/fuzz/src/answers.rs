@@ -11,7 +11,7 @@ use crate::elements::Elements;
 use crate::error::{Commit, ErrorKind};
 use crate::kept::Kept;
 use crate::scrub::Scrubber;
-use crate::types::SourceId;
+use crate::types::ConnectorId;
 
 /// Stands in some seeds, as an API would echo it.
 const SECRET: &str = "fuzz-secret-8c1d";
@@ -34,7 +34,7 @@ pub fn success(body: &[u8]) {
     }
     if let Ok(source) = answer::source(body, Kept::ALL) {
         assert!(answer::source_with_id(body, &source.id, Kept::ALL).is_ok());
-        let other: SourceId = "00000000-0000-4000-8000-000000000000"
+        let other: ConnectorId = "00000000-0000-4000-8000-000000000000"
             .parse()
             .expect("an id");
         assert!(source.id == other || answer::source_with_id(body, &other, Kept::ALL).is_err());

@@ -76,13 +76,13 @@ pub struct WorkspaceReference {
 /// What the operator last knew to be true.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SourceStatus {
+pub struct ConnectorStatus {
     /// The `metadata.generation` that the rest of this status speaks of; -1 before the operator first saw the resource.
     #[serde(default = "unobserved")]
     pub observed_generation: i64,
     /// Id of the connector in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_id: Option<String>,
+    pub id: Option<String>,
     /// Name of the connector in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connector_name: Option<String>,
@@ -124,11 +124,11 @@ fn unobserved() -> i64 {
     UNOBSERVED
 }
 
-impl Default for SourceStatus {
+impl Default for ConnectorStatus {
     fn default() -> Self {
         Self {
             observed_generation: UNOBSERVED,
-            source_id: None,
+            id: None,
             connector_name: None,
             workspace: None,
             applied_digest: None,
@@ -143,14 +143,14 @@ impl Default for SourceStatus {
     }
 }
 
-impl SourceStatus {
+impl ConnectorStatus {
     /// A status in which every field has a value: what a definition has to be able to hold.
     pub fn specimen() -> Self {
         let id = "00000000-0000-0000-0000-000000000000".to_owned();
         let time = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
         Self {
             observed_generation: UNOBSERVED,
-            source_id: Some(id.clone()),
+            id: Some(id.clone()),
             connector_name: Some("specimen".to_owned()),
             workspace: Some(WorkspaceStatus {
                 api_url: "https://specimen".to_owned(),

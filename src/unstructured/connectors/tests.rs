@@ -1,11 +1,14 @@
 use std::io::Read;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
-use super::super::{CheckStatus, Commit, MASK};
+use super::super::limits::{Exchange, Observer};
+use super::super::{ApiKey, CheckStatus, Client, Commit, Endpoint, MASK, Options};
 use super::*;
 use crate::loopback::Server;
 
@@ -20,22 +23,19 @@ fn options() -> Options {
     }
 }
 
-fn client_with(url: &str, options: &Options) -> Client {
+fn client_with(url: &str, options: &Options) -> Connectors {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let endpoint = Endpoint::parse(url, true).unwrap();
-    Client::new(
-        endpoint,
-        ApiKey::new(SecretString::from(KEY)).unwrap(),
-        options,
-    )
-    .unwrap()
+    let key = ApiKey::new(SecretString::from(KEY)).unwrap();
+    let client = Client::new(endpoint, key, options).unwrap();
+    client.connectors(Collection::Sources, "dropbox", Kept::All)
 }
 
-fn client(server: &Server) -> Client {
+fn client(server: &Server) -> Connectors {
     client_with(&server.url(), &options())
 }
 
-fn id() -> SourceId {
+fn id() -> ConnectorId {
     ID.parse().unwrap()
 }
 
@@ -56,7 +56,7 @@ fn connector() -> String {
 async fn refused(status: &str, headers: &str, body: &str) -> ApiError {
     let server = Server::answering(status, headers, body).await;
     client(&server)
-        .create("contracts", "dropbox", &config())
+        .create("contracts", &config())
         .await
         .unwrap_err()
 }
@@ -70,11 +70,11 @@ async fn not_got(status: &str, body: &str) -> ApiError {
 async fn what_a_key_was_told_to_wait_for_outlives_the_client() {
     let server = Server::answering("429 Too Many Requests", "Retry-After: 60\r\n", "").await;
     let options = options();
-    let told = client_with(&server.url(), &options).list("dropbox").await;
+    let told = client_with(&server.url(), &options).list().await;
     assert!(told.unwrap_err().is_rate_limited());
 
     let error = client_with(&server.url(), &options)
-        .list("dropbox")
+        .list()
         .await
         .unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Paused { .. }), "{error:?}");
@@ -86,7 +86,7 @@ async fn what_a_key_was_told_to_wait_for_outlives_the_client() {
         ..options
     };
     let error = client_with(&server.url(), &briefly)
-        .list("dropbox")
+        .list()
         .await
         .unwrap_err();
     assert_eq!(error.status, Some(429), "the cap holds for what was noted");
@@ -98,7 +98,7 @@ async fn what_a_key_was_told_to_wait_for_outlives_the_client() {
 async fn a_create_sends_the_whole_configuration_and_the_key_to_the_canonical_path() {
     let server = Server::answering("200 OK", "", &connector()).await;
     let source = client(&server)
-        .create("contracts", "dropbox", &config())
+        .create("contracts", &config())
         .await
         .unwrap();
 
@@ -209,7 +209,7 @@ async fn a_list_asks_for_its_type_and_passes_over_the_others() {
         {"id": ID.to_uppercase(), "name": "a", "type": "dropbox", "config": [], "created_at": "yesterday", "new": {}},
     ]);
     let server = Server::answering("200 OK", "", &body.to_string()).await;
-    let sources = client(&server).list("dropbox").await.unwrap();
+    let sources = client(&server).list().await.unwrap();
 
     assert_eq!(sources.len(), 1);
     assert_eq!(sources[0].id.to_string(), ID);
@@ -226,7 +226,7 @@ async fn a_list_with_an_unreadable_connector_of_its_type_is_no_list() {
     )
     .await;
     assert_eq!(
-        client(&server).list("dropbox").await.unwrap_err().kind,
+        client(&server).list().await.unwrap_err().kind,
         ErrorKind::Unexpected
     );
 }
@@ -257,7 +257,7 @@ async fn a_delete_is_done_when_the_service_says_so_in_vain_and_the_connector_is_
     let server = Server::start(|exchange| async move {
         let (status, body) = match exchange.number {
             0 => ("200 OK", "Deleted"),
-            _ => ("404 Not Found", r#"{"detail": "Source not found"}"#),
+            _ => ("404 Not Found", r#"{"detail": "Connector not found"}"#),
         };
         exchange.answer(status, "", body).await;
     })
@@ -426,7 +426,7 @@ async fn a_rate_limit_says_how_long() {
 #[tokio::test]
 async fn only_the_api_itself_can_say_that_an_object_is_gone() {
     assert_eq!(
-        not_got("404 Not Found", r#"{"detail": "Source not found"}"#)
+        not_got("404 Not Found", r#"{"detail": "Connector not found"}"#)
             .await
             .kind,
         ErrorKind::NotFound
@@ -525,7 +525,7 @@ async fn an_endless_answer_is_read_to_its_bound_only() {
         ..options()
     };
     let error = client_with(&server.url(), &options)
-        .list("dropbox")
+        .list()
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unexpected);
@@ -542,10 +542,7 @@ async fn an_answer_that_is_cut_off_may_have_been_carried_out() {
             .await;
     })
     .await;
-    let error = client(&server)
-        .create("a", "dropbox", &config())
-        .await
-        .unwrap_err();
+    let error = client(&server).create("a", &config()).await.unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
         (&ErrorKind::Interrupted, Commit::Unknown)
@@ -556,10 +553,7 @@ async fn an_answer_that_is_cut_off_may_have_been_carried_out() {
 #[tokio::test]
 async fn a_create_whose_connection_fails_is_sent_once() {
     let server = Server::start(|exchange| async move { drop(exchange) }).await;
-    let error = client(&server)
-        .create("a", "dropbox", &config())
-        .await
-        .unwrap_err();
+    let error = client(&server).create("a", &config()).await.unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
         (&ErrorKind::Interrupted, Commit::Unknown)
@@ -585,7 +579,7 @@ async fn no_answer_and_a_dripping_one_end_with_the_deadline() {
     };
     for (server, status) in [(silent, None), (dripping, Some(200))] {
         let error = client_with(&server.url(), &options)
-            .create("a", "dropbox", &config())
+            .create("a", &config())
             .await
             .unwrap_err();
         assert_eq!(
@@ -609,7 +603,7 @@ async fn a_refusal_counts_although_its_words_never_come() {
         ..options()
     };
     let client = client_with(&server.url(), &options);
-    let error = client.create("a", "dropbox", &config()).await.unwrap_err();
+    let error = client.create("a", &config()).await.unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
         (&ErrorKind::Invalid { fields: vec![] }, Commit::Never)
@@ -628,7 +622,7 @@ async fn a_connection_that_cannot_be_made_has_sent_nothing() {
         format!("https://{}", no_tls.address),
     ] {
         let error = client_with(&url, &options())
-            .create("a", "dropbox", &config())
+            .create("a", &config())
             .await
             .unwrap_err();
         assert_eq!(
@@ -664,7 +658,7 @@ async fn a_certificate_that_nobody_vouches_for_gets_no_request() {
     });
 
     let error = client_with(&url, &options())
-        .create("a", "dropbox", &config())
+        .create("a", &config())
         .await
         .unwrap_err();
     assert_eq!(
@@ -684,12 +678,12 @@ async fn a_429_holds_back_every_clone_until_its_time() {
     let before = Instant::now();
     client.get(&id()).await.unwrap_err();
 
-    let error = client.clone().list("dropbox").await.unwrap_err();
+    let error = client.clone().list().await.unwrap_err();
     let ErrorKind::Paused { until } = error.kind else {
         panic!("{error}")
     };
     assert!(until >= before + Duration::from_secs(30));
-    assert_eq!(client.paused_until(), Some(until));
+    assert_eq!(client.transport.paused_until(), Some(until));
     assert!(error.is_rate_limited());
     assert_eq!(error.commit(), Commit::Never);
     assert_eq!(server.requests().len(), 1);
@@ -731,7 +725,7 @@ async fn the_observer_sees_what_was_called_and_what_came_of_it() {
             ..options()
         },
     );
-    client.list("dropbox").await.unwrap();
+    client.list().await.unwrap();
     client.delete(&id()).await.unwrap_err();
     assert_eq!(
         *seen.lock().unwrap(),
