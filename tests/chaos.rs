@@ -185,7 +185,7 @@ impl World {
             }
             for workspace in &workspaces {
                 let mut seen = BTreeSet::new();
-                let dropbox = |source: &StoredSource| source.source_type == "dropbox";
+                let dropbox = |source: &StoredSource| source.connector_type == "dropbox";
                 for source in workspace.sources().into_iter().filter(dropbox) {
                     if !seen.insert(source.name.clone()) {
                         doubles.lock().unwrap().insert(source.name);

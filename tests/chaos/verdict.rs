@@ -151,7 +151,7 @@ fn judge(
     let spec = &resource.data["spec"];
     let wanted = connector_name(namespace, name, spec);
     let mut named = world.workspaces[namespace].sources();
-    named.retain(|source| source.name == wanted && source.source_type == "dropbox");
+    named.retain(|source| source.name == wanted && source.connector_type == "dropbox");
     ensure!(
         named.len() == 1,
         "{} connectors are named {wanted:?}",

@@ -9,11 +9,10 @@ use std::{
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-/// Values under these names never reach a printed line.
-const HIDDEN: [&str; 4] = ["token", "refresh_token", "app_key", "app_secret"];
+use super::unstructured::is_secret;
 
 /// One request as it arrived, and how it ended.
 #[derive(Clone, Debug)]
@@ -87,26 +86,30 @@ impl fmt::Display for Recorded {
             Outcome::Dropped => f.write_str(" (connection cut)")?,
         }
         match self.json() {
-            Value::Object(members) => write!(f, " {}", hide(Value::Object(members))),
+            Value::Object(members) => write!(f, " {}", hide(members, true)),
             _ => Ok(()),
         }
     }
 }
 
-fn hide(value: Value) -> Value {
-    match value {
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| {
-                let value = if HIDDEN.contains(&name.as_str()) {
-                    Value::from("(hidden)")
-                } else {
-                    hide(value)
-                };
-                (name, value)
-            })
-            .collect(),
-        Value::Array(items) => items.into_iter().map(hide).collect(),
+/// Without the values whose names are those of secrets. At the top, `key` is the name of the object and nothing to hide.
+fn hide(members: Map<String, Value>, top: bool) -> Value {
+    let shown = members.into_iter().map(|(name, value)| {
+        let value = match value {
+            _ if is_secret(&name) && !(top && name == "key") => Value::from("(hidden)"),
+            Value::Object(members) => hide(members, false),
+            Value::Array(items) => items.into_iter().map(hide_item).collect(),
+            other => other,
+        };
+        (name, value)
+    });
+    shown.collect()
+}
+
+fn hide_item(item: Value) -> Value {
+    match item {
+        Value::Object(members) => hide(members, false),
+        Value::Array(items) => items.into_iter().map(hide_item).collect(),
         other => other,
     }
 }

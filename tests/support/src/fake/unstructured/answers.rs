@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Family;
 use crate::fake::Answer;
 
 /// `{"detail": text}`: 400 to 409 and one form of 422.
@@ -48,9 +49,14 @@ pub fn not_found() -> Answer {
     detail(404, "Not Found")
 }
 
-/// 404 for a source that is not in the key's workspace: the text is a guess.
+/// 404 for a connector that is not in the key's workspace: the text is a guess.
+pub fn no_such(family: Family, id: &str) -> Answer {
+    detail(404, &format!("{} with id {id} not found", family.title()))
+}
+
+/// [`no_such`] for a source.
 pub fn no_such_source(id: &str) -> Answer {
-    detail(404, &format!("Source with id {id} not found"))
+    no_such(Family::Sources, id)
 }
 
 /// 412: the connector's schema refuses fields.

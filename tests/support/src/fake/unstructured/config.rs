@@ -1,8 +1,12 @@
-//! A connector's configuration: which types there are, what is secret in them, what is refused.
+//! A connector's configuration: what an answer shows of it, and what is refused.
 
 use serde_json::{Map, Value, json};
 
-use super::{answers::FieldError, rules::Masking};
+use super::{
+    answers::FieldError,
+    rules::Masking,
+    types::{Field, Kind, Type},
+};
 
 /// A connector's `config` object.
 pub type Config = Map<String, Value>;
@@ -10,63 +14,21 @@ pub type Config = Map<String, Value>;
 /// What the service shows in place of a secret, whatever its length.
 pub const MASK: &str = "**********";
 
-/// The one type whose configuration the fake checks; others are stored as they come.
-pub(super) const DROPBOX: &str = "dropbox";
-
-/// The documented way to sign in to Dropbox; all three together.
-const TRIO: [&str; 3] = ["refresh_token", "app_key", "app_secret"];
-
-/// The members that the service masks in a source of this type; none when it does not know the type.
-///
-/// They are those of the connector's `AccessConfig` class in `unstructured-ingest`.
-pub(super) fn secrets(source_type: &str) -> Option<&'static [&'static str]> {
-    Some(match source_type {
-        DROPBOX => &["token", "refresh_token", "app_key", "app_secret"],
-        "azure" => &[
-            "account_name",
-            "account_key",
-            "connection_string",
-            "sas_token",
-        ],
-        "box" => &["box_app_config"],
-        "confluence" => &["password", "api_token", "token"],
-        "couchbase" | "postgres" | "snowflake" | "teradata" => &["password"],
-        "databricks_volumes" => &["client_id", "client_secret", "token"],
-        "elasticsearch" => &["es_api_key"],
-        "gcs" | "google_drive" => &["service_account_key"],
-        "jira" => &["password", "token"],
-        "kafka-cloud" => &["kafka_api_key", "secret"],
-        "mongodb" => &["uri"],
-        "onedrive" | "outlook" | "sharepoint" => &["client_cred", "password"],
-        "opensearch" => &[
-            "password",
-            "aws_access_key_id",
-            "aws_secret_access_key",
-            "aws_session_token",
-        ],
-        "s3" => &["key", "secret", "token"],
-        "salesforce" => &["consumer_key", "private_key"],
-        "slack" => &["token"],
-        "zendesk" => &["api_token"],
-        _ => return None,
-    })
-}
-
-/// What an answer shows of a configuration.
+/// What an answer shows of a configuration. Of a type that the service does not know, nothing is known to be secret.
 pub(super) fn shown(
-    source_type: &str,
+    known: Option<&Type>,
     config: &Config,
     masking: Masking,
     fill_defaults: bool,
 ) -> Config {
-    let secrets = secrets(source_type).unwrap_or_default();
     let mut shown = config.clone();
     shown.retain(|_, value| !value.is_null());
-    if fill_defaults && source_type == DROPBOX {
-        shown.entry("recursive").or_insert(Value::Bool(true));
-    }
-    for &name in secrets {
-        let Some(value) = shown.get_mut(name) else {
+    for field in known.map_or(&[][..], |known| &known.fields) {
+        let name = field.name;
+        if let (true, Some(default)) = (fill_defaults, &field.default) {
+            shown.entry(name).or_insert_with(|| default.clone());
+        }
+        let Some(value) = shown.get_mut(name).filter(|_| field.secret) else {
             continue;
         };
         match masking {
@@ -82,34 +44,71 @@ pub(super) fn shown(
 }
 
 /// What the connector's schema has against a configuration.
-pub(super) fn faults(source_type: &str, config: &Config) -> Vec<FieldError> {
-    if source_type != DROPBOX {
-        return Vec::new();
-    }
+pub(super) fn faults(known: &Type, config: &Config) -> Vec<FieldError> {
     let mut faults = Vec::new();
-    let mut fault =
-        |field: &str, message: &str| faults.push((field.to_owned(), message.to_owned()));
-    match config.get("remote_url") {
-        None | Some(Value::Null) => fault("remote_url", "Field is required"),
-        Some(Value::String(url)) if url.starts_with("dropbox://") => {}
-        Some(Value::String(_)) => {
-            fault("remote_url", "String should match pattern '^dropbox://'");
+    for field in &known.fields {
+        if let Some(message) = fault(field, config.get(field.name)) {
+            faults.push((path(field), message));
         }
-        Some(_) => fault("remote_url", "Input should be a valid string"),
     }
-    if !matches!(
-        config.get("recursive"),
-        None | Some(Value::Null | Value::Bool(_))
-    ) {
-        fault("recursive", "Input should be a valid boolean");
-    }
-    let given = |name: &str| matches!(config.get(name), Some(Value::String(s)) if !s.is_empty());
-    if !given("token") {
-        for name in TRIO.into_iter().filter(|name| !given(name)) {
-            fault(&format!("access_config.{name}"), "Field is required");
-        }
+    let lacks = |name: &&str| {
+        let field = known.fields.iter().find(|field| field.name == *name);
+        field.filter(|field| !given(field, config.get(*name)))
+    };
+    let complete = |all: &Vec<&str>| all.iter().all(|name| lacks(name).is_none());
+    if !known.alternatives.iter().any(complete) {
+        let last = known.alternatives.last().into_iter().flatten();
+        let missing = last.filter_map(lacks).map(path);
+        faults.extend(missing.map(|path| (path, REQUIRED.to_owned())));
     }
     faults
+}
+
+const REQUIRED: &str = "Field is required";
+
+/// The dotted path under which the service speaks of a field.
+fn path(field: &Field) -> String {
+    if field.secret {
+        format!("access_config.{}", field.name)
+    } else {
+        field.name.to_owned()
+    }
+}
+
+/// Whether a value is there. An empty text can be one (a Pinecone index that is yet to be made), but no secret.
+fn given(field: &Field, value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !(field.secret && text.is_empty()),
+        Some(Value::Object(_)) => !field.secret || field.kind == Kind::Reference,
+        Some(_) => !field.secret,
+    }
+}
+
+fn fault(field: &Field, value: Option<&Value>) -> Option<String> {
+    let Some(value) = value.filter(|value| given(field, Some(value))) else {
+        return field.required.then(|| REQUIRED.to_owned());
+    };
+    let kind = match (field.kind, value) {
+        (Kind::Text | Kind::Reference, Value::String(text)) => {
+            let wrong = field.pattern.as_ref().filter(|p| !p.matches(text))?;
+            return Some(format!(
+                "String should match pattern '{}'",
+                wrong.expression()
+            ));
+        }
+        (Kind::Reference, Value::Object(_))
+        | (Kind::Boolean, Value::Bool(_))
+        | (Kind::List, Value::Array(_)) => return None,
+        (Kind::Integer, Value::Number(number)) if !number.is_f64() => return None,
+        // As pydantic does.
+        (Kind::Integer, Value::String(digits)) if digits.parse::<i64>().is_ok() => return None,
+        (Kind::Text | Kind::Reference, _) => "string",
+        (Kind::Boolean, _) => "boolean",
+        (Kind::List, _) => "list",
+        (Kind::Integer, _) => "integer",
+    };
+    Some(format!("Input should be a valid {kind}"))
 }
 
 /// The members whose value is a mask.

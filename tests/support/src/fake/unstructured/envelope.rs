@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{answers, config::Config, rules::Rules};
+use super::{Family, answers, config::Config, rules::Rules};
 use crate::fake::{Answer, Recorded};
 
 /// One item of a 422: what is wrong (`FastAPI`'s name for it), where, in words, and what was there.
@@ -29,7 +29,7 @@ impl Invalid<'_> {
 }
 
 /// A path parameter that must be a UUID, in its usual form.
-pub(super) fn uuid(id: &str, rules: &Rules) -> Result<String, Answer> {
+pub(super) fn uuid(id: &str, family: Family, rules: &Rules) -> Result<String, Answer> {
     let parsed = Uuid::parse_str(id).map_err(|error| {
         let strange = |c: char| !c.is_ascii_hexdigit() && c != '-';
         let why = match id.chars().zip(1..).find(|(c, _)| strange(*c)) {
@@ -42,7 +42,7 @@ pub(super) fn uuid(id: &str, rules: &Rules) -> Result<String, Answer> {
         };
         Invalid {
             kind: "uuid_parsing",
-            loc: &["path", "source_id"],
+            loc: &["path", family.id_parameter()],
             message: &format!("Input should be a valid UUID, {why}"),
             input: id.into(),
         }

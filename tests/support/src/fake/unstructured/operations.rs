@@ -1,14 +1,16 @@
-//! The operations on source connectors and their checks, once the key and the path are known to be good.
+//! The operations on connectors and their checks, once the key and the path are known to be good.
 
 use serde_json::Value;
 
 use super::{
-    StoredSource, answers,
+    Family, StoredConnector, answers,
     check::{Check, Poll},
     config::{self, Config, MASK},
     envelope::{self, Invalid},
+    keys,
     rules::{NoCheckYet, Permission, ReceivedMask, Rename, Rules, Validation},
-    workspace::Workspace,
+    types::Type,
+    workspace::{Collection, Workspace},
 };
 use crate::fake::{Answer, Recorded};
 
@@ -19,34 +21,42 @@ pub(super) type Violation<'a> = &'a mut dyn FnMut(&str);
 pub(super) struct Call<'a> {
     pub(super) rules: &'a Rules,
     pub(super) workspace: &'a mut Workspace,
-    /// Of the source in the path, when there is one.
+    pub(super) family: Family,
+    /// Of the connector in the path, when there is one.
     pub(super) id: String,
 }
 
 impl Call<'_> {
     pub(super) fn list(&mut self, query: &str, violation: Violation<'_>) -> Result<Answer, Answer> {
+        let parameter = self.family.type_parameter();
         let mut wanted = None;
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if name != "source_type" {
+            if name != parameter {
                 violation(&format!("an unknown query parameter {name}"));
                 continue;
             }
-            if config::secrets(&value).is_none() {
+            if self.known(&value).is_err() {
+                let kind = self.family.title().to_lowercase();
                 let unknown = Invalid {
                     kind: "enum",
-                    loc: &["query", "source_type"],
-                    message: "Input should be a known source type",
+                    loc: &["query", parameter],
+                    message: &format!("Input should be a known {kind} type"),
                     input: value.into(),
                 };
                 return Err(unknown.refused(self.rules));
             }
             wanted = Some(value);
         }
-        let listed = self.workspace.listed(self.rules.list_order);
+        let order = self.rules.list_order;
+        let listed = self.collection().listed(order);
         let bodies = listed
             .iter()
-            .filter(|source| wanted.as_ref().is_none_or(|w| *w == source.source_type))
-            .map(|source| source.body(self.rules));
+            .filter(|connector| {
+                wanted
+                    .as_ref()
+                    .is_none_or(|w| *w == connector.connector_type)
+            })
+            .map(|connector| connector.body(self.rules, &self.workspace.keys));
         Ok(Answer::json(200, &bodies.collect()))
     }
 
@@ -56,37 +66,39 @@ impl Call<'_> {
         violation: Violation<'_>,
     ) -> Result<Answer, Answer> {
         let mut body = envelope::body(request, &["name", "type"], self.rules)?;
-        let (name, source_type) = (text(&mut body, "name"), text(&mut body, "type"));
+        let (name, connector_type) = (text(&mut body, "name"), text(&mut body, "type"));
         let mut config = configuration(&mut body);
+        let key = body.remove("key");
         for unknown in body.keys() {
             violation(&format!("an unknown member {unknown}"));
         }
-        if config::secrets(&source_type).is_none() {
-            let text = format!("Source Connector type {source_type} not supported");
-            return Err(answers::detail(422, &text));
-        }
+        let known = self.known(&connector_type)?;
+        let key = keys::admit(key, self.rules, self.workspace)?;
         if name.contains(MASK) && self.rules.received_mask == ReceivedMask::Refused {
             return Err(mask_refused(["name".to_owned()]));
         }
         self.settle_masks(&mut config, &Config::new())?;
-        self.validate(&source_type, &config)?;
+        self.validate(known.as_ref(), &config)?;
         if let Permission::Refused(status) = self.rules.duplicate_names
-            && self.workspace.sources.iter().any(|s| s.name == name)
+            && self.collection().connectors.iter().any(|c| c.name == name)
         {
-            let text = format!("Source with name {name} already exists");
+            let text = format!("{} with name {name} already exists", self.family.title());
             return Err(refused(status, "name", &text));
         }
-        self.workspace.freeze_list(self.rules.list_lag);
-        self.id = self.workspace.create(&source_type, &name, config);
+        let lag = self.rules.list_lag;
+        self.collection().freeze_list(lag);
+        self.id = self
+            .workspace
+            .create(self.family, &connector_type, &name, key, config);
         if !self.rules.updated_at_on_create {
-            self.source()?.updated_at = None;
+            self.connector()?.updated_at = None;
         }
         self.get()
     }
 
     pub(super) fn get(&mut self) -> Result<Answer, Answer> {
-        let rules = self.rules;
-        Ok(Answer::json(200, &self.source()?.body(rules)))
+        let (rules, keys) = (self.rules, self.workspace.keys);
+        Ok(Answer::json(200, &self.connector()?.body(rules, &keys)))
     }
 
     pub(super) fn update(
@@ -98,14 +110,15 @@ impl Call<'_> {
         let mut config = configuration(&mut body);
         for unknown in body.keys() {
             violation(&match unknown.as_str() {
-                "name" | "type" => format!("an attempt to change the {unknown}"),
+                "name" | "type" | "key" => format!("an attempt to change the {unknown}"),
                 unknown => format!("an unknown member {unknown}"),
             });
         }
-        let stored = self.source()?.clone();
-        let secrets = config::secrets(&stored.source_type).unwrap_or_default();
-        for secret in secrets {
-            if stored.config.contains_key(*secret) && !config.contains_key(*secret) {
+        let stored = self.connector()?.clone();
+        let known = self.family.known(&stored.connector_type);
+        let fields = known.iter().flat_map(|known| &known.fields);
+        for secret in fields.filter(|field| field.secret).map(|field| field.name) {
+            if stored.config.contains_key(secret) && !config.contains_key(secret) {
                 violation(&format!("an update without the stored secret {secret}"));
             }
         }
@@ -125,56 +138,61 @@ impl Call<'_> {
             merged.append(&mut config);
             config = merged;
         }
-        self.validate(&stored.source_type, &config)?;
-        self.workspace.freeze_list(self.rules.list_lag);
+        self.validate(known.as_ref(), &config)?;
+        let lag = self.rules.list_lag;
+        self.collection().freeze_list(lag);
         let honoured = self.rules.rename == Rename::Honoured;
-        let source = self.source()?;
-        source.config = config;
+        let connector = self.connector()?;
+        connector.config = config;
         if let (true, Some(name)) = (honoured, name) {
-            name.clone_into(&mut source.name);
+            name.clone_into(&mut connector.name);
         }
-        source.touch();
+        connector.touch();
         self.get()
     }
 
     pub(super) fn delete(&mut self) -> Result<Answer, Answer> {
-        let in_use = self.source()?.in_use;
+        let in_use = self.connector()?.in_use;
+        let title = self.family.title();
         if let (true, Permission::Refused(status)) = (in_use, self.rules.delete_in_use) {
-            let text = format!("Source with id {} is used by a workflow", self.id);
-            return Err(refused(status, "source_id", &text));
+            let text = format!("{title} with id {} is used by a workflow", self.id);
+            return Err(refused(status, self.family.id_parameter(), &text));
         }
-        self.workspace.freeze_list(self.rules.list_lag);
-        self.workspace.remove(&self.id);
+        let lag = self.rules.list_lag;
+        self.collection().freeze_list(lag);
+        self.workspace.remove(self.family, &self.id);
         if self.rules.delete_answers_204 {
             return Ok(Answer::empty(204));
         }
-        let text = format!("Source with id {} successfully deleted.", self.id);
+        let text = format!("{title} with id {} successfully deleted.", self.id);
         Ok(answers::detail(200, &text))
     }
 
     pub(super) fn start_check(&mut self) -> Result<Answer, Answer> {
         let moves = self.rules.check_moves_updated_at;
-        let source = self.source()?;
+        let connector = self.connector()?;
         if moves {
-            source.touch();
+            connector.touch();
         }
-        let source = source.clone();
-        let check = Check::new((self.workspace.check_rule)(&source));
+        let connector = connector.clone();
+        let collection = self.collection();
+        let check = Check::new((collection.check_rule)(&connector));
         let answer = Answer::json(202, &check.scheduled());
-        let checks = self.workspace.checks.entry(source.id).or_default();
+        let checks = collection.checks.entry(connector.id).or_default();
         checks.push(check);
         Ok(answer)
     }
 
     pub(super) fn latest_check(&mut self) -> Result<Answer, Answer> {
-        self.source()?;
+        self.connector()?;
+        let (title, id) = (self.family.title().to_lowercase(), &self.id);
         let none = || match self.rules.no_check_yet {
             NoCheckYet::NotFound => {
-                answers::detail(404, &format!("No connection check for source {}", self.id))
+                answers::detail(404, &format!("No connection check for {title} {id}"))
             }
             NoCheckYet::Null => Answer::json(200, &Value::Null),
         };
-        let checks = self.workspace.checks.get_mut(&self.id);
+        let checks = self.workspace.of(self.family).checks.get_mut(id);
         let Some((latest, before)) = checks.and_then(|checks| checks.split_last_mut()) else {
             return Ok(none());
         };
@@ -186,9 +204,26 @@ impl Call<'_> {
         Ok(Answer::json(200, &body))
     }
 
-    fn source(&mut self) -> Result<&mut StoredSource, Answer> {
-        let missing = answers::no_such_source(&self.id);
-        self.workspace.source(&self.id).ok_or(missing)
+    fn collection(&mut self) -> &mut Collection {
+        self.workspace.of(self.family)
+    }
+
+    fn connector(&mut self) -> Result<&mut StoredConnector, Answer> {
+        let missing = answers::no_such(self.family, &self.id);
+        let collection = self.workspace.of(self.family);
+        collection.connector(&self.id).ok_or(missing)
+    }
+
+    /// The type of this name; none when it is unknown and taken all the same.
+    fn known(&self, name: &str) -> Result<Option<Type>, Answer> {
+        match (self.family.known(name), self.rules.unknown_types) {
+            (None, Permission::Refused(status)) => {
+                let family = self.family.title();
+                let text = format!("{family} Connector type {name} not supported");
+                Err(refused(status, "type", &text))
+            }
+            (known, _) => Ok(known),
+        }
     }
 
     /// Refuses masks, or puts in their place what the rules say.
@@ -210,8 +245,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn validate(&self, source_type: &str, config: &Config) -> Result<(), Answer> {
-        let faults = config::faults(source_type, config);
+    fn validate(&self, known: Option<&Type>, config: &Config) -> Result<(), Answer> {
+        let faults = known.map_or_else(Vec::new, |known| config::faults(known, config));
         match self.rules.validation {
             Validation::Refused if !faults.is_empty() => {
                 Err(answers::invalid_configuration(&faults))

@@ -3,41 +3,42 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    State, Unstructured, answers,
+    Family, State, Unstructured, answers,
     config::MASK,
     envelope,
     operations::{Call, Violation},
-    rules::MissingSlash,
+    rules::{MissingSlash, Rules},
+    workspace::Workspace,
 };
 use crate::fake::{
     Answer, Api,
     journal::{Recorded, lock},
 };
 
-/// An operation of the API.
+/// An operation of the API, on either family of connectors: [`Family::of`] tells of which a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `GET /sources/`
+    /// `GET /{family}/`
     List,
-    /// `POST /sources/`
+    /// `POST /{family}/`
     Create,
-    /// `GET /sources/{id}`
+    /// `GET /{family}/{id}`
     Get,
-    /// `PUT /sources/{id}`
+    /// `PUT /{family}/{id}`
     Update,
-    /// `DELETE /sources/{id}`
+    /// `DELETE /{family}/{id}`
     Delete,
-    /// `POST /sources/{id}/connection-check`
+    /// `POST /{family}/{id}/connection-check`
     StartCheck,
-    /// `GET /sources/{id}/connection-check`
+    /// `GET /{family}/{id}/connection-check`
     LatestCheck,
 }
 
 /// What a path names.
 enum Target<'a> {
-    Sources,
-    Source(&'a str),
-    Check(&'a str),
+    Collection(Family),
+    Item(Family, &'a str),
+    Check(Family, &'a str),
     /// One slash too many or too few: the path it should have been.
     Elsewhere(String),
     Unknown,
@@ -45,7 +46,11 @@ enum Target<'a> {
 
 impl Target<'_> {
     fn of(path: &str) -> Target<'_> {
-        let Some(rest) = path.strip_prefix("/api/v1/sources") else {
+        let beginning = |family: Family| {
+            let rest = path.strip_prefix("/api/v1/")?;
+            Some((family, rest.strip_prefix(family.path())?))
+        };
+        let Some((family, rest)) = Family::ALL.into_iter().find_map(beginning) else {
             return Target::Unknown;
         };
         if rest.is_empty() {
@@ -56,9 +61,9 @@ impl Target<'_> {
         };
         let segments: Vec<_> = rest.split('/').collect();
         match *segments {
-            [""] => Target::Sources,
-            [id] => Target::Source(id),
-            [id, "connection-check"] if !id.is_empty() => Target::Check(id),
+            [""] => Target::Collection(family),
+            [id] => Target::Item(family, id),
+            [id, "connection-check"] if !id.is_empty() => Target::Check(family, id),
             [id, ""] | [id, "connection-check", ""] if !id.is_empty() => {
                 Target::Elsewhere(path.trim_end_matches('/').to_owned())
             }
@@ -74,13 +79,13 @@ impl Api for Unstructured {
 
     fn route(request: &Recorded) -> Option<Route> {
         Some(match (Target::of(&request.path), request.method.as_str()) {
-            (Target::Sources, "GET") => Route::List,
-            (Target::Sources, "POST") => Route::Create,
-            (Target::Source(_), "GET") => Route::Get,
-            (Target::Source(_), "PUT") => Route::Update,
-            (Target::Source(_), "DELETE") => Route::Delete,
-            (Target::Check(_), "POST") => Route::StartCheck,
-            (Target::Check(_), "GET") => Route::LatestCheck,
+            (Target::Collection(_), "GET") => Route::List,
+            (Target::Collection(_), "POST") => Route::Create,
+            (Target::Item(..), "GET") => Route::Get,
+            (Target::Item(..), "PUT") => Route::Update,
+            (Target::Item(..), "DELETE") => Route::Delete,
+            (Target::Check(..), "POST") => Route::StartCheck,
+            (Target::Check(..), "GET") => Route::LatestCheck,
             _ => return None,
         })
     }
@@ -159,13 +164,17 @@ impl State {
         {
             return Err(answers::too_many_requests(limit.retry_after.as_deref()));
         }
-        let id = match target {
-            Target::Source(id) | Target::Check(id) => envelope::uuid(id, rules)?,
-            _ => String::new(),
+        let (family, id) = match target {
+            Target::Collection(family) => (family, String::new()),
+            Target::Item(family, id) | Target::Check(family, id) => {
+                (family, identify(id, family, workspace, rules)?)
+            }
+            Target::Elsewhere(_) | Target::Unknown => unreachable!("it has a route"),
         };
         let mut call = Call {
             rules,
             workspace,
+            family,
             id,
         };
         match route {
@@ -194,10 +203,26 @@ impl State {
                 };
                 Answer::empty(307).with_header("location", &format!("http://{host}{path}{query}"))
             }
-            Target::Sources | Target::Source(_) | Target::Check(_) => {
+            Target::Collection(_) | Target::Item(..) | Target::Check(..) => {
                 answers::detail(405, "Method Not Allowed")
             }
         }
+    }
+}
+
+/// The id of what a path names: by its id or, where the workspace has it so, by its key.
+fn identify(
+    named: &str,
+    family: Family,
+    workspace: &mut Workspace,
+    rules: &Rules,
+) -> Result<String, Answer> {
+    match envelope::uuid(named, family, rules) {
+        Err(_) if workspace.keys.in_paths => match workspace.of(family).with_key(named) {
+            Some(connector) => Ok(connector.id.clone()),
+            None => Err(answers::no_such(family, named)),
+        },
+        parsed => parsed,
     }
 }
 

@@ -10,13 +10,13 @@ pub struct Rules {
     pub masking: Masking,
     /// What happens to a mask that comes in as a value. It is a violation in any case.
     pub received_mask: ReceivedMask,
-    /// Whether two sources may have one name.
+    /// Whether two connectors of a family may have one name.
     pub duplicate_names: Permission,
     /// What a PUT does with a `name`. It is a violation in any case.
     pub rename: Rename,
     /// PUT keeps the members that it does not name, instead of replacing the whole configuration.
     pub put_merges: bool,
-    /// Whether a source in use by a workflow can be deleted, see [`StoredSource::in_use`](super::StoredSource).
+    /// Whether a connector in use by a workflow can be deleted, see [`StoredConnector::in_use`](super::StoredConnector).
     pub delete_in_use: Permission,
     /// A delete answers 204 without a body.
     pub delete_answers_204: bool,
@@ -24,11 +24,13 @@ pub struct Rules {
     pub validation: Validation,
     /// Refusals with 422 repeat what was sent under `input`.
     pub echo_input: bool,
+    /// A type that the service does not know is refused, or stored as it comes and shown as it is.
+    pub unknown_types: Permission,
     /// Answers hold defaults for what was not sent (`recursive`).
     pub fill_defaults: bool,
-    /// A new source has an `updated_at`, 100 ms after `created_at`; otherwise null.
+    /// A new connector has an `updated_at`, 100 ms after `created_at`; otherwise null.
     pub updated_at_on_create: bool,
-    /// Every object has a member that no client knows (`key`).
+    /// Every object has a member that no client knows (`labels`).
     pub extra_fields: bool,
     /// Order of a list.
     pub list_order: ListOrder,
@@ -38,7 +40,7 @@ pub struct Rules {
     pub missing_slash: MissingSlash,
     /// What the latest check is when there was none.
     pub no_check_yet: NoCheckYet,
-    /// Starting a check moves the source's `updated_at`.
+    /// Starting a check moves the connector's `updated_at`.
     pub check_moves_updated_at: bool,
     /// Every request waits this long.
     pub latency: Duration,
@@ -58,6 +60,7 @@ impl Default for Rules {
             delete_answers_204: false,
             validation: Validation::Refused,
             echo_input: false,
+            unknown_types: Permission::Refused(422),
             fill_defaults: true,
             updated_at_on_create: true,
             extra_fields: false,
@@ -132,7 +135,7 @@ pub enum Validation {
 pub enum ListOrder {
     /// Oldest first.
     Insertion,
-    /// Another one each time: the last answer's first source goes to the end.
+    /// Another one each time: the last answer's first connector goes to the end.
     Rotating,
 }
 

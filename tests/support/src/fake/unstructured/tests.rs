@@ -3,6 +3,9 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
+mod destinations;
+mod keys;
+
 use super::*;
 use crate::fake::tests::{Caller, read};
 
@@ -446,8 +449,8 @@ async fn each_switch_changes_what_it_says() {
     workspace.edit(id, |source| drop(source.config.remove("recursive")));
     let (_, shown) = caller.call(GET, &path).await;
     assert_eq!(
-        (shown.get("key"), shown["config"].get("recursive")),
-        (Some(&Value::Null), None)
+        (shown.get("labels"), shown["config"].get("recursive")),
+        (Some(&json!([])), None)
     );
     rules(|_| {});
     assert_eq!(caller.call(GET, &path).await.1["config"]["recursive"], true);

@@ -1,27 +1,33 @@
-//! A workspace: its sources, as they are stored, and what its next answers depend on.
+//! A workspace: its connectors, as they are stored, and what its next answers depend on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    Family,
     check::{Check, CheckScript, timestamp},
     config::{Config, shown},
+    keys::{self, AbsentKey, GivenKey, Keys},
     rules::{ListOrder, RateLimit, Rules},
 };
 use crate::wall;
 
-/// A source connector as the service stores it: secrets in clear.
+/// A connector as the service stores it: secrets in clear.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredSource {
+pub struct StoredConnector {
+    /// Which of the two it is.
+    pub family: Family,
     /// UUID, hyphenated, lower case.
     pub id: String,
     /// Name, not necessarily unique.
     pub name: String,
+    /// What its creator calls it for good, not necessarily unique either; see [`Keys`].
+    pub key: Option<String>,
     /// `dropbox`, `s3`…
-    pub source_type: String,
+    pub connector_type: String,
     /// Exactly what was last stored.
     pub config: Config,
     /// Set once.
@@ -32,7 +38,10 @@ pub struct StoredSource {
     pub in_use: bool,
 }
 
-impl StoredSource {
+/// A source; what most tests are about.
+pub type StoredSource = StoredConnector;
+
+impl StoredConnector {
     /// A member of the configuration that is a string, or the empty string.
     pub fn text(&self, member: &str) -> &str {
         self.config
@@ -47,9 +56,10 @@ impl StoredSource {
         self.updated_at = Some(wall::now().max(least));
     }
 
-    pub(super) fn body(&self, rules: &Rules) -> Value {
+    pub(super) fn body(&self, rules: &Rules, keys: &Keys) -> Value {
+        let known = self.family.known(&self.connector_type);
         let config = shown(
-            &self.source_type,
+            known.as_ref(),
             &self.config,
             rules.masking,
             rules.fill_defaults,
@@ -57,54 +67,85 @@ impl StoredSource {
         let mut body = json!({
             "id": self.id,
             "name": self.name,
-            "type": self.source_type,
+            "type": self.connector_type,
             "config": config,
             "created_at": timestamp(self.created_at),
             "updated_at": self.updated_at.map(timestamp),
         });
+        if keys.given == GivenKey::Honoured {
+            body["key"] = json!(self.key);
+        }
         if rules.extra_fields {
-            body["key"] = Value::Null;
+            body["labels"] = json!([]);
         }
         body
     }
 }
 
-/// Decides what a new connection check of a source will show.
-pub(super) type CheckRule = Box<dyn Fn(&StoredSource) -> CheckScript + Send>;
+/// Decides what a new connection check of a connector will show.
+pub(super) type CheckRule = Box<dyn Fn(&StoredConnector) -> CheckScript + Send>;
 
+/// What one API key opens.
+#[derive(Default)]
 pub(super) struct Workspace {
-    pub(super) sources: Vec<StoredSource>,
-    /// By source, oldest first.
-    pub(super) checks: HashMap<String, Vec<Check>>,
-    pub(super) check_rule: CheckRule,
-    /// What lists show instead of the sources, and how many more do.
-    stale: Option<(Vec<StoredSource>, u32)>,
-    rotation: usize,
+    pub(super) keys: Keys,
+    sources: Collection,
+    destinations: Collection,
+    /// The keys of what was deleted.
+    former_keys: HashSet<String>,
     bucket: Option<(f64, Instant)>,
 }
 
-impl Default for Workspace {
+/// The connectors of one family.
+pub(super) struct Collection {
+    /// Oldest first.
+    pub(super) connectors: Vec<StoredConnector>,
+    /// By connector, oldest first.
+    pub(super) checks: HashMap<String, Vec<Check>>,
+    pub(super) check_rule: CheckRule,
+    /// What lists show instead of the connectors, and how many more do.
+    stale: Option<(Vec<StoredConnector>, u32)>,
+    rotation: usize,
+}
+
+impl Default for Collection {
     fn default() -> Self {
         Self {
-            sources: Vec::new(),
+            connectors: Vec::new(),
             checks: HashMap::new(),
             check_rule: Box::new(|_| CheckScript::success_after(1)),
             stale: None,
             rotation: 0,
-            bucket: None,
         }
     }
 }
 
 impl Workspace {
-    /// Stores a new source and returns its id.
-    pub(super) fn create(&mut self, source_type: &str, name: &str, config: Config) -> String {
+    pub(super) fn of(&mut self, family: Family) -> &mut Collection {
+        match family {
+            Family::Sources => &mut self.sources,
+            Family::Destinations => &mut self.destinations,
+        }
+    }
+
+    /// Stores a new connector and returns its id.
+    pub(super) fn create(
+        &mut self,
+        family: Family,
+        connector_type: &str,
+        name: &str,
+        key: Option<String>,
+        config: Config,
+    ) -> String {
         let id = wall::uuid().to_string();
         let created_at = wall::now();
-        self.sources.push(StoredSource {
+        let derived = self.keys.absent == AbsentKey::Derived;
+        self.of(family).connectors.push(StoredConnector {
+            family,
             id: id.clone(),
             name: name.to_owned(),
-            source_type: source_type.to_owned(),
+            key: key.or_else(|| derived.then(|| keys::derive(name, &id))),
+            connector_type: connector_type.to_owned(),
             config,
             created_at,
             updated_at: Some(created_at + SignedDuration::from_millis(100)),
@@ -113,41 +154,21 @@ impl Workspace {
         id
     }
 
-    pub(super) fn source(&mut self, id: &str) -> Option<&mut StoredSource> {
-        self.sources.iter_mut().find(|source| source.id == id)
+    pub(super) fn remove(&mut self, family: Family, id: &str) -> Option<StoredConnector> {
+        let removed = self.of(family).remove(id)?;
+        self.former_keys.extend(removed.key.clone());
+        Some(removed)
     }
 
-    pub(super) fn remove(&mut self, id: &str) -> Option<StoredSource> {
-        let position = self.sources.iter().position(|source| source.id == id)?;
-        self.checks.remove(id);
-        Some(self.sources.remove(position))
+    /// Whether an object of either family has this key.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        let mut all = [&self.sources, &self.destinations].into_iter();
+        all.any(|collection| collection.with_key(key).is_some())
     }
 
-    /// To be called before a write: the next `lag` lists show what is there now.
-    pub(super) fn freeze_list(&mut self, lag: u32) {
-        if lag > 0 && self.stale.is_none() {
-            self.stale = Some((self.sources.clone(), lag));
-        }
-    }
-
-    pub(super) fn listed(&mut self, order: ListOrder) -> Vec<StoredSource> {
-        let mut listed = match &mut self.stale {
-            Some((sources, left)) => {
-                *left -= 1;
-                let sources = sources.clone();
-                if *left == 0 {
-                    self.stale = None;
-                }
-                sources
-            }
-            None => self.sources.clone(),
-        };
-        if order == ListOrder::Rotating && !listed.is_empty() {
-            self.rotation += 1;
-            let first = self.rotation % listed.len();
-            listed.rotate_left(first);
-        }
-        listed
+    /// Like [`has_key`](Self::has_key), or had it when it was deleted.
+    pub(super) fn ever_had_key(&self, key: &str) -> bool {
+        self.has_key(key) || self.former_keys.contains(key)
     }
 
     /// Takes a token from the bucket, when there is one.
@@ -159,5 +180,49 @@ impl Workspace {
         let admitted = tokens >= 1.0;
         self.bucket = Some((tokens - f64::from(u8::from(admitted)), now));
         admitted
+    }
+}
+
+impl Collection {
+    pub(super) fn connector(&mut self, id: &str) -> Option<&mut StoredConnector> {
+        self.connectors.iter_mut().find(|c| c.id == id)
+    }
+
+    pub(super) fn with_key(&self, key: &str) -> Option<&StoredConnector> {
+        let mut connectors = self.connectors.iter();
+        connectors.find(|c| c.key.as_deref() == Some(key))
+    }
+
+    fn remove(&mut self, id: &str) -> Option<StoredConnector> {
+        let position = self.connectors.iter().position(|c| c.id == id)?;
+        self.checks.remove(id);
+        Some(self.connectors.remove(position))
+    }
+
+    /// To be called before a write: the next `lag` lists show what is there now.
+    pub(super) fn freeze_list(&mut self, lag: u32) {
+        if lag > 0 && self.stale.is_none() {
+            self.stale = Some((self.connectors.clone(), lag));
+        }
+    }
+
+    pub(super) fn listed(&mut self, order: ListOrder) -> Vec<StoredConnector> {
+        let mut listed = match &mut self.stale {
+            Some((connectors, left)) => {
+                *left -= 1;
+                let connectors = connectors.clone();
+                if *left == 0 {
+                    self.stale = None;
+                }
+                connectors
+            }
+            None => self.connectors.clone(),
+        };
+        if order == ListOrder::Rotating && !listed.is_empty() {
+            self.rotation += 1;
+            let first = self.rotation % listed.len();
+            listed.rotate_left(first);
+        }
+        listed
     }
 }
