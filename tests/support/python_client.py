@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives a Dropbox source through its whole life with the official Python client.
+"""Drives a Dropbox source and destinations of several types through their lives with the official Python client.
 
     pip install unstructured-client
     python3 python_client.py --url http://127.0.0.1:8000 --api-key demo-key
@@ -14,17 +14,152 @@ from unstructured_client import UnstructuredClient
 from unstructured_client.models import errors, operations, shared
 
 MASK = "**********"
-SECRETS = {"refresh_token": "refresh-1", "app_key": "key-1", "app_secret": "secret-1"}
 
-
-def config(folder, **changes):
-    return {"remote_url": f"dropbox://{folder}", "recursive": False, **SECRETS, **changes}
+# Type, what the server cannot show, the rest, what the server adds of its own, and the member that an update changes.
+SOURCES = [
+    (
+        "dropbox",
+        {"refresh_token": "refresh-1", "app_key": "key-1", "app_secret": "secret-1"},
+        {"remote_url": "dropbox://data", "recursive": False},
+        {},
+        {"remote_url": "dropbox://data2"},
+    ),
+]
+DESTINATIONS = [
+    (
+        "pinecone",
+        {"api_key": "secret-1"},
+        {"index_name": "contracts", "namespace": "default"},
+        {"batch_size": 50},
+        {"batch_size": 100},
+    ),
+    (
+        "s3",
+        {"key": "id-1", "secret": "secret-1"},
+        {"remote_url": "s3://bucket/out"},
+        {"anonymous": False, "ambient_credentials": False},
+        {"remote_url": "s3://bucket/other"},
+    ),
+    (
+        "postgres",
+        {"password": "secret-1"},
+        {
+            "host": "db.example.com",
+            "database": "documents",
+            "port": 5432,
+            "username": "writer",
+            "table_name": "elements",
+            "batch_size": 100,
+        },
+        {},
+        {"table_name": "chunks"},
+    ),
+    (
+        "weaviate-cloud",
+        {"api_key": "secret-1"},
+        {"cluster_url": "https://cluster.example.com", "collection": "Contracts"},
+        {},
+        {"collection": "Invoices"},
+    ),
+    (
+        "elasticsearch",
+        {"es_api_key": "secret-1"},
+        {"hosts": ["https://one.example.com", "https://two.example.com"], "index_name": "contracts"},
+        {},
+        {"hosts": ["https://one.example.com"]},
+    ),
+    (
+        "mongodb",
+        {"uri": "mongodb+srv://user:secret-1@cluster.example.com"},
+        {"database": "documents", "collection": "elements"},
+        {},
+        {"collection": "chunks"},
+    ),
+]
 
 
 def expect(what, actual, expected):
     if actual != expected:
         raise SystemExit(f"{what}: expected {expected!r}, got {actual!r}")
     print(f"ok  {what}")
+
+
+class Family:
+    """The client's methods and models for sources or for destinations: they differ in their names only."""
+
+    def __init__(self, client, singular):
+        self.client = getattr(client, f"{singular}s")
+        self.singular = singular
+        self.id = f"{singular}_id"
+
+    def call(self, method, model, **members):
+        request = getattr(operations, model + "Request")(**members)
+        return getattr(self.client, method)(request=request)
+
+    def connector(self, verb, **members):
+        """Creates or updates one."""
+        wrapped = getattr(shared, f"{verb.title()}{self.singular.title()}Connector")(**members)
+        return {f"{verb}_{self.singular}_connector": wrapped}
+
+    def information(self, answer):
+        return getattr(answer, f"{self.singular}_connector_information")
+
+    def listed(self, kind):
+        kind = getattr(shared, f"{self.singular.title()}ConnectorType")(kind)
+        method = f"list_{self.singular}s"
+        answer = self.call(method, f"List{self.singular.title()}s", **{f"{self.singular}_type": kind})
+        return [connector.name for connector in getattr(answer, f"response_{method}")]
+
+
+def life(family, kind, secrets, plain, added, change):
+    """One connector from its creation to its end."""
+    singular, title = family.singular, family.singular.title()
+
+    def say(what, actual, expected):
+        expect(f"{kind} {singular}: {what}", actual, expected)
+
+    say("an empty workspace lists nothing", family.listed(kind), [])
+    body = family.connector("create", name="python-client", type=kind, config={**plain, **secrets})
+    created = family.call(f"create_{singular}", f"Create{title}", **body)
+    say("create answers 200", created.status_code, 200)
+    connector = family.information(created)
+    masked = {**plain, **added, **dict.fromkeys(secrets, MASK)}
+    say("create masks the secrets and fills the defaults", dict(connector.config), masked)
+    say("create keeps the type", connector.type, kind)
+    say("list shows it", family.listed(kind), ["python-client"])
+
+    by_id = {family.id: connector.id}
+    got = family.information(family.call(f"get_{singular}", f"Get{title}", **by_id))
+    say("get shows the same", got, connector)
+
+    body = family.connector("update", config={**plain, **change, **secrets})
+    answer = family.call(f"update_{singular}", f"Update{title}", **by_id, **body)
+    updated = family.information(answer)
+    say("update keeps the id", updated.id, connector.id)
+    say("update changes what it says", dict(updated.config), {**masked, **change})
+    say("update moves updated_at", updated.updated_at > connector.updated_at, True)
+
+    verb, model = f"connection_check_{singular}s", f"ConnectionCheck{title}s"
+    started = family.call(f"create_{verb}", f"Create{model}", **by_id)
+    say("a check answers 202", started.status_code, 202)
+    check = started.dag_node_connection_check
+    say("a check is scheduled", check.status.value, "SCHEDULED")
+    statuses = []
+    while not statuses or (statuses[-1] == "SCHEDULED" and len(statuses) < 100):
+        answer = family.call(f"get_{verb}", f"Get{model}", **by_id)
+        polled = answer.dag_node_connection_check
+        say("the latest check is the one started", polled.id, check.id)
+        statuses.append(polled.status.value)
+    say("the check succeeds", statuses[-1], "SUCCESS")
+
+    deleted = family.call(f"delete_{singular}", f"Delete{title}", **by_id)
+    say("delete answers 200", deleted.status_code, 200)
+    say("list shows nothing again", family.listed(kind), [])
+    try:
+        family.call(f"get_{singular}", f"Get{title}", **by_id)
+        raise SystemExit(f"a deleted {singular} can still be got")
+    except errors.SDKError as error:
+        say("what was deleted is gone", error.status_code, 404)
 
 
 def main():
@@ -40,71 +175,9 @@ def main():
         retry_config=None,
         timeout_ms=10_000,
     )
-    sources = client.sources
-
-    def listed():
-        request = operations.ListSourcesRequest(
-            source_type=shared.SourceConnectorType.DROPBOX
-        )
-        answer = sources.list_sources(request=request)
-        return [source.name for source in answer.response_list_sources]
-
-    expect("an empty workspace lists nothing", listed(), [])
-
-    created = sources.create_source(
-        request=operations.CreateSourceRequest(
-            create_source_connector=shared.CreateSourceConnector(
-                name="python-client",
-                type=shared.SourceConnectorType.DROPBOX,
-                config=config("data"),
-            )
-        )
-    )
-    expect("create answers 200", created.status_code, 200)
-    source = created.source_connector_information
-    masked = config("data", **dict.fromkeys(SECRETS, MASK))
-    expect("create masks the secrets", dict(source.config), masked)
-    expect("list shows it", listed(), ["python-client"])
-
-    by_id = operations.GetSourceRequest(source_id=source.id)
-    got = sources.get_source(request=by_id).source_connector_information
-    expect("get shows the same", got, source)
-
-    updated = sources.update_source(
-        request=operations.UpdateSourceRequest(
-            source_id=source.id,
-            update_source_connector=shared.UpdateSourceConnector(config=config("data2")),
-        )
-    ).source_connector_information
-    expect("update keeps the id", updated.id, source.id)
-    expect("update changes the folder", updated.config["remote_url"], "dropbox://data2")
-    expect("update moves updated_at", updated.updated_at > source.updated_at, True)
-
-    started = sources.create_connection_check_sources(
-        request=operations.CreateConnectionCheckSourcesRequest(source_id=source.id)
-    )
-    expect("a check answers 202", started.status_code, 202)
-    check = started.dag_node_connection_check
-    expect("a check is scheduled", check.status.value, "SCHEDULED")
-    latest = operations.GetConnectionCheckSourcesRequest(source_id=source.id)
-    statuses = []
-    while not statuses or (statuses[-1] == "SCHEDULED" and len(statuses) < 100):
-        answer = sources.get_connection_check_sources(request=latest)
-        polled = answer.dag_node_connection_check
-        expect("the latest check is the one started", polled.id, check.id)
-        statuses.append(polled.status.value)
-    expect("the check succeeds", statuses[-1], "SUCCESS")
-
-    deleted = sources.delete_source(
-        request=operations.DeleteSourceRequest(source_id=source.id)
-    )
-    expect("delete answers 200", deleted.status_code, 200)
-    expect("list shows nothing again", listed(), [])
-    try:
-        sources.get_source(request=by_id)
-        raise SystemExit("a deleted source can still be got")
-    except errors.SDKError as error:
-        expect("a deleted source is gone", error.status_code, 404)
+    for singular, lives in [("source", SOURCES), ("destination", DESTINATIONS)]:
+        for one in lives:
+            life(Family(client, singular), *one)
 
 
 if __name__ == "__main__":

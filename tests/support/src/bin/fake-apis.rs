@@ -64,6 +64,7 @@ async fn main() -> anyhow::Result<()> {
     );
     println!("By hand:");
     println!("  curl -H 'unstructured-api-key: {key}' {url}/sources/");
+    println!("  curl -H 'unstructured-api-key: {key}' {url}/destinations/");
     println!();
 
     tokio::signal::ctrl_c()
