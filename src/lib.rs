@@ -27,6 +27,7 @@ pub mod login;
 mod manifest;
 pub mod options;
 mod output;
+pub mod pinecone;
 pub mod run;
 pub mod runtime;
 mod spans;

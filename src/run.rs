@@ -20,6 +20,7 @@ use crate::hosts::HostPolicy;
 use crate::http::USER_AGENT;
 use crate::kinds::Providers;
 use crate::options::Exit;
+use crate::pinecone::{PineconeClient, PineconeClientError};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness, Vitals};
 use crate::runtime::kube_client::{self, ConnectError};
@@ -56,6 +57,9 @@ pub enum RunError {
     /// No TLS.
     #[error(transparent)]
     Dropbox(#[from] DropboxClientError),
+    /// No TLS.
+    #[error(transparent)]
+    Pinecone(#[from] PineconeClientError),
     /// It cannot go on.
     #[error(transparent)]
     BrokenDown(#[from] BrokenDown),
@@ -81,6 +85,7 @@ impl From<RunError> for Exit {
             RunError::Connect(_)
             | RunError::Bind(_)
             | RunError::Dropbox(_)
+            | RunError::Pinecone(_)
             | RunError::Traces(TracesError::Client(_))
             | RunError::Logging(_)
             | RunError::BrokenDown(_)
@@ -211,18 +216,18 @@ fn own_key(options: &Options) -> Result<OwnKey, RunError> {
 }
 
 fn providers(options: &Options) -> Result<Providers, RunError> {
-    if !options.validate_dropbox_credentials {
-        return Ok(Providers::default());
+    // A question that nothing waits for gets less time than what has to be done.
+    let timeout = options.request_timeout / 3;
+    let mut providers = Providers::default();
+    if options.validate_dropbox_credentials {
+        let base = options.dropbox_endpoint()?;
+        providers.dropbox = Some(DropboxClient::new(base, timeout, USER_AGENT)?);
     }
-    let base = options.dropbox_endpoint()?;
-    Ok(Providers {
-        // A question that nothing waits for gets less time than what has to be done.
-        dropbox: Some(DropboxClient::new(
-            base,
-            options.request_timeout / 3,
-            USER_AGENT,
-        )?),
-    })
+    if options.validate_pinecone_credentials {
+        let base = options.pinecone_endpoint()?;
+        providers.pinecone = Some(PineconeClient::new(base, timeout)?);
+    }
+    Ok(providers)
 }
 
 fn limits(options: &Options, metrics: &Metrics, pauses: &Pauses) -> crate::unstructured::Options {

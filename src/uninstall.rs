@@ -9,14 +9,15 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, ListParams, PartialObjectMeta, Patch, PatchParams,
-    Preconditions,
+    DeleteParams, DynamicObject, ListParams, PartialObjectMeta, Patch, PatchParams, Preconditions,
 };
-use kube::{Api, Client, CustomResourceExt, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::sentence;
-use crate::crd::{DropboxSource, FINALIZER};
+use crate::controller::index::Key;
+use crate::crd::FINALIZER;
+use crate::kinds::{self, Kind};
 use crate::options::{self, Exit};
 use crate::output::print;
 
@@ -62,7 +63,7 @@ pub struct Options {
 pub async fn run(options: &Options) -> Result<(), Exit> {
     if !options.yes {
         return Err(Exit::Refused(
-            "this deletes every DropboxSource of the cluster and their definition, and leaves the connectors: add --yes if that is meant"
+            "this deletes every resource of the cluster that stands for a connector and their definitions, and leaves the connectors: add --yes if that is meant"
                 .to_owned(),
         ));
     }
@@ -72,59 +73,75 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         namespace: None,
     };
     let (client, _) = target.connect()?;
-    let cluster = Cluster::of(&client);
-    let Some(uid) = cluster.definition().await? else {
-        return print("DropboxSource is not installed: there is nothing to delete.\n");
-    };
-    let resources = cluster.resources().await?;
-    for resource in &resources {
-        if let Some(id) = resource.data["status"]["sourceId"].as_str() {
-            print(&format!("{} leaves connector {id}\n", full_name(resource)))?;
+    let mut installed = Vec::new();
+    for kind in kinds::ALL {
+        let definition = Definition::of(&client, kind);
+        if let Some(uid) = definition.uid().await? {
+            installed.push((definition, uid));
         }
     }
-    cluster.delete_definition(&uid).await?;
-    match tokio::time::timeout(options.timeout, cluster.let_go(&uid)).await {
-        Ok(done) => done?,
-        Err(_) => return Err(cluster.held().await?),
+    if installed.is_empty() {
+        return print("No kind is installed: there is nothing to delete.\n");
+    }
+    let mut count = 0;
+    for (definition, _) in &installed {
+        for resource in &definition.resources().await? {
+            count += 1;
+            if let Some(id) = resource.data["status"][definition.kind.id_field()].as_str() {
+                let name = definition.full_name(resource);
+                print(&format!("{name} leaves connector {id}\n"))?;
+            }
+        }
+    }
+    for (definition, uid) in &installed {
+        definition.delete(uid).await?;
+    }
+    let all = installed
+        .iter()
+        .map(|(definition, uid)| definition.let_go(uid));
+    match tokio::time::timeout(options.timeout, futures::future::try_join_all(all)).await {
+        Ok(done) => done.map(drop)?,
+        Err(_) => return Err(held(&installed).await?),
     }
     print(&format!(
-        "The definition and {} resources are gone; no connector was deleted.\n",
-        resources.len()
+        "The definitions and {count} resources are gone; no connector was deleted.\n"
     ))
 }
 
-struct Cluster {
+/// The definition of a kind, and its resources.
+struct Definition {
+    kind: &'static Kind,
     definitions: Api<CustomResourceDefinition>,
     resources: Api<DynamicObject>,
 }
 
-impl Cluster {
-    fn of(client: &Client) -> Self {
-        let kind = ApiResource::erase::<DropboxSource>(&());
+impl Definition {
+    fn of(client: &Client, kind: &'static Kind) -> Self {
         Self {
+            kind,
             definitions: Api::all(client.clone()),
-            resources: Api::all_with(client.clone(), &kind),
+            resources: Api::all_with(client.clone(), &kind.api_resource()),
         }
     }
 
-    /// The definition's identity, if it is there.
-    async fn definition(&self) -> Result<Option<String>, Exit> {
+    /// Its identity, if it is there.
+    async fn uid(&self) -> Result<Option<String>, Exit> {
         let definition: Option<PartialObjectMeta<CustomResourceDefinition>> = self
             .definitions
-            .get_metadata_opt(DropboxSource::crd_name())
+            .get_metadata_opt(&self.kind.definition_name())
             .await
             .map_err(|error| failed("the definition cannot be read", &error))?;
         Ok(definition.and_then(|definition| definition.uid()))
     }
 
-    async fn delete_definition(&self, uid: &str) -> Result<(), Exit> {
+    async fn delete(&self, uid: &str) -> Result<(), Exit> {
         let params = DeleteParams::default().preconditions(Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });
         match self
             .definitions
-            .delete(DropboxSource::crd_name(), &params)
+            .delete(&self.kind.definition_name(), &params)
             .await
         {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
@@ -146,7 +163,7 @@ impl Cluster {
 
     /// Takes the finalizer off whatever is being deleted, until the definition is gone. Not before: an operator would put it on again.
     async fn let_go(&self, uid: &str) -> Result<(), Exit> {
-        while self.definition().await?.as_deref() == Some(uid) {
+        while self.uid().await?.as_deref() == Some(uid) {
             let resources = self.resources().await?.into_iter();
             futures::stream::iter(resources.filter(is_ours))
                 .map(|resource| self.release(resource))
@@ -167,7 +184,7 @@ impl Cluster {
         let api: Api<DynamicObject> = Api::namespaced_with(
             self.resources.clone().into_client(),
             &namespace,
-            &ApiResource::erase::<DropboxSource>(&()),
+            &self.kind.api_resource(),
         );
         let patch = Patch::Merge(json!({ "metadata": metadata }));
         match api
@@ -179,38 +196,38 @@ impl Cluster {
                 Ok(())
             }
             Err(error) => {
-                let what = format!("{} cannot be let go", full_name(&resource));
+                let what = format!("{} cannot be let go", self.full_name(&resource));
                 Err(failed(&what, &error))
             }
             Ok(_) => Ok(()),
         }
     }
 
-    /// Who is in the way.
-    async fn held(&self) -> Result<Exit, Exit> {
-        let resources = self.resources().await?;
-        let line = match resources.first() {
-            Some(resource) => format!(
-                "the definition is not gone yet: {} is held by the finalizers {}; let their owners finish, then do this again",
-                full_name(resource),
-                resource.finalizers().join(", ")
-            ),
-            None => "the definition is not gone yet: wait for the API server, then do this again"
-                .to_owned(),
-        };
-        Ok(Exit::Failed(line))
+    fn full_name(&self, resource: &DynamicObject) -> String {
+        Key::of(self.kind, &resource.metadata).to_string()
     }
+}
+
+/// Who is in the way.
+async fn held(definitions: &[(Definition, String)]) -> Result<Exit, Exit> {
+    for (definition, _) in definitions {
+        if let Some(resource) = definition.resources().await?.first() {
+            return Ok(Exit::Failed(format!(
+                "the definition is not gone yet: {} is held by the finalizers {}; let their owners finish, then do this again",
+                definition.full_name(resource),
+                resource.finalizers().join(", ")
+            )));
+        }
+    }
+    Ok(Exit::Failed(
+        "the definitions are not gone yet: wait for the API server, then do this again".to_owned(),
+    ))
 }
 
 /// Whether it is being deleted and waits for an operator.
 fn is_ours(resource: &DynamicObject) -> bool {
     resource.metadata.deletion_timestamp.is_some()
         && resource.finalizers().iter().any(|f| f == FINALIZER)
-}
-
-fn full_name(resource: &DynamicObject) -> String {
-    let namespace = resource.namespace().unwrap_or_default();
-    format!("{namespace}/{}", resource.name_any())
 }
 
 fn failed(what: &str, error: &kube::Error) -> Exit {

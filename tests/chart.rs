@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use support::controlplane::ControlPlane;
 use support::stage::Stage;
 use tokio::io::AsyncWriteExt;
-use unstructured_operator::crd::dropbox_source_definition as definition;
+use unstructured_operator::crd::definitions;
 
 pub use monitoring::exposition;
 
@@ -254,18 +255,20 @@ async fn confined_to_namespaces_it_can_do_without_anything_cluster_scoped() -> R
 async fn the_definition_it_installs_is_the_one_that_the_operator_knows() -> Result<()> {
     let plane = ControlPlane::shared().await?;
     let rendered = template(plane, NAMESPACE, &[]).await?;
-    let mut installed = rendered
-        .into_iter()
-        .find(|object| object["kind"] == "CustomResourceDefinition")
-        .context("the chart renders no definition")?;
-    let labels = installed["metadata"].as_object_mut().context("metadata")?;
-    labels.remove("labels");
-    assert_eq!(installed, serde_json::to_value(definition())?);
-    assert_eq!(
-        read("charts/unstructured-operator/files/dropboxsources.yaml")?,
-        read("crds/dropboxsources.yaml")?,
-        "copy crds/dropboxsources.yaml to the chart's files"
-    );
+    for definition in definitions() {
+        let name = definition.metadata.name.as_deref().unwrap_or_default();
+        let mut installed = rendered.iter().filter(|object| {
+            object["kind"] == "CustomResourceDefinition" && object["metadata"]["name"] == name
+        });
+        let mut installed = installed
+            .next()
+            .with_context(|| format!("the chart does not render {name}"))?
+            .clone();
+        let metadata = installed["metadata"].as_object_mut().context("metadata")?;
+        metadata.remove("labels");
+        let installed: CustomResourceDefinition = serde_json::from_value(installed)?;
+        assert_eq!(installed, definition);
+    }
     Ok(())
 }
 
@@ -308,11 +311,11 @@ fn plain(objects: Vec<Value>) -> Result<String> {
         "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
     });
     let mut text = String::from(
-        "# unstructured-operator for all namespaces, rendered from its chart. Apply the definition first:\n#\n\
-         #   kubectl apply --server-side -f crds/dropboxsources.yaml\n\
+        "# unstructured-operator for all namespaces, rendered from its chart. Apply the definitions first:\n#\n\
+         #   kubectl apply --server-side -f crds/\n\
          #   kubectl apply --server-side -f examples/install.yaml\n#\n\
-         # Deleting this file leaves the definition, every DropboxSource and every connector where they are. The image is yours to\n\
-         # name, as docs/operations.md says under \"Make the image\". Every DropboxSource then names its workspace under\n\
+         # Deleting this file leaves the definitions, every resource and every connector where they are. The image is yours to\n\
+         # name, as docs/operations.md says under \"Make the image\". Every resource then names its workspace under\n\
          # spec.workspace. The chart has all other choices.\n",
     );
     for mut object in std::iter::once(namespace).chain(objects) {

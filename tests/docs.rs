@@ -20,15 +20,37 @@ use anyhow::{Context, Result, ensure};
 use crate::OPERATOR;
 use page::Page;
 
+/// `UPDATE=1` writes them instead, and the copies in the chart.
 #[test]
-fn the_checked_in_definition_is_the_one_that_the_operator_prints() -> Result<()> {
+fn the_checked_in_definitions_are_those_that_the_operator_prints() -> Result<()> {
     let output = Command::new(OPERATOR).arg("crd").output()?;
     ensure!(output.status.success(), "crd ended with {}", output.status);
     let printed = String::from_utf8(output.stdout)?;
+    let printed: Vec<_> = printed.split("---\n").collect();
+    let kinds = unstructured_operator::kinds::ALL;
     ensure!(
-        read("crds/dropboxsources.yaml")? == printed,
-        "crds/dropboxsources.yaml is stale: cargo run -- crd > crds/dropboxsources.yaml"
+        printed.len() == kinds.len(),
+        "crd prints {} definitions",
+        printed.len()
     );
+    for kind in kinds {
+        let definition = serde_yaml::to_string(&(kind.definition)())?;
+        ensure!(
+            printed.contains(&definition.as_str()),
+            "crd does not print {}",
+            kind.name
+        );
+        for directory in ["crds", "charts/unstructured-operator/files/crds"] {
+            let path = format!("{directory}/{}.yaml", kind.plural);
+            if std::env::var_os("UPDATE").is_some() {
+                fs::write(root(&path), &definition)?;
+            }
+            ensure!(
+                read(&path)? == definition,
+                "{path} is stale: UPDATE=1 cargo test --test main docs::the_checked"
+            );
+        }
+    }
     Ok(())
 }
 

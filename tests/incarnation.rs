@@ -499,6 +499,7 @@ async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
             ..Options::default()
         },
         providers: Providers {
+            pinecone: None,
             dropbox: dropbox.map(|url| {
                 let base = BaseUrl::parse(&url, true).expect("a URL");
                 DropboxClient::new(base, REQUEST_TIMEOUT, "tests").expect("a client")

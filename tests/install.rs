@@ -208,7 +208,7 @@ async fn confined_to_a_namespace_it_works_there_and_can_do_nothing_elsewhere() -
 /// The chart as an earlier release might have been: another version, and a definition that lacks a field.
 fn earlier(directory: &Path) -> Result<PathBuf> {
     let copy = directory.join("earlier");
-    for part in ["", "templates", "files"] {
+    for part in ["", "templates", "files", "files/crds"] {
         std::fs::create_dir_all(copy.join(part))?;
         for entry in std::fs::read_dir(chart().join(part))? {
             let entry = entry?;
@@ -219,7 +219,7 @@ fn earlier(directory: &Path) -> Result<PathBuf> {
     }
     let (file, definition) = (
         copy.join("Chart.yaml"),
-        copy.join("files/dropboxsources.yaml"),
+        copy.join("files/crds/dropboxsources.yaml"),
     );
     let text = std::fs::read_to_string(&file)?;
     let current = format!("ersion: {}", env!("CARGO_PKG_VERSION"));
@@ -448,7 +448,9 @@ async fn shards_in_one_namespace_work_at_the_same_time_each_on_its_own() -> Resu
         let pod = pods.get(&leader).context("the leader runs")?;
         Ok(std::fs::read_to_string(&pod.log)?)
     };
-    let works_on = |log: &str, name: &str| log.contains(&format!("\"resource\":\"{TEAM}/{name}\""));
+    let works_on = |log: &str, name: &str| {
+        log.contains(&format!("\"resource\":\"DropboxSource {TEAM}/{name}\""))
+    };
     let (first_log, second_log) = (log(RELEASE).await?, log(SECOND).await?);
     for n in 0..8 {
         let name = format!("s{n}");

@@ -28,6 +28,7 @@ mod image;
 mod import;
 mod incarnation;
 mod install;
+mod kinds;
 mod kubernetes;
 mod leadership;
 mod leaks;

@@ -15,7 +15,7 @@ const DEFINITION: &str = "dropboxsources.connectors.unstructured.io";
 /// What the chart grants, in all namespaces or in each that is watched.
 fn rules() -> Value {
     json!([
-        { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources"], "verbs": ["get", "list", "watch", "patch"] },
+        { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources", "unstructuredsources", "pineconedestinations", "unstructureddestinations"], "verbs": ["get", "list", "watch", "patch"] },
         { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources/status"], "verbs": ["update"] },
         { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"] },
         { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"] },

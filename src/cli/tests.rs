@@ -60,6 +60,8 @@ fn without_anything_the_defaults_hold() {
     assert!(options.api_key().is_none());
     assert_eq!(options.dropbox_api_url, "https://api.dropbox.com");
     assert!(options.validate_dropbox_credentials);
+    assert_eq!(options.pinecone_api_url, "https://api.pinecone.io");
+    assert!(options.validate_pinecone_credentials);
     assert!(!options.allow_insecure_http);
     assert_eq!(options.cluster_name, None);
     assert!(options.watch_namespaces.is_empty());
@@ -109,6 +111,18 @@ const OPTIONS: &[Row] = &[
         "VALIDATE_DROPBOX_CREDENTIALS",
         "false",
         |o| !o.validate_dropbox_credentials,
+    ),
+    (
+        "--pinecone-api-url",
+        "PINECONE_API_URL",
+        "https://p.example",
+        |o| o.pinecone_api_url == "https://p.example",
+    ),
+    (
+        "--validate-pinecone-credentials",
+        "VALIDATE_PINECONE_CREDENTIALS",
+        "false",
+        |o| !o.validate_pinecone_credentials,
     ),
     (
         "--allow-insecure-http",

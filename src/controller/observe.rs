@@ -346,7 +346,7 @@ fn resend(status: &ConnectorStatus, memory: &mut Memory, settle_time: Duration) 
 /// What the resource asks for, and what speaks against it that the API server could not refuse.
 fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<Problem>) {
     let options = resource.spec.options();
-    let mut objection = None;
+    let mut objection = resource.spec.objection().map(Problem::Objection);
     let name = match options.connector_name {
         None => context
             .cluster
@@ -378,6 +378,7 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
         });
     let wanted = Wanted {
         name,
+        collection: resource.kind.collection,
         existing,
         adopt_by_name: options.adoption_policy == AdoptionPolicy::ByName,
         verify: options.verify,

@@ -7,8 +7,8 @@ use std::fmt::{self, Write as _};
 use super::situation::ForeignRecord;
 use crate::crd::Reason;
 use crate::flaw::Flaw;
-use crate::kinds::Impostor;
-use crate::unstructured::{ApiError, Commit, ConnectorId, ErrorKind};
+use crate::kinds::{Impostor, Objection, existing_field};
+use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind};
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,13 +67,17 @@ pub enum Outcome {
         /// The resource that holds it.
         holder: String,
     },
-    /// `existingSourceId` names nothing.
+    /// What is to be taken over is not there.
     ExistingNotFound {
+        /// Where it is not.
+        collection: Collection,
         /// The id.
         id: ConnectorId,
     },
-    /// `existingSourceId` names a connector of another type.
+    /// What is to be taken over is a connector of another type.
     WrongKind {
+        /// Where it is.
+        collection: Collection,
         /// The id.
         id: ConnectorId,
     },
@@ -127,6 +131,8 @@ pub enum Problem {
     NoClient(String),
     /// A field holds what the operator cannot use: field, what is wrong.
     InvalidField(&'static str, String),
+    /// The kind refuses the spec.
+    Objection(Objection),
 }
 
 /// Why an effect failed.
@@ -468,21 +474,26 @@ impl Outcome {
                     "Connector {id} belongs to {holder}. One connector is never shared: name another one in a new resource."
                 ),
             ),
-            Self::ExistingNotFound { id } => row(
+            Self::ExistingNotFound { collection, id } => row(
                 Stalled,
-                Reason::SourceNotFound,
+                match collection {
+                    Collection::Sources => Reason::SourceNotFound,
+                    Collection::Destinations => Reason::DestinationNotFound,
+                },
                 NextInventory,
                 format!(
-                    "existingSourceId {id} is not in this workspace. Make a new resource with the right id, or use the API key \
-                     of the workspace that holds it."
+                    "{} {id} is not in this workspace. Make a new resource with the right id, or use the API key \
+                     of the workspace that holds it.",
+                    existing_field(*collection)
                 ),
             ),
-            Self::WrongKind { id } => row(
+            Self::WrongKind { collection, id } => row(
                 Stalled,
                 Reason::InvalidConfiguration,
                 NextInventory,
                 format!(
-                    "existingSourceId {id} is a connector of another type. Make a new resource with the right id."
+                    "{} {id} is a connector of another type. Make a new resource with the right id.",
+                    existing_field(*collection)
                 ),
             ),
             Self::WorkspaceChanged { id, fingerprint } => row(
@@ -632,6 +643,25 @@ impl Problem {
             Self::InvalidField(field, why) => {
                 (Reason::InvalidConfiguration, format!("spec.{field} cannot be used: {why}."))
             }
+            Self::Objection(Objection::SecretInConfig(parameter)) => (
+                Reason::SecretInConfig,
+                format!(
+                    "spec.config.{parameter} is a secret in clear text, and is not sent. Put its value into a Secret, name that under \
+                     spec.secretConfig.{parameter}, and replace the value itself: whoever may read this resource has seen it."
+                ),
+            ),
+            Self::Objection(Objection::GivenTwice(parameter)) => (
+                Reason::InvalidConfiguration,
+                format!("{parameter} is in spec.config and in spec.secretConfig. Keep it in one of them."),
+            ),
+            Self::Objection(Objection::Missing { connector_type, parameters }) => (
+                Reason::InvalidConfiguration,
+                format!(
+                    "A connector of the type {connector_type:?} needs {}. Add what is missing under spec.config, or under \
+                     spec.secretConfig where it is a secret.",
+                    parameters.join(", ")
+                ),
+            ),
         };
         // No watch tells of a role or a file that was mended.
         let (class, requeue) = match self {

@@ -395,6 +395,20 @@ fn tell(
             ),
         });
     }
+    if let Some(text) = hand
+        .resource
+        .spec
+        .advice()
+        .filter(|_| !situation.changes.is_empty())
+    {
+        notes.push(Note {
+            warning: true,
+            reason: EventReason::UnknownConfiguration.as_str(),
+            action: "Reconcile",
+            lasting: false,
+            text,
+        });
+    }
     for note in notes {
         tracing::info!(resource = %job.key, reason = note.reason, "{}", note.text);
         let type_ = if note.warning {

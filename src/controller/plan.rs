@@ -159,10 +159,16 @@ fn existing(s: &Situation, id: ConnectorId) -> Step {
     match &s.connector {
         Sighting::Unseen => Step::Act(Effect::Look(Freshness::Trigger)),
         Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
-        Sighting::Gone => Step::Rest(Outcome::ExistingNotFound { id }),
+        Sighting::Gone => Step::Rest(Outcome::ExistingNotFound {
+            collection: s.wanted.collection,
+            id,
+        }),
         Sighting::Present {
             same_kind: false, ..
-        } => Step::Rest(Outcome::WrongKind { id }),
+        } => Step::Rest(Outcome::WrongKind {
+            collection: s.wanted.collection,
+            id,
+        }),
         Sighting::Present { .. } => bind(s, id, Bind::ById),
     }
 }

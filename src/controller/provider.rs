@@ -19,6 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// What stands between the passes and each of the providers.
 pub struct Breakers {
     dropbox: Provider,
+    pinecone: Provider,
 }
 
 impl Breakers {
@@ -26,6 +27,7 @@ impl Breakers {
     pub fn new(limit: usize) -> Self {
         Self {
             dropbox: Provider::new(limit),
+            pinecone: Provider::new(limit),
         }
     }
 
@@ -33,6 +35,7 @@ impl Breakers {
     pub fn of(&self, provider: kinds::Provider) -> &Provider {
         match provider {
             kinds::Provider::Dropbox => &self.dropbox,
+            kinds::Provider::Pinecone => &self.pinecone,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::effect::{Answer, Effect};
 use super::outcome::{Failure, Outcome, Problem};
 use crate::kinds::Shortfall;
-use crate::unstructured::{CheckStatus, Commit, ConnectorId, Digest, ErrorKind};
+use crate::unstructured::{CheckStatus, Collection, Commit, ConnectorId, Digest, ErrorKind};
 
 /// Name of a connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,8 @@ pub struct ConnectorName {
 pub struct Wanted {
     /// Name for a connector that has to be made.
     pub name: ConnectorName,
+    /// Which family the connector is of.
+    pub collection: Collection,
     /// Take over exactly this connector.
     pub existing: Option<ConnectorId>,
     /// Take over a connector that carries the explicit name.

@@ -198,22 +198,20 @@ impl Workspaces {
         connector_type: &str,
     ) -> Result<Arc<Workspace>, ClientError> {
         let account = (endpoint.clone(), key.fingerprint(endpoint));
-        let shelf = (collection, connector_type.to_owned());
+        let place = (collection, connector_type.to_owned());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let shelves = open.entry(account).or_default();
-        if let Some(workspace) = shelves.get(&shelf).and_then(Weak::upgrade) {
+        let siblings = open.entry(account).or_default();
+        if let Some(workspace) = siblings.get(&place).and_then(Weak::upgrade) {
             return Ok(workspace);
         }
-        let known = shelves.values().find_map(Weak::upgrade);
-        let client = match known {
-            Some(workspace) => workspace.client.clone(),
-            None => {
-                let options = Options {
-                    reach,
-                    ..self.options.clone()
-                };
-                Client::new(endpoint.clone(), key, &options)?
-            }
+        let client = if let Some(sibling) = siblings.values().find_map(Weak::upgrade) {
+            sibling.client.clone()
+        } else {
+            let options = Options {
+                reach,
+                ..self.options.clone()
+            };
+            Client::new(endpoint.clone(), key, &options)?
         };
         let connectors = client.connectors(collection, connector_type, Kept::only([]));
         let workspace = Arc::new(Workspace {
@@ -225,7 +223,7 @@ impl Workspaces {
             ailing: Arc::default(),
             unclaimed: Mutex::default(),
         });
-        shelves.insert(shelf, Arc::downgrade(&workspace));
+        siblings.insert(place, Arc::downgrade(&workspace));
         open.retain(|_, shelves| {
             shelves.retain(|_, workspace| workspace.strong_count() > 0);
             !shelves.is_empty()

@@ -64,6 +64,12 @@ words! {
     FolderNotFound,
     /// Dropbox does not let the folder be read: a restricted, locked or malformed path. Do what the message says.
     FolderUnreadable,
+    /// The project of the Pinecone API key has no such index. Create it, or correct `indexName`; the operator notices either within
+    /// minutes.
+    IndexNotFound,
+    /// A parameter that nobody may read stands in `config`, in clear text. Move it into a Secret that `secretConfig` names; it is not
+    /// sent before.
+    SecretInConfig,
     /// The API key of the workspace is missing. Create its Secret, or give the operator a key.
     WorkspaceKeyMissing,
     /// Unstructured refuses the API key. Put a valid one in its Secret.
@@ -80,6 +86,8 @@ words! {
     ConnectorInUse,
     /// `existingSourceId` names a connector that is not in this workspace. Correct it.
     SourceNotFound,
+    /// `existingDestinationId` names a connector that is not in this workspace. Correct it.
+    DestinationNotFound,
     /// The API key now belongs to a workspace without this connector. Restore the old key, or confirm the move by annotation.
     WorkspaceChanged,
     /// The status was copied from another cluster or namespace, and names a connector that cannot be this resource's own. Do one of
@@ -124,5 +132,6 @@ impl Reason {
         Self::AccessDenied,
         Self::FolderNotFound,
         Self::FolderUnreadable,
+        Self::IndexNotFound,
     ];
 }

@@ -1,9 +1,13 @@
-//! What every kind of source has in common: policies, references and the status.
+//! What every kind of connector has in common: policies, references and the status.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use kube::core::{Message, Reason, Rule};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What to do with a connector that already carries the resource's `connectorName`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +76,105 @@ pub struct WorkspaceReference {
     /// Where the API key of the workspace is. The Secret may change at any time: that is how a key is rotated.
     pub api_key_secret_ref: SecretKeyReference,
 }
+
+/// The options that all kinds of connectors have in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.adoptionPolicy != 'ByName' || has(self.connectorName)")
+        .message("adoptionPolicy ByName needs connectorName: say which connector to take over")
+        .reason(Reason::FieldValueRequired),
+    validation = Rule::new("has(self.connectorName) == has(oldSelf.connectorName) && (!has(self.connectorName) || self.connectorName == oldSelf.connectorName)")
+        .message("connectorName cannot be added, removed or changed: the Unstructured API cannot rename a connector; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("has(self.workspace) == has(oldSelf.workspace)")
+        .message("workspace cannot be added or removed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
+        .reason(Reason::FieldValueForbidden)
+)]
+pub struct ConnectorOptions {
+    /// Name of the connector in Unstructured. Without it, `<namespace>.<name>.<cluster>`, and for other kinds than `DropboxSource`
+    /// `<namespace>.<name>.<kind>.<cluster>`. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    #[x_kube(validation = Rule::new(r"!self.matches('^[[:space:]]|[[:space:]]$|[[:cntrl:]]')")
+        .message("connectorName must not begin or end with white space, nor contain control characters"))]
+    pub connector_name: Option<String>,
+
+    /// What to do with a connector that already carries `connectorName`: `Never` leaves it alone and reports `NameConflict`,
+    /// `ByName` takes it over.
+    #[serde(default)]
+    pub adoption_policy: AdoptionPolicy,
+
+    /// The workspace that holds the connector. Without it, the operator's own. It cannot be added, removed or pointed elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceReference>,
+
+    /// Whether `Ready` waits for Unstructured's own connection check after each accepted change.
+    #[serde(default = "yes")]
+    pub verify: bool,
+
+    /// What happens to the connector when this resource is deleted: `Delete` removes it, `Retain` leaves it in the workspace.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// Stops all writes to Unstructured for this resource. Deleting it still works.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// That a field which says what was taken over stays as it is.
+pub(super) fn fixed(field: &str) -> Rule {
+    Rule::new(format!(
+        "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    ))
+    .message(Message::Message(format!(
+        "{field} cannot be added, removed or changed: it says which connector this resource took over; delete this resource and \
+         make a new one, but deleting it deletes its connector unless deletionPolicy is Retain"
+    )))
+    .reason(Reason::FieldValueForbidden)
+}
+
+/// A key of a Secret whose value is one parameter of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+pub struct SecretParameter {
+    /// Name of the Secret. It is always read from the resource's own namespace.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Key inside the Secret whose value is the parameter.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// Values that anyone may read, by parameter, as the API names them. Sent as they are written.
+pub type Parameters = BTreeMap<String, Value>;
+
+/// The schema of [`Parameters`]: whatever JSON there is.
+pub(super) fn parameters(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MOST_PARAMETERS,
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+/// The schema of the parameters that are in Secrets.
+pub(super) fn secret_parameters(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MOST_PARAMETERS,
+        "additionalProperties": generator.subschema_for::<SecretParameter>(),
+    })
+}
+
+/// As many parameters as the type with the most has, several times.
+const MOST_PARAMETERS: u32 = 64;
 
 /// What the operator last knew to be true.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]

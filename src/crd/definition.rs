@@ -1,15 +1,18 @@
 //! The custom resource definition as it is installed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceSubresourceStatus, CustomResourceSubresources, JSON,
-    JSONSchemaProps,
+    CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceSubresourceStatus,
+    CustomResourceSubresources, JSON, JSONSchemaProps,
 };
 use kube::core::schema::{OptionalEnum, OptionalIntOrString, StructuralSchemaRewriter};
 use schemars::generate::SchemaSettings;
 use schemars::transform::AddNullable;
 use serde_json::json;
 
-use super::{ConnectorStatus, dropbox_source};
+use super::{
+    ConnectorStatus, dropbox_source, pinecone_destination, unstructured_destination,
+    unstructured_source,
+};
 
 /// Whoever deletes the definition deletes every resource in the cluster. A tool that prunes what left Git, or what belonged to an
 /// application that was deleted, leaves it: Helm and Argo CD by the first, Flux by the second.
@@ -27,11 +30,13 @@ const KEPT: [(&str, &str); 2] = [
 /// * It is kept by tools that prune.
 pub(super) fn complete(
     mut crd: CustomResourceDefinition,
-    id_field: &str,
+    family: &Family,
+    about: (&str, &str),
 ) -> CustomResourceDefinition {
     let kept = KEPT.map(|(name, value)| (name.to_owned(), value.to_owned()));
     crd.metadata.annotations = Some(kept.into());
     for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(columns(family, about));
         version.subresources = Some(CustomResourceSubresources {
             status: Some(CustomResourceSubresourceStatus(json!({}))),
             ..CustomResourceSubresources::default()
@@ -44,7 +49,7 @@ pub(super) fn complete(
             continue;
         };
         if let Some(properties) = &mut schema.properties {
-            properties.insert("status".to_owned(), status(id_field));
+            properties.insert("status".to_owned(), status(family.id_field));
         }
         tidy(schema);
         schema.title = None;
@@ -55,6 +60,55 @@ pub(super) fn complete(
             .and_then(|s| s.description.clone());
     }
     crd
+}
+
+/// What tells the two families apart.
+pub(super) struct Family {
+    /// The field of the status that holds the id of the connector.
+    id_field: &'static str,
+    /// The title of its column.
+    id_title: &'static str,
+}
+
+pub(super) const SOURCE: Family = Family {
+    id_field: "sourceId",
+    id_title: "Source ID",
+};
+
+pub(super) const DESTINATION: Family = Family {
+    id_field: "destinationId",
+    id_title: "Destination ID",
+};
+
+/// What `kubectl get` shows: what the resource is about, how it is, and with `-o wide` what else there is to say.
+fn columns(family: &Family, (title, path): (&str, &str)) -> Vec<CustomResourceColumnDefinition> {
+    let ready = |field| format!(r#".status.conditions[?(@.type=="Ready")].{field}"#);
+    let column =
+        |name: &str, type_: &str, json_path: String, priority| CustomResourceColumnDefinition {
+            name: name.to_owned(),
+            type_: type_.to_owned(),
+            json_path,
+            priority,
+            ..CustomResourceColumnDefinition::default()
+        };
+    vec![
+        column(title, "string", path.to_owned(), None),
+        column("Ready", "string", ready("status"), None),
+        column("Reason", "string", ready("reason"), None),
+        column(
+            "Age",
+            "date",
+            ".metadata.creationTimestamp".to_owned(),
+            None,
+        ),
+        column(
+            family.id_title,
+            "string",
+            format!(".status.{}", family.id_field),
+            Some(1),
+        ),
+        column("Message", "string", ready("message"), Some(1)),
+    ]
 }
 
 /// The schema of the status.
@@ -86,7 +140,12 @@ fn status(id_field: &str) -> JSONSchemaProps {
 
 /// Every definition, in the order in which they are documented.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![dropbox_source::definition()]
+    vec![
+        dropbox_source::definition(),
+        unstructured_source::definition(),
+        pinecone_destination::definition(),
+        unstructured_destination::definition(),
+    ]
 }
 
 /// The definitions as YAML, ready for `kubectl apply -f -`.

@@ -5,15 +5,11 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::connector::{AdoptionPolicy, DeletionPolicy, SecretReference, WorkspaceReference};
-use super::definition::complete;
+use super::connector::{ConnectorOptions, SecretReference, fixed};
+use super::definition::{SOURCE, complete};
 
 /// A Dropbox folder that an Unstructured workspace reads documents from. The operator makes the matching source connector exist
 /// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
-#[expect(
-    clippy::duplicated_attributes,
-    reason = "each printer column has a type, and kube reads them as one list"
-)]
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -24,50 +20,9 @@ use super::definition::complete;
     namespaced,
     derive = "PartialEq",
     shortname = "dbxsrc",
-    category = "unstructured",
-    printcolumn(name = "Remote URL", type_ = "string", json_path = ".spec.remoteUrl"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Source ID",
-        type_ = "string",
-        json_path = ".status.sourceId",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1
-    )
+    category = "unstructured"
 )]
-#[x_kube(
-    validation = Rule::new("self.adoptionPolicy != 'ByName' || has(self.connectorName)")
-        .message("adoptionPolicy ByName needs connectorName: say which connector to take over")
-        .reason(Reason::FieldValueRequired),
-    validation = Rule::new("has(self.connectorName) == has(oldSelf.connectorName) && (!has(self.connectorName) || self.connectorName == oldSelf.connectorName)")
-        .message("connectorName cannot be added, removed or changed: the Unstructured API cannot rename a connector; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
-        .reason(Reason::FieldValueForbidden),
-    validation = Rule::new("has(self.existingSourceId) == has(oldSelf.existingSourceId) && (!has(self.existingSourceId) || self.existingSourceId == oldSelf.existingSourceId)")
-        .message("existingSourceId cannot be added, removed or changed: it says which connector this resource took over; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
-        .reason(Reason::FieldValueForbidden),
-    validation = Rule::new("has(self.workspace) == has(oldSelf.workspace)")
-        .message("workspace cannot be added or removed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
-        .reason(Reason::FieldValueForbidden)
-)]
+#[x_kube(validation = fixed("existingSourceId"))]
 pub struct DropboxSourceSpec {
     /// The folder to read, as `dropbox://<subfolder>[/...]`, relative to the Dropbox app's own folder. The app folder's root
     /// cannot be used: Unstructured does not support it.
@@ -85,13 +40,6 @@ pub struct DropboxSourceSpec {
     /// Where the Dropbox app's key, secret and refresh token are.
     pub credentials: Credentials,
 
-    /// Name of the connector in Unstructured. Without it, `<namespace>.<name>.<cluster>`. Immutable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100))]
-    #[x_kube(validation = Rule::new(r"!self.matches('^[[:space:]]|[[:space:]]$|[[:cntrl:]]')")
-        .message("connectorName must not begin or end with white space, nor contain control characters"))]
-    pub connector_name: Option<String>,
-
     /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -102,31 +50,18 @@ pub struct DropboxSourceSpec {
     )]
     pub existing_source_id: Option<String>,
 
-    /// What to do with a connector that already carries `connectorName`: `Never` leaves it alone and reports `NameConflict`,
-    /// `ByName` takes it over.
-    #[serde(default)]
-    pub adoption_policy: AdoptionPolicy,
-
-    /// The workspace that holds the connector. Without it, the operator's own. It cannot be added, removed or pointed elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workspace: Option<WorkspaceReference>,
-
-    /// Whether `Ready` waits for Unstructured's own connection check after each accepted change.
-    #[serde(default = "yes")]
-    pub verify: bool,
-
-    /// What happens to the connector when this resource is deleted: `Delete` removes it, `Retain` leaves it in the workspace.
-    #[serde(default)]
-    pub deletion_policy: DeletionPolicy,
-
-    /// Stops all writes to Unstructured for this resource. Deleting it still works.
-    #[serde(default)]
-    pub suspend: bool,
+    /// What all kinds have in common.
+    #[serde(flatten)]
+    pub options: ConnectorOptions,
 }
 
 /// The definition of `DropboxSource`.
 pub fn definition() -> CustomResourceDefinition {
-    complete(DropboxSource::crd(), "sourceId")
+    complete(
+        DropboxSource::crd(),
+        &SOURCE,
+        ("Remote URL", ".spec.remoteUrl"),
+    )
 }
 
 /// Where the Dropbox app's key, secret and refresh token are.
@@ -163,8 +98,4 @@ impl Default for CredentialKeys {
             refresh_token: "refresh_token".into(),
         }
     }
-}
-
-fn yes() -> bool {
-    true
 }

@@ -33,4 +33,6 @@ words! {
     Stuck,
     /// A line break at the end of a value in the Secret was ignored.
     SecretTrimmed,
+    /// The connector has a type or a parameter that this version of the operator does not know. It was sent all the same.
+    UnknownConfiguration,
 }

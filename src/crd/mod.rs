@@ -7,12 +7,16 @@ mod connector;
 mod definition;
 mod dropbox_source;
 mod event_reason;
+mod pinecone_destination;
+mod unstructured_destination;
+mod unstructured_source;
 mod words;
 
 pub use conditions::{ConditionType, Reason};
 pub use connector::{
-    AdoptionPolicy, ConnectionCheck, ConnectorStatus, CreateIntent, DeletionPolicy, LostCreates,
-    SecretKeyReference, SecretReference, WorkspaceReference, WorkspaceStatus,
+    AdoptionPolicy, ConnectionCheck, ConnectorOptions, ConnectorStatus, CreateIntent,
+    DeletionPolicy, LostCreates, Parameters, SecretKeyReference, SecretParameter, SecretReference,
+    WorkspaceReference, WorkspaceStatus,
 };
 pub use definition::{definitions, definitions_yaml};
 pub use dropbox_source::{
@@ -20,6 +24,17 @@ pub use dropbox_source::{
     definition as dropbox_source_definition,
 };
 pub use event_reason::EventReason;
+pub use pinecone_destination::{
+    PineconeCredentials, PineconeDestination, PineconeDestinationSpec, PineconeKeys,
+    definition as pinecone_destination_definition,
+};
+pub use unstructured_destination::{
+    UnstructuredDestination, UnstructuredDestinationSpec,
+    definition as unstructured_destination_definition,
+};
+pub use unstructured_source::{
+    UnstructuredSource, UnstructuredSourceSpec, definition as unstructured_source_definition,
+};
 
 /// API group of every resource here.
 pub const GROUP: &str = "connectors.unstructured.io";

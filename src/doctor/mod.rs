@@ -160,6 +160,12 @@ async fn list(
     let objects = match objects.list(&ListParams::default()).await {
         Ok(objects) => objects.items,
         Err(error) if is_missing(&error) => Vec::new(),
+        // A definition that was just installed is not served at once.
+        Err(error @ kube::Error::Api(_)) if !is_refusal(&error) => {
+            let message = sentence(&error, "the resources cannot be read");
+            findings.unknown(kind.name, "resource", message, "try again");
+            Vec::new()
+        }
         Err(error) => {
             return Err(Exit::Failed(sentence(
                 &error,
@@ -180,6 +186,11 @@ async fn list(
         }
     }
     Ok(resources)
+}
+
+/// Whether the cluster will answer so again.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
 }
 
 /// There is nothing to look at.

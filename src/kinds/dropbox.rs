@@ -43,15 +43,7 @@ impl Spec for DropboxSourceSpec {
     }
 
     fn options(&self) -> Options<'_> {
-        Options {
-            connector_name: self.connector_name.as_deref(),
-            existing_id: self.existing_source_id.as_deref(),
-            adoption_policy: self.adoption_policy,
-            workspace: self.workspace.as_ref(),
-            verify: self.verify,
-            deletion_policy: self.deletion_policy,
-            suspend: self.suspend,
-        }
+        Options::of(&self.options, self.existing_source_id.as_deref())
     }
 
     /// `recursive` is always sent: its default differs between the API's specification (true) and its documentation (false).

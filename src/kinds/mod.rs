@@ -1,8 +1,11 @@
 //! What is particular to a kind of resource. Another kind is a spec in [`crate::crd`], a file beside this one, and a row in [`ALL`].
 
 mod dropbox;
+mod generic;
+mod pinecone;
 mod provider;
 mod resource;
+mod types;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,16 +18,24 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::crd::{self, AdoptionPolicy, DeletionPolicy, WorkspaceReference};
+use crate::crd::{self, AdoptionPolicy, ConnectorOptions, DeletionPolicy, WorkspaceReference};
 use crate::unstructured::{Collection, Config};
 
 pub use dropbox::DROPBOX_SOURCE;
 pub(crate) use dropbox::suspicions;
+pub use generic::{UNSTRUCTURED_DESTINATION, UNSTRUCTURED_SOURCE};
+pub use pinecone::PINECONE_DESTINATION;
 pub use provider::{Provider, Providers, Shortfall, Verdict};
 pub use resource::{Holding, Resource};
+pub use types::{ConnectorType, TYPES};
 
 /// Every kind of resource that stands for a connector.
-pub const ALL: [&Kind; 1] = [&DROPBOX_SOURCE];
+pub static ALL: [&Kind; 4] = [
+    &DROPBOX_SOURCE,
+    &UNSTRUCTURED_SOURCE,
+    &PINECONE_DESTINATION,
+    &UNSTRUCTURED_DESTINATION,
+];
 
 /// A kind of resource that stands for a connector.
 pub struct Kind {
@@ -80,10 +91,15 @@ impl Kind {
 
     /// The field of the spec that names a connector to take over.
     pub fn existing_field(&self) -> &'static str {
-        match self.collection {
-            Collection::Sources => "existingSourceId",
-            Collection::Destinations => "existingDestinationId",
-        }
+        existing_field(self.collection)
+    }
+}
+
+/// The field of a spec that names a connector of this family to take over.
+pub const fn existing_field(collection: Collection) -> &'static str {
+    match collection {
+        Collection::Sources => "existingSourceId",
+        Collection::Destinations => "existingDestinationId",
     }
 }
 
@@ -129,6 +145,16 @@ pub trait Spec: fmt::Debug + Send + Sync {
     /// Which key of which Secret, in the resource's own namespace, holds which parameter of the API.
     fn credentials(&self) -> Vec<Credential<'_>>;
 
+    /// What speaks against it that the API server could not refuse.
+    fn objection(&self) -> Option<Objection> {
+        None
+    }
+
+    /// What may be wrong with it, and is sent all the same.
+    fn advice(&self) -> Option<String> {
+        None
+    }
+
     /// The system that can be asked about the credentials, if one can.
     fn provider(&self) -> Option<Provider>;
 
@@ -171,6 +197,37 @@ pub struct Options<'a> {
     pub deletion_policy: DeletionPolicy,
     /// `spec.suspend`.
     pub suspend: bool,
+}
+
+impl<'a> Options<'a> {
+    /// The options of a spec that names this connector to take over.
+    fn of(options: &'a ConnectorOptions, existing_id: Option<&'a str>) -> Self {
+        Self {
+            connector_name: options.connector_name.as_deref(),
+            existing_id,
+            adoption_policy: options.adoption_policy,
+            workspace: options.workspace.as_ref(),
+            verify: options.verify,
+            deletion_policy: options.deletion_policy,
+            suspend: options.suspend,
+        }
+    }
+}
+
+/// What speaks against a spec that the API server could not refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Objection {
+    /// A parameter that nobody may read is among those that anyone may.
+    SecretInConfig(String),
+    /// A parameter is given in the config and in a Secret.
+    GivenTwice(String),
+    /// Parameters without which the service refuses this type are not given.
+    Missing {
+        /// The type.
+        connector_type: &'static str,
+        /// The parameters.
+        parameters: Vec<&'static str>,
+    },
 }
 
 /// One value that the API wants and a Secret holds.

@@ -2,12 +2,15 @@
 
 use crate::crd::Reason;
 use crate::dropbox::DropboxClient;
+use crate::pinecone::PineconeClient;
 
 /// A system that can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
     /// Dropbox.
     Dropbox,
+    /// Pinecone.
+    Pinecone,
 }
 
 /// Clients of the systems that are to be asked.
@@ -15,6 +18,8 @@ pub enum Provider {
 pub struct Providers {
     /// Dropbox, unless asking it is switched off.
     pub dropbox: Option<DropboxClient>,
+    /// Pinecone, unless asking it is switched off.
+    pub pinecone: Option<PineconeClient>,
 }
 
 /// What a provider says of credentials.
@@ -45,6 +50,8 @@ pub enum Shortfall {
     Folder(String),
     /// There is one, and it cannot be read; what to do about it.
     Content(String),
+    /// There is no such index; what to do about it.
+    Index(String),
 }
 
 impl Shortfall {
@@ -55,6 +62,7 @@ impl Shortfall {
             Self::Access(_) => Reason::AccessDenied,
             Self::Folder(_) => Reason::FolderNotFound,
             Self::Content(_) => Reason::FolderUnreadable,
+            Self::Index(_) => Reason::IndexNotFound,
         }
     }
 
@@ -64,7 +72,8 @@ impl Shortfall {
             Self::Permission(advice)
             | Self::Access(advice)
             | Self::Folder(advice)
-            | Self::Content(advice) => advice,
+            | Self::Content(advice)
+            | Self::Index(advice) => advice,
         }
     }
 }

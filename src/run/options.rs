@@ -27,6 +27,7 @@ pub enum ApiKeySource {
 }
 
 /// How the operator runs.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The Unstructured API of the operator's own workspace, with or without /api/v1
@@ -52,6 +53,14 @@ pub struct Options {
     /// Try credentials at Dropbox before they are sent to Unstructured
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub validate_dropbox_credentials: bool,
+
+    /// The Pinecone API that API keys are tried at
+    #[arg(long, value_name = "URL", default_value = "https://api.pinecone.io")]
+    pub(crate) pinecone_api_url: String,
+
+    /// Try credentials at Pinecone before they are sent to Unstructured
+    #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub validate_pinecone_credentials: bool,
 
     /// The only hosts that resources may name as workspace.apiUrl, separated by commas, with *. for all below a domain
     /// [default: any public host; never private, link-local or in-cluster addresses]
@@ -170,6 +179,17 @@ impl Options {
             .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))))
     }
 
+    /// The Pinecone API that API keys are tried at.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Refused`], which options from [`parse`] are past.
+    pub fn pinecone_endpoint(&self) -> Result<BaseUrl, Exit> {
+        BaseUrl::parse(&self.pinecone_api_url, self.allow_insecure_http).map_err(|reason| {
+            Exit::Refused(format!("{}: {reason}", both_names("pinecone-api-url")))
+        })
+    }
+
     /// Where traces are sent, if they are: the whole URL. No credential goes there, so it may be plain `http://`.
     ///
     /// # Errors
@@ -193,6 +213,7 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), Exit> {
         self.api_endpoint()?;
         self.dropbox_endpoint()?;
+        self.pinecone_endpoint()?;
         self.traces_endpoint()?;
         if self.api_key.is_some() && self.api_key_file.is_some() {
             return Err(Exit::Refused(format!(

@@ -71,7 +71,7 @@ impl Cluster {
 
     /// What a page says, to the letter, where the operator is installed from its plain manifests.
     async fn install_plainly(&self) -> Result<()> {
-        let definition = root("crds/dropboxsources.yaml");
+        let definition = root("crds");
         done(
             &self
                 .kubectl(&["apply", "--server-side", "-f", &definition])
@@ -207,7 +207,7 @@ async fn kubectl_deletes_the_definition_first_and_the_rest_after_it() -> Result<
     let cluster = Cluster::start().await?;
     cluster.install_plainly().await?;
     cluster.with_resources().await?;
-    for manifest in [root("crds/dropboxsources.yaml"), cluster.plain_manifest()?] {
+    for manifest in [root("crds"), cluster.plain_manifest()?] {
         cluster.delete(&manifest).await?;
     }
     ensure!(!cluster.is_defined().await?);

@@ -7,6 +7,7 @@ use unstructured_operator::controller::situation::{
     Binding, ConnectorName, DefinitionFate, Deletion, Desired, Grant, Resend, Sighting, Situation,
     Wanted,
 };
+use unstructured_operator::unstructured::Collection;
 
 use super::connectors::{Config, source_id};
 use super::operator::{Flaw, Operator};
@@ -84,6 +85,7 @@ impl Operator {
                     value: name(ask.name).to_owned(),
                     reserved: is_reserved,
                 },
+                collection: Collection::Sources,
                 existing: ask.existing.map(source_id),
                 adopt_by_name: ask.adopt_by_name,
                 verify: ask.verify,

@@ -206,6 +206,7 @@ fn live(
             own_key: Arc::new(OwnKey::Fixed(key)),
             options,
             providers: Providers {
+                pinecone: None,
                 dropbox: Some(dropbox),
             },
             cluster: cluster_name,

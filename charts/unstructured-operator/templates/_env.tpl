@@ -12,11 +12,13 @@ MAX_CONCURRENT_REQUESTS: {{ default "" $config.maxConcurrentRequests }}
 MAX_INVENTORY_MEMORY: {{ default "" $config.maxInventoryMemory | quote }}
 MAX_REQUESTS_PER_SECOND: {{ default "" $config.maxRequestsPerSecond }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ default "" $config.otlpEndpoint | quote }}
+PINECONE_API_URL: {{ default "" $config.pineconeApiUrl | quote }}
 REQUEST_TIMEOUT: {{ default "" $config.requestTimeout | quote }}
 SETTLE_TIME: {{ default "" $config.settleTime | quote }}
 SYNC_INTERVAL: {{ default "" $config.syncInterval | quote }}
 UNSTRUCTURED_API_URL: {{ default "" $config.apiUrl | quote }}
 VALIDATE_DROPBOX_CREDENTIALS: {{ include "unstructured-operator.on" $config.validateDropboxCredentials | default "false" }}
+VALIDATE_PINECONE_CREDENTIALS: {{ include "unstructured-operator.on" $config.validatePineconeCredentials | default "false" }}
 WATCH_LABEL_SELECTOR: {{ default "" $config.watchLabelSelector | quote }}
 {{- end }}
 

@@ -91,21 +91,28 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- toYaml $spec }}
 {{- end }}
 
-{{- define "unstructured-operator.definition" -}}
-dropboxsources.connectors.unstructured.io
+{{/* The plural of every kind, one for each of its parts: "" for the resource, "/status" for its status, and so on. */}}
+{{- define "unstructured-operator.resources" -}}
+{{- $resources := list }}
+{{- range $path, $_ := .root.Files.Glob "files/crds/*.yaml" }}
+{{- range $part := default (list "") $.parts }}
+{{- $resources = append $resources (printf "%s%s" (base $path | trimSuffix ".yaml") $part) }}
+{{- end }}
+{{- end }}
+{{- toJson $resources }}
 {{- end }}
 
 {{/* The rights on resources and what they refer to: for all namespaces, or in each of those watched. */}}
 {{- define "unstructured-operator.rules" -}}
 - apiGroups: [connectors.unstructured.io]
-  resources: [dropboxsources]
+  resources: {{ include "unstructured-operator.resources" (dict "root" .) }}
   verbs: [get, list, watch, patch]
 - apiGroups: [connectors.unstructured.io]
-  resources: [dropboxsources/status]
+  resources: {{ include "unstructured-operator.resources" (dict "root" . "parts" (list "/status")) }}
   verbs: [update]
 # Where the admission plugin OwnerReferencesPermissionEnforcement asks for it.
 - apiGroups: [connectors.unstructured.io]
-  resources: [dropboxsources/finalizers]
+  resources: {{ include "unstructured-operator.resources" (dict "root" . "parts" (list "/finalizers")) }}
   verbs: [update]
 # Watched by their metadata; a value is fetched when a resource needs it.
 - apiGroups: [""]

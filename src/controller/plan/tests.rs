@@ -12,7 +12,7 @@ use crate::controller::situation::{
     ForeignRecord, Freshness, Grant, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use crate::kinds::Shortfall;
-use crate::unstructured::{Commit, ConnectorId, Digest, ErrorKind};
+use crate::unstructured::{Collection, Commit, ConnectorId, Digest, ErrorKind};
 
 /// More effects than any honest pass needs.
 const MOST_EFFECTS: usize = 64;
@@ -42,6 +42,7 @@ pub(in crate::controller) fn blank() -> Situation {
                 value: "contracts".to_owned(),
                 reserved: false,
             },
+            collection: Collection::Sources,
             existing: None,
             adopt_by_name: false,
             verify: false,
@@ -128,6 +129,7 @@ prop_compose! {
     ) -> Wanted {
         Wanted {
             name: ConnectorName { value: "contracts".to_owned(), reserved },
+            collection: Collection::Sources,
             existing: existing.map(id),
             adopt_by_name,
             verify,

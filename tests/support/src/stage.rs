@@ -20,7 +20,9 @@ use serde_json::{Value, json};
 use crate::canary::canary;
 use crate::controlplane::ControlPlane;
 use crate::fake::unstructured::WorkspaceHandle;
-use crate::fake::{FakeCollector, FakeDropbox, FakeUnstructured, Recorded, collector};
+use crate::fake::{
+    FakeCollector, FakeDropbox, FakePinecone, FakeUnstructured, Recorded, collector,
+};
 use crate::operator::{Operator, Settings};
 use crate::witness::{Judge, Witness};
 
@@ -33,6 +35,8 @@ pub const API_KEY: &str = "operator-key-4f1c9a7be2d05836";
 pub const APP_KEY: &str = "app-key-91d7c2f0a4";
 /// See [`APP_KEY`].
 pub const APP_SECRET: &str = "app-secret-6be01f9c37";
+/// The API key that the fake of Pinecone accepts.
+pub const PINECONE_KEY: &str = "pcsk-5e0a17f3c28b4d96";
 /// See [`APP_KEY`].
 pub const REFRESH_TOKEN: &str = "refresh-token-c4a8305d1e7f42b9";
 
@@ -52,6 +56,10 @@ pub struct Stage {
     pub workspace: WorkspaceHandle,
     /// The fake of Dropbox, which accepts the credentials above.
     pub dropbox: FakeDropbox,
+    /// The fake of Pinecone, which accepts [`PINECONE_KEY`] and has the index `contracts`.
+    pub pinecone: FakePinecone,
+    /// The kind of the resources that are played with: `DropboxSource`, unless a test chooses another.
+    pub kind: ApiResource,
     /// How operators are started; change its environment before [`Stage::operator`].
     pub settings: Settings,
     /// Takes the traces of all operators, once [`Stage::trace`] has been called.
@@ -81,6 +89,8 @@ impl Stage {
         let workspace = api.workspace(API_KEY);
         let dropbox = FakeDropbox::start();
         dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
+        let pinecone = FakePinecone::start();
+        pinecone.accept(PINECONE_KEY, &["contracts"]);
         let directory = tempfile::tempdir()?;
         let settings = Settings {
             binary: PathBuf::from(binary),
@@ -92,20 +102,25 @@ impl Stage {
                 &dropbox.url(),
             ),
         };
-        Ok(Self {
+        let mut stage = Self {
             client,
             plane,
             namespace,
             api,
             workspace,
             dropbox,
+            pinecone,
+            kind: dropbox_source(),
             settings,
             collector: FakeCollector::start(),
             directory,
             judge: |_| Vec::new(),
             witness,
             secrets: Mutex::new(vec![API_KEY.to_owned()]),
-        })
+        };
+        stage.set("VALIDATE_PINECONE_CREDENTIALS", "true");
+        stage.set("PINECONE_API_URL", &stage.pinecone.url());
+        Ok(stage)
     }
 
     /// A directory that goes with the stage.
@@ -141,9 +156,16 @@ impl Stage {
         Operator::start(&self.settings).await
     }
 
-    /// The resources of this namespace.
+    /// The resources of this namespace that are of the kind that is played with.
     pub fn sources(&self) -> Api<DynamicObject> {
-        resources(&self.client, &self.namespace)
+        Api::namespaced_with(self.client.clone(), &self.namespace, &self.kind)
+    }
+
+    /// Creates a resource of the kind that is played with, whose spec is exactly this.
+    pub async fn create_plain(&self, name: &str, spec: &Value) -> kube::Result<DynamicObject> {
+        let mut object = DynamicObject::new(name, &self.kind);
+        object.data = json!({ "spec": spec });
+        self.sources().create(&PostParams::default(), &object).await
     }
 
     /// Every version of every resource that could be seen until now, oldest first.
@@ -507,10 +529,15 @@ fn resources(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &dropbox_source())
 }
 
-/// How the API server knows the resource.
+/// How the API server knows `DropboxSource`.
 pub fn dropbox_source() -> ApiResource {
-    let kind = GroupVersionKind::gvk("connectors.unstructured.io", "v1alpha1", "DropboxSource");
-    ApiResource::from_gvk_with_plural(&kind, "dropboxsources")
+    kind("DropboxSource")
+}
+
+/// How the API server knows a kind of ours.
+pub fn kind(name: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk("connectors.unstructured.io", "v1alpha1", name);
+    ApiResource::from_gvk_with_plural(&kind, &format!("{}s", name.to_lowercase()))
 }
 
 /// The environment of an operator that works on these.
@@ -525,6 +552,8 @@ pub fn environment(
         ("UNSTRUCTURED_API_URL", api.to_owned()),
         ("UNSTRUCTURED_API_KEY", API_KEY.to_owned()),
         ("DROPBOX_API_URL", dropbox.to_owned()),
+        // Whoever has a fake of it says so.
+        ("VALIDATE_PINECONE_CREDENTIALS", "false".to_owned()),
         ("ALLOW_INSECURE_HTTP", "true".to_owned()),
         ("WATCH_NAMESPACES", namespace.to_owned()),
         ("POD_NAMESPACE", namespace.to_owned()),
@@ -551,12 +580,19 @@ pub async fn create_namespace(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Applies the checked-in definition and waits until the API server serves it.
+/// Applies the checked-in definitions and waits until the API server serves them.
 pub async fn install_definition(client: &Client) -> Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds/dropboxsources.yaml");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let definition: CustomResourceDefinition = serde_yaml::from_str(&text)?;
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
+    let files = std::fs::read_dir(&directory)
+        .with_context(|| format!("cannot read {}", directory.display()))?;
+    for file in files {
+        let text = std::fs::read_to_string(file?.path())?;
+        install(client, serde_yaml::from_str(&text)?).await?;
+    }
+    Ok(())
+}
+
+async fn install(client: &Client, definition: CustomResourceDefinition) -> Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = definition.name_any();
     let params = PatchParams::apply("tests").force();
@@ -568,6 +604,18 @@ pub async fn install_definition(client: &Client) -> Result<()> {
     tokio::time::timeout(PATIENCE, established)
         .await
         .context("the definition is never established")??;
+    // Its objects can be listed a moment later.
+    let names = definition.spec.names;
+    let kind = GroupVersionKind::gvk(&definition.spec.group, "v1alpha1", &names.kind);
+    let kind = ApiResource::from_gvk_with_plural(&kind, &names.plural);
+    let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while let Err(error) = objects.list(&ListParams::default().limit(1)).await {
+        if tokio::time::Instant::now() > end {
+            return Err(error).context("the kind is never served");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     Ok(())
 }
 

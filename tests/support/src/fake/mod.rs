@@ -1,4 +1,4 @@
-//! Strict fakes of the two HTTP APIs that the operator speaks to, and of the collector that takes its traces.
+//! Strict fakes of the HTTP APIs that the operator speaks to, and of the collector that takes its traces.
 //!
 //! Each is a real server on loopback that keeps state, refuses what the service refuses, records every request, can go
 //! wrong in every way that a network and a backend can, and names what a careful client would not have sent.
@@ -24,6 +24,7 @@ pub mod collector;
 pub mod dropbox;
 mod fault;
 mod journal;
+pub mod pinecone;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -35,5 +36,6 @@ pub use collector::FakeCollector;
 pub use dropbox::FakeDropbox;
 pub use fault::{Fault, On};
 pub use journal::{Outcome, Recorded, TimedOut};
+pub use pinecone::FakePinecone;
 pub use server::{Api, Fake};
 pub use unstructured::FakeUnstructured;

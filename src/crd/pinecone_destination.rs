@@ -1,0 +1,111 @@
+//! `PineconeDestination`: a Pinecone index as a destination connector.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::connector::{ConnectorOptions, SecretReference, fixed};
+use super::definition::{DESTINATION, complete};
+
+/// A Pinecone index that an Unstructured workspace writes vectors to. The operator makes the matching destination connector exist
+/// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "connectors.unstructured.io",
+    version = "v1alpha1",
+    kind = "PineconeDestination",
+    plural = "pineconedestinations",
+    namespaced,
+    derive = "PartialEq",
+    shortname = "pcdst",
+    category = "unstructured"
+)]
+#[x_kube(
+    validation = Rule::new("has(self.indexName) != (has(self.autoCreateIndex) && self.autoCreateIndex)")
+        .message("give either indexName or autoCreateIndex: true, and not both"),
+    validation = fixed("existingDestinationId")
+)]
+pub struct PineconeDestinationSpec {
+    /// The index to write to. It has to exist, with as many dimensions as the embeddings have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 45),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub index_name: Option<String>,
+
+    /// Whether Unstructured makes a serverless index of its own in the account when a workflow first runs.
+    #[serde(default)]
+    pub auto_create_index: bool,
+
+    /// The namespace inside the index.
+    #[serde(default = "default_namespace")]
+    #[schemars(length(min = 1, max = 512))]
+    pub namespace: String,
+
+    /// How many vectors are written at once.
+    #[serde(default = "default_batch_size")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub batch_size: u16,
+
+    /// Where the Pinecone API key is.
+    pub credentials: PineconeCredentials,
+
+    /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 36),
+        regex(
+            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+        )
+    )]
+    pub existing_destination_id: Option<String>,
+
+    /// What all kinds have in common.
+    #[serde(flatten)]
+    pub options: ConnectorOptions,
+}
+
+/// Where the Pinecone API key is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PineconeCredentials {
+    /// The Secret that holds it.
+    pub secret_ref: SecretReference,
+    /// The names of the keys inside the Secret.
+    #[serde(default)]
+    pub keys: PineconeKeys,
+}
+
+/// The names of the keys inside the Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PineconeKeys {
+    /// Key whose value is the Pinecone API key.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub api_key: String,
+}
+
+impl Default for PineconeKeys {
+    fn default() -> Self {
+        Self {
+            api_key: "api_key".into(),
+        }
+    }
+}
+
+fn default_namespace() -> String {
+    "default".to_owned()
+}
+
+fn default_batch_size() -> u16 {
+    50
+}
+
+/// The definition of `PineconeDestination`.
+pub fn definition() -> CustomResourceDefinition {
+    let about = ("Index", ".spec.indexName");
+    complete(PineconeDestination::crd(), &DESTINATION, about)
+}
