@@ -261,11 +261,12 @@ impl Actor<'_> {
             .map(|source| Namesake {
                 recent: source.created_at.is_some_and(|made| made >= since),
                 id: source.id,
-                held: self
+                holder: self
                     .context
                     .index
                     .holder(source.id)
-                    .is_some_and(|holder| holder != *self.key),
+                    .filter(|holder| holder != self.key)
+                    .map(|holder| describe_holder(self.key, &holder)),
                 drift: self.drift(source),
             });
         Answer::Seen {

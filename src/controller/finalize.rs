@@ -75,7 +75,7 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
     let Some(namesakes) = &s.namesakes else {
         return Step::Act(Effect::Look(Freshness::Now));
     };
-    let free: Vec<&Namesake> = namesakes.iter().filter(|n| !n.held).collect();
+    let free: Vec<&Namesake> = namesakes.iter().filter(|n| n.is_free()).collect();
     match (free.as_slice(), stage) {
         ([], Creating::Settled) => release(Release::Deleted),
         // What was found is deleted; one request makes one connector, so nothing else can come.
@@ -101,7 +101,7 @@ fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
     let Some(namesakes) = &s.namesakes else {
         return Step::Act(Effect::Look(Freshness::Now));
     };
-    match namesakes.iter().find(|n| !n.held && n.recent) {
+    match namesakes.iter().find(|n| n.is_free() && n.recent) {
         Some(_) if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
         Some(late) => delete_one(deletion, late.id),
         None => release(then),

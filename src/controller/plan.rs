@@ -129,7 +129,7 @@ fn recover(s: &Situation, stage: Creating) -> Step {
         return Step::Act(Effect::Look(Freshness::Now));
     };
     // What another resource holds did not come of our request.
-    if namesakes.iter().any(|n| !n.held) {
+    if namesakes.iter().any(Namesake::is_free) {
         return take(s, namesakes, Bind::Recovered);
     }
     match stage {
@@ -188,7 +188,7 @@ fn by_name(s: &Situation) -> Step {
 
 /// Takes one of the connectors that carry the name, if it is certain which.
 fn take(s: &Situation, namesakes: &[Namesake], how: Bind) -> Step {
-    let mut free = namesakes.iter().filter(|n| !n.held);
+    let mut free = namesakes.iter().filter(|n| n.is_free());
     let name = s.name();
     match (free.next(), free.next()) {
         // Under the reserved name all are ours: keep the oldest, the others are deleted once it is bound.
@@ -205,14 +205,15 @@ fn take(s: &Situation, namesakes: &[Namesake], how: Bind) -> Step {
 
 fn conflict(s: &Situation) -> Outcome {
     let namesakes = s.namesakes.as_deref().unwrap_or_default();
-    let held = !namesakes.is_empty() && namesakes.iter().all(|n| n.held);
+    let taken = namesakes.iter().all(|n| !n.is_free());
+    let holder = namesakes.first().filter(|_| taken);
     Outcome::NameConflict {
         name: s.name().value,
         ids: namesakes.iter().map(|n| n.id).collect(),
         holder: s
             .held_by
             .clone()
-            .or_else(|| held.then(|| "another resource".to_owned())),
+            .or_else(|| holder.and_then(|n| n.holder.clone())),
     }
 }
 
@@ -313,7 +314,7 @@ pub(super) fn duplicates(s: &Situation, ours: ConnectorId) -> impl Iterator<Item
     s.namesakes
         .iter()
         .flatten()
-        .filter(move |n| possible && n.id != ours && !n.held && n.recent)
+        .filter(move |n| possible && n.id != ours && n.is_free() && n.recent)
 }
 
 #[cfg(test)]

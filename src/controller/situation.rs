@@ -94,13 +94,20 @@ pub enum Sighting {
 pub struct Namesake {
     /// Its id.
     pub id: ConnectorId,
-    /// Whether another resource holds it.
-    pub held: bool,
+    /// The resource that holds it, if another one does: said the same way, however it was found out.
+    pub holder: Option<String>,
     /// Whether it was made since the first of the creates that were given up was begun; without such a create, since the resource
     /// was made. What was there before cannot have come of them.
     pub recent: bool,
     /// Readable settings that differ from the desired ones.
     pub drift: BTreeSet<String>,
+}
+
+impl Namesake {
+    /// Whether no other resource holds it.
+    pub const fn is_free(&self) -> bool {
+        self.holder.is_none()
+    }
 }
 
 /// What an update that may still be carried out asks for: whatever was accepted since, an older configuration may replace it.
@@ -471,7 +478,9 @@ impl Situation {
                 if *how == Bind::Recovered {
                     // There was none when the create was begun, so all that came since came of our creates.
                     let late = self.namesakes.iter().flatten();
-                    let late = late.filter(|n| n.id != *id && !n.held && n.recent).count();
+                    let late = late
+                        .filter(|n| n.id != *id && n.is_free() && n.recent)
+                        .count();
                     let late = u32::try_from(late).unwrap_or(u32::MAX);
                     self.lost_creates = self.lost_creates.max(late);
                 }
@@ -482,7 +491,7 @@ impl Situation {
             (Effect::Bind(id, _), Answer::Held(by)) => {
                 let taken = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
                 if let Some(namesake) = taken {
-                    namesake.held = true;
+                    namesake.holder = Some(by.clone());
                 }
                 self.held_by = Some(by);
             }

@@ -194,7 +194,9 @@ fn look(world: &mut World, i: usize, slot: usize, pass: &mut Pass, freshness: Fr
         namesakes: of_the_name
             .map(|c| Namesake {
                 id: source_id(c.id),
-                held: instance.is_held_by_another(slot, source_id(c.id)),
+                holder: instance
+                    .is_held_by_another(slot, source_id(c.id))
+                    .then(|| "another".to_owned()),
                 recent: c.made >= since,
                 drift: drift(s, c),
             })

@@ -103,7 +103,7 @@ fn namesakes() -> impl Strategy<Value = Vec<Namesake>> {
     vec((any::<[bool; 2]>(), drift()), 0..4).prop_map(|found| {
         let namesake = |(n, (facts, drift)): (u8, ([bool; 2], _))| Namesake {
             id: id(n),
-            held: facts[0],
+            holder: facts[0].then(|| "another".to_owned()),
             recent: facts[1],
             drift,
         };
@@ -320,7 +320,7 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
 /// A connector that is not on record may be deleted only under the reserved name, and only if it can have come of our own creates:
 /// what was retained carries the same name.
 fn may_delete(s: &Situation, id: ConnectorId) -> bool {
-    let mut free = s.namesakes.iter().flatten().filter(|n| !n.held);
+    let mut free = s.namesakes.iter().flatten().filter(|n| n.is_free());
     let going = s.deletion.is_some();
     s.name().reserved && (going || s.lost_creates > 0) && free.any(|n| n.id == id && n.recent)
 }
@@ -336,7 +336,7 @@ fn what_a_lost_create_made_is_put_on_record_before_it_is_deleted() {
         },
         namesakes: Some(vec![Namesake {
             id: id(1),
-            held: false,
+            holder: None,
             recent: true,
             drift: [].into(),
         }]),
@@ -388,7 +388,7 @@ fn a_connector_that_has_gone_is_not_bound_again_from_the_inventory_that_showed_i
         connector: Sighting::Unlisted,
         namesakes: Some(vec![Namesake {
             id: id(1),
-            held: false,
+            holder: None,
             recent: true,
             drift: [].into(),
         }]),
@@ -410,7 +410,7 @@ fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
         },
         namesakes: Some(vec![Namesake {
             id: id(1),
-            held: true,
+            holder: Some("another".to_owned()),
             recent: true,
             drift: [].into(),
         }]),
@@ -418,6 +418,34 @@ fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
     };
     s.wanted.name.reserved = true;
     assert_eq!(plan(&s), Step::Rest(Outcome::CreateUnsettled(None)));
+}
+
+#[test]
+fn a_taken_name_is_told_in_the_same_words_whoever_noticed_it() {
+    let holder = "the resource \"first\" in this namespace".to_owned();
+    let message = |s: &Situation| match plan(s) {
+        Step::Rest(outcome) => outcome.row().message,
+        Step::Act(effect) => panic!("{effect:?}"),
+    };
+    // While the other's connector is being made, and when the inventory shows it.
+    let mut being_made = Situation {
+        namesakes: Some(Vec::new()),
+        ..blank()
+    };
+    let intent = Effect::RecordIntent {
+        name: "contracts".to_owned(),
+    };
+    being_made
+        .learn(&intent, Answer::Held(holder.clone()))
+        .unwrap();
+    let made = Situation {
+        namesakes: Some(vec![Namesake {
+            holder: Some(holder),
+            ..namesake(1, true)
+        }]),
+        ..blank()
+    };
+    assert_eq!(message(&being_made), message(&made));
 }
 
 #[test]
@@ -446,7 +474,7 @@ fn present() -> Sighting {
 fn namesake(n: u8, recent: bool) -> Namesake {
     Namesake {
         id: id(n),
-        held: false,
+        holder: None,
         recent,
         drift: [].into(),
     }
