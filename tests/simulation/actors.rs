@@ -250,9 +250,21 @@ impl Actors {
             let Some(mut current) = self.cluster().resource(namespace, name) else {
                 continue;
             };
+            let had = current["status"]["sourceId"]
+                .as_str()
+                .map(ToOwned::to_owned);
             current["status"] = object["status"].clone();
+            let uid = current["metadata"]["uid"].clone();
             let path = format!("{}/status", path(namespace, name));
             let _ = self.cluster().kubernetes.replace(&path, "velero", current);
+            self.ledger.with(|books| {
+                let resource = uid.as_str().and_then(|uid| books.resources.get_mut(uid));
+                if let Some(resource) = resource
+                    && resource.source_id() != had.as_deref()
+                {
+                    resource.forgot.extend(had);
+                }
+            });
         }
     }
 

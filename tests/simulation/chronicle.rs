@@ -31,8 +31,8 @@ struct Story {
     sent: Vec<Sent>,
     violations: Vec<String>,
     judge: Option<Judge>,
-    /// When Kubernetes was written to for the last time, events apart.
-    written: Duration,
+    /// When what was written in Kubernetes, events apart.
+    written: Vec<(Duration, String)>,
 }
 
 impl Chronicle {
@@ -43,7 +43,7 @@ impl Chronicle {
             sent: Vec::new(),
             violations: Vec::new(),
             judge: None,
-            written: Duration::ZERO,
+            written: Vec::new(),
         })))
     }
 
@@ -59,7 +59,8 @@ impl Chronicle {
     pub fn kubernetes(&self, by: &str, what: &str) {
         let mut story = self.0.lock().unwrap();
         if !what.contains("/events") {
-            story.written = story.began.elapsed();
+            let write = (story.began.elapsed(), what.to_owned());
+            story.written.push(write);
         }
         story.tell(&format!("{by}: {what}"));
     }
@@ -102,8 +103,10 @@ impl Chronicle {
         later.cloned().collect()
     }
 
-    pub fn last_written(&self) -> Duration {
-        self.0.lock().unwrap().written
+    pub fn written_since(&self, since: Duration) -> Vec<String> {
+        let story = self.0.lock().unwrap();
+        let later = story.written.iter().filter(|(at, _)| *at > since);
+        later.map(|(_, what)| what.clone()).collect()
     }
 
     pub fn elapsed(&self) -> Duration {

@@ -47,6 +47,8 @@ pub struct Resource {
     pub gone: bool,
     /// Its finalizer was taken away by force, or its status was written by somebody else.
     pub meddled: bool,
+    /// Connectors that it had on record when somebody put another record in their place.
+    pub forgot: BTreeSet<String>,
     /// Since when it has the status that it has.
     pub written: Instant,
 }
@@ -129,6 +131,7 @@ impl Books {
                 .or_else(|| going.then(|| (Instant::now(), retains))),
             gone,
             meddled: known.is_some_and(|known| known.meddled),
+            forgot: known.map_or_else(BTreeSet::new, |known| known.forgot.clone()),
             written: known
                 .filter(|_| same_status)
                 .map_or_else(Instant::now, |known| known.written),
@@ -160,6 +163,9 @@ impl Books {
             self.left
                 .extend(resource.source_id().map(ToOwned::to_owned));
             self.names_left.insert(resource.connector_name());
+        }
+        if !resource.is_reserved() {
+            self.left.extend(resource.forgot.iter().cloned());
         }
     }
 

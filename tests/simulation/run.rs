@@ -119,7 +119,7 @@ pub async fn conclude(mut actors: Actors) -> Story {
     let mut violations = chronicle.violations();
     violations.extend(verdict(&actors));
     violations.extend(judge::carelessness(&actors.ground));
-    violations.extend(judge::unrest(&chronicle, settled, RESTS));
+    violations.extend(judge::unrest(&chronicle, &actors.ledger, settled, RESTS));
     if actors
         .processes
         .iter()
