@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde_json::json;
 use support::fake::unstructured::{Route, answers};
 use support::fake::{Answer, Fault};
-use support::stage::{condition, eventually, source_id};
+use support::stage::{APP_KEY, APP_SECRET, condition, eventually, source_id};
 
 use crate::stage;
 
@@ -98,6 +98,39 @@ async fn an_update_that_was_not_taken_is_sent_again_whatever_the_answer_says() -
         .await?;
         stage.until_ready("contracts").await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rotation_counts_as_applied_only_where_an_answer_says_so() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "300ms");
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .create("contracts", json!({ "verify": false }))
+        .await?;
+    let ready = stage.until_ready("contracts").await?;
+    let id = source_id(&ready).unwrap_or_default().to_owned();
+    // A look at the connector shows the folder that it had all along, and no secret.
+    let page = Fault::answer(Answer::html(200, "<html>Log in</html>"));
+    stage.api.inject(Route::Update, page.always());
+    stage
+        .dropbox
+        .accept(APP_KEY, APP_SECRET, "rotated-refresh-token-5d20c4");
+    stage
+        .rotate("dropbox", "refresh_token", "rotated-refresh-token-5d20c4")
+        .await?;
+    stage
+        .until_reason("contracts", "UnexpectedResponse")
+        .await?;
+    stage.after_sweeps(2).await?;
+    let told = stage.sources().get("contracts").await?;
+    assert!(condition(&told, "Synced").is_some_and(|synced| synced["status"] != "True"));
+    stage.api.clear_faults();
+    stage.until_ready("contracts").await?;
+    let source = stage.workspace.source(&id).expect("it is there");
+    assert_eq!(source.text("refresh_token"), "rotated-refresh-token-5d20c4");
     Ok(())
 }
 

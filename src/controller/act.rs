@@ -393,7 +393,9 @@ impl Actor<'_> {
         let (Some(workspace), Some(config)) = (&self.hand.workspace, &self.hand.config) else {
             return no_workspace();
         };
-        match workspace.connectors.update(id, config).await {
+        let differed =
+            matches!(&self.s.connector, Sighting::Present { drift, .. } if !drift.is_empty());
+        match workspace.connectors.update(id, config, differed).await {
             Ok(shown) => {
                 workspace.configured(id, config, shown);
                 Answer::Done

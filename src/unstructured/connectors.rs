@@ -85,10 +85,14 @@ impl Connectors {
 
     /// Replaces a connector's whole configuration; fields that are not given are lost. Returns the connector as the answer shows it,
     /// or `None` where the service took the configuration and shows nothing.
+    ///
+    /// `differed`: the connector readably had another configuration before. Only then can a look at it show that an update was taken
+    /// whose answer cannot be read: the secrets are never shown.
     pub async fn update(
         &self,
         id: &ConnectorId,
         config: &Config,
+        differed: bool,
     ) -> Result<Option<Connector>, ApiError> {
         let body = Body::update(config);
         let call = self
@@ -100,7 +104,7 @@ impl Connectors {
             .make(call, |body| answer::updated(body, id, &self.kept))
             .await;
         match result {
-            Err(error) if error.is_success_unread() => match self.get(id).await {
+            Err(error) if differed && error.is_success_unread() => match self.get(id).await {
                 Ok(source) if config.drift(&source.settings).is_empty() => Ok(Some(source)),
                 Ok(_) | Err(_) => Err(error),
             },

@@ -122,7 +122,10 @@ async fn a_create_sends_the_whole_configuration_and_the_key_to_the_canonical_pat
 #[tokio::test]
 async fn an_update_sends_the_configuration_only() {
     let server = Server::answering("200 OK", "", &connector()).await;
-    client(&server).update(&id(), &config()).await.unwrap();
+    client(&server)
+        .update(&id(), &config(), true)
+        .await
+        .unwrap();
 
     let request = server.requests().remove(0);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -146,7 +149,7 @@ async fn an_update_that_the_service_took_is_done_whatever_it_says_of_it() {
         ("200 OK", r#"{"detail": "accepted"}"#),
     ] {
         let server = Server::answering(status, "", body).await;
-        let shown = client(&server).update(&id(), &config()).await;
+        let shown = client(&server).update(&id(), &config(), true).await;
         assert_eq!(shown.unwrap(), None, "{status} {body}");
         assert_eq!(server.requests().len(), 1);
     }
@@ -168,7 +171,7 @@ async fn an_answer_to_an_update_that_may_not_be_its_own_is_believed_where_the_co
                 async move { exchange.answer("200 OK", "", &body).await }
             })
             .await;
-            let result = client(&server).update(&id(), &config()).await;
+            let result = client(&server).update(&id(), &config(), true).await;
             let sent = server.requests();
             assert_eq!(sent.len(), 2);
             assert!(sent[1].starts_with(&format!("GET /api/v1/sources/{ID} ")));
@@ -184,13 +187,26 @@ async fn an_answer_to_an_update_that_may_not_be_its_own_is_believed_where_the_co
 }
 
 #[tokio::test]
+async fn where_only_secrets_changed_no_look_at_the_connector_says_that_they_arrived() {
+    for odd in ["<html>Sign in</html>", "OK", "{"] {
+        let server = Server::answering("200 OK", "", odd).await;
+        let result = client(&server).update(&id(), &config(), false).await;
+        assert_eq!(result.unwrap_err().commit(), Commit::Unknown);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_with_the_mask_in_it_is_never_sent() {
     let server = Server::answering("200 OK", "", &connector()).await;
     let masked = Config::builder()
         .secret("app_key", SecretString::from(MASK))
         .plain("nested", json!({"a": [MASK]}))
         .build();
-    let error = client(&server).update(&id(), &masked).await.unwrap_err();
+    let error = client(&server)
+        .update(&id(), &masked, true)
+        .await
+        .unwrap_err();
 
     assert_eq!(
         error.kind,
