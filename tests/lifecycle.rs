@@ -205,6 +205,41 @@ async fn a_suspended_resource_writes_nothing_and_catches_up_at_once_when_resumed
 }
 
 #[tokio::test]
+async fn a_suspended_resource_speaks_of_what_was_applied_last_and_mends_the_rest_when_resumed()
+-> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SYNC_INTERVAL", "300ms");
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("contracts", json!({})).await?;
+    let ready = stage.until_ready("contracts").await?;
+    let id = source_id(&ready).unwrap_or_default().to_owned();
+    stage.edit("contracts", json!({ "suspend": true })).await?;
+    stage.until_reason("contracts", "Suspended").await?;
+
+    stage.workspace.remove(&id);
+    stage.after_sweeps(3).await?;
+    let suspended = stage.sources().get("contracts").await?;
+    let ready = condition(&suspended, "Ready").expect("it is told");
+    assert_eq!(
+        (&ready["status"], &ready["reason"]),
+        (&json!("True"), &json!("Suspended"))
+    );
+    let told = message(&suspended, "Ready");
+    assert!(
+        told.starts_with("What was applied last") && !told.contains("has the desired"),
+        "nobody has looked at the connector: {told}"
+    );
+    assert_eq!(stage.creates().len(), 1);
+
+    stage.edit("contracts", json!({ "suspend": false })).await?;
+    stage.until_event("contracts", "Recreated").await?;
+    stage.until_ready("contracts").await?;
+    assert_eq!(stage.creates().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_suspended_resource_can_be_deleted_with_its_connector() -> Result<()> {
     let stage = stage().await?;
     let _operator = stage.operator().await?;

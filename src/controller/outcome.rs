@@ -358,8 +358,8 @@ impl Outcome {
                 Current,
                 Reason::Suspended,
                 OnChange,
-                "The connector has the desired configuration. spec.suspend is true, so nothing is written to Unstructured; set it \
-                 to false to resume.",
+                "What was applied last is what the resource asks for. spec.suspend is true, so nothing is written to Unstructured, \
+                 whatever becomes of the connector; set it to false to resume.",
             ),
             Self::SuspendedUnsent => row(
                 Stalled,

@@ -36,7 +36,7 @@ words! {
     /// The connector equals this resource, and the connection check passed, is switched off, or gave no verdict.
     Ready,
     /// `spec.suspend` is true: nothing is written until it is false again. Ready is True where what was applied last is what the
-    /// resource asks for, False where something is not sent.
+    /// resource asks for, False where something is not sent. What becomes of the connector meanwhile is not looked at.
     Suspended,
     /// Work is under way.
     Progressing,
