@@ -193,6 +193,22 @@ pub fn writer(known: &Known<'_>, now: Version<'_>) -> Writer {
     }
 }
 
+/// Whether a change that the watch shows is one that the operator has to look at: not its own writes, and no bookkeeping of others.
+/// `asked` is what a pass is made for, before and after; `recorded` what the operator writes. A status that somebody else wrote is
+/// put right, even one that the watch has shown before: it may have left out what came between.
+pub fn matters<A: PartialEq, R: PartialEq>(
+    asked: &(A, A),
+    recorded: &(R, R),
+    writer: Writer,
+) -> bool {
+    let recorded_anew = match writer {
+        Writer::Us => false,
+        Writer::Overwriter => true,
+        Writer::Another | Writer::Unknown => recorded.0 != recorded.1,
+    };
+    asked.0 != asked.1 || recorded_anew
+}
+
 /// Whether an inventory shows anything else than one connector with the readable settings of the resource. `drifts` tells it of the
 /// connector with this id if it is there; `namesakes` are those of our default name, each with whether a resource holds it.
 pub fn differs<N: IntoIterator<Item = (ConnectorId, bool)>>(

@@ -20,6 +20,7 @@ use super::index::{Key, OURS, SecretKey, Shown, strip};
 use super::memory::News;
 use super::pass::forget;
 use super::queue::Priority;
+use super::recall::{self, Writer};
 use super::{Context, lane_of};
 use crate::cluster::{is_missing, not_installed};
 use crate::kinds::{Holding, Kind, Resource};
@@ -374,19 +375,29 @@ fn is_settled(resource: &Resource) -> bool {
     observed && resource.metadata.deletion_timestamp.is_none()
 }
 
-/// Whether a change is one that the operator has to look at: not its own writes, and no bookkeeping of others. A status that
-/// somebody else wrote is put right, even one that the watch has shown before: it may have left out what came between.
+/// [`recall::matters`], of two versions of a resource.
 fn matters(before: &Resource, after: &Resource, news: News) -> bool {
-    let (old, new) = (&before.metadata, &after.metadata);
-    let annotation =
-        |name: &&str| before.annotations().get(*name) != after.annotations().get(*name);
-    old.uid != new.uid
-        || old.generation != new.generation
-        || old.deletion_timestamp != new.deletion_timestamp
-        || matches!(news, News::Overwritten(_))
-        || (news == News::Foreign
-            && (old.finalizers != new.finalizers || before.status() != after.status()))
-        || OURS.iter().any(annotation)
+    let recorded = (
+        (&before.metadata.finalizers, before.status()),
+        (&after.metadata.finalizers, after.status()),
+    );
+    let writer = match news {
+        News::Own => Writer::Us,
+        News::Foreign => Writer::Another,
+        News::Overwritten(_) => Writer::Overwriter,
+    };
+    recall::matters(&(asked(before), asked(after)), &recorded, writer)
+}
+
+/// What a pass is made for.
+fn asked(resource: &Resource) -> impl PartialEq {
+    let meta = &resource.metadata;
+    (
+        meta.uid.as_deref(),
+        meta.generation,
+        meta.deletion_timestamp.as_ref(),
+        OURS.map(|name| resource.annotations().get(name)),
+    )
 }
 
 fn gone(context: &Context, key: &Key) {

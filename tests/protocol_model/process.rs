@@ -201,7 +201,7 @@ impl Instance {
         }
     }
 
-    /// `triggers::{see, matters, gone}`.
+    /// `triggers::{see, gone}`.
     pub fn watch(&mut self, slot: usize, now: Option<&Resource>) {
         let mind = &mut self.minds[slot];
         let before = mind.cache.take();
@@ -221,13 +221,16 @@ impl Instance {
             Some(_) => Writer::Us,
             None => mind.memory.take_note(before.as_ref(), now, self.settled),
         };
+        let asked = |resource: &Resource| (resource.uid, resource.generation, resource.deleting);
         let matters = before.is_none_or(|before| {
-            before.uid != now.uid
-                || before.generation != now.generation
-                || before.deleting != now.deleting
-                || writer == Writer::Overwriter
-                || (writer != Writer::Us
-                    && (before.finalized != now.finalized || before.status != now.status))
+            recall::matters(
+                &(asked(&before), asked(now)),
+                &(
+                    (before.finalized, &before.status),
+                    (now.finalized, &now.status),
+                ),
+                writer,
+            )
         });
         if matters {
             mind.queued = Queued::Now;
