@@ -3,8 +3,12 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use support::memory_api::Snapshot;
+
 use super::agenda::{Name, Setting, Step};
-use super::ground::{ACCOUNT, Cluster, DEFINITION, Ground, NAMESPACES, OWN_KEY, collection, path};
+use super::ground::{
+    ACCOUNT, Cluster, DEFINITION, Ground, NAMESPACES, OWN_KEY, TENANT_KEY, collection, path,
+};
 use super::ledger::Ledger;
 use super::process::{Process, Settings};
 use super::weather::hits;
@@ -18,12 +22,15 @@ pub struct Actors {
     pub staging: Option<Process>,
     pub version: u32,
     installed: bool,
+    at_peace: bool,
     backup: Vec<Value>,
+    snapshot: Option<Snapshot>,
     forced: u32,
 }
 
 impl Actors {
     pub fn new(ground: Ground, ledger: Ledger, setting: Setting) -> Self {
+        ledger.with(|books| books.rivals = setting == Setting::Rivals);
         if setting == Setting::Confined {
             ground.cluster.revoke();
             ground.cluster.grant(Some(NAMESPACES[0]));
@@ -36,7 +43,9 @@ impl Actors {
             staging: None,
             version: 1,
             installed: true,
+            at_peace: false,
             backup: Vec::new(),
+            snapshot: None,
             forced: 0,
         }
     }
@@ -83,8 +92,12 @@ impl Actors {
             Step::Kill => self.processes.clear(),
             Step::Begin => self.begin(),
             Step::RestartApiServer => self.cluster().kubernetes.restart(),
+            Step::Snapshot => self.snapshot = Some(self.cluster().kubernetes.snapshot()),
+            Step::RollBack => self.roll_back(),
             Step::ForgetHistory => self.cluster().kubernetes.compact(),
             Step::Change(weather) => self.ground.sky.set(*weather),
+            Step::OlderDefinition(field) => self.cluster().define_without(field),
+            Step::UpgradeDefinition => self.cluster().upgrade_definition(),
             Step::ClockJump(seconds) => self.ground.skew.set(SignedDuration::from_secs(*seconds)),
             Step::StopUnstructured => self.ground.api.stop(),
             Step::StartUnstructured => self.ground.api.restart(),
@@ -108,7 +121,18 @@ impl Actors {
             self.make_namespace(namespace);
         }
         self.put_secrets();
-        self.reinstall();
+        self.at_peace = true;
+        self.cluster().upgrade_definition();
+        // A restart mends what a process has wrong in mind, so the process that lived through it all often has to go on.
+        if !self.installed || hits(40) {
+            return self.reinstall();
+        }
+        if self.setting == Setting::Rivals {
+            self.processes.truncate(1);
+        }
+        self.grant();
+        self.define_again();
+        self.begin();
     }
 
     /// What was still going when peace was made can have gone since. Whether anything was brought back, or has to be.
@@ -150,6 +174,14 @@ impl Actors {
             Setting::Shards => vec![
                 settings("shard 0", &[], Some("shard=0")),
                 settings("shard 1", &[], Some("shard=1")),
+            ],
+            Setting::Rivals if self.at_peace => vec![settings("operator", &[], None)],
+            Setting::Rivals => vec![
+                settings("operator", &[], None),
+                Settings {
+                    key: TENANT_KEY,
+                    ..settings("rival", &[], None)
+                },
             ],
         };
         let home = format!("/api/v1/namespaces/{}", NAMESPACES[0]);
@@ -262,10 +294,26 @@ impl Actors {
                 if let Some(resource) = resource
                     && resource.source_id() != had.as_deref()
                 {
+                    resource.misled = true;
                     resource.forgot.extend(had);
                 }
             });
         }
+    }
+
+    /// The whole cluster is restored from a snapshot of its store, the definition and every right included.
+    fn roll_back(&self) {
+        let Some(snapshot) = &self.snapshot else {
+            return;
+        };
+        let cluster = self.cluster();
+        cluster.kubernetes.roll_back(snapshot);
+        let namespaces = cluster.kubernetes.list("/api/v1/namespaces");
+        let definition = cluster.kubernetes.get(DEFINITION);
+        self.ledger.with(|books| {
+            books.rolled_back(cluster.name, &cluster.resources());
+            books.places(cluster.name, &namespaces, definition.as_ref());
+        });
     }
 
     /// Somebody opens the status in an editor and saves it with another text in it.

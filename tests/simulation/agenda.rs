@@ -39,9 +39,13 @@ pub enum Step {
     Kill,
     Begin,
     RestartApiServer,
+    Snapshot,
+    RollBack,
     ForgetHistory,
     Change(Weather),
     ClockJump(i64),
+    OlderDefinition(&'static str),
+    UpgradeDefinition,
     StopUnstructured,
     StartUnstructured,
     DeleteNamespace(&'static str),
@@ -61,18 +65,33 @@ pub enum Setting {
     Shards,
     /// One for the cluster and one for another that uses the same workspaces.
     Staging,
+    /// Two for the whole cluster that do not know of each other, with keys of different workspaces.
+    Rivals,
 }
 
 pub type Agenda = BTreeMap<(Duration, usize), Step>;
+
+/// What a definition that is older than the operator may lack.
+const STATUS_FIELDS: [&str; 8] = [
+    "sourceId",
+    "connectorName",
+    "workspace",
+    "appliedDigest",
+    "connectionCheck",
+    "create",
+    "lostCreates",
+    "resendAfter",
+];
 
 /// How long the actors are at work.
 pub const BUSY: Duration = Duration::from_mins(40);
 
 pub fn setting() -> Setting {
-    match fastrand::u8(..6) {
-        0 => Setting::Confined,
-        1 => Setting::Shards,
-        2 => Setting::Staging,
+    match fastrand::u8(..20) {
+        0..3 => Setting::Confined,
+        3..6 => Setting::Shards,
+        6..9 => Setting::Staging,
+        9 => Setting::Rivals,
         _ => Setting::Whole,
     }
 }
@@ -82,6 +101,13 @@ pub fn draw(setting: Setting) -> Agenda {
     let mut agenda = Writer::default();
     let mut at = Duration::ZERO;
     let count = fastrand::usize(4..22);
+    if hits(8) {
+        // Before anything is made: what a definition loses, a server shows no more, and nobody could know it.
+        let field = STATUS_FIELDS[fastrand::usize(..STATUS_FIELDS.len())];
+        agenda.add(at, Step::OlderDefinition(field));
+        let upgraded = Duration::from_secs(fastrand::u64(1..1_500));
+        agenda.add(upgraded, Step::UpgradeDefinition);
+    }
     for _ in 0..fastrand::usize(1..4) {
         agenda.add(at, Step::Create(resource(), spec()));
         at += Duration::from_millis(fastrand::u64(..2_000));
@@ -120,7 +146,7 @@ impl Writer {
 
 fn act(agenda: &mut Writer, setting: Setting, at: Duration) {
     let later = |most: u64| at + Duration::from_millis(fastrand::u64(..most * 1_000));
-    match fastrand::u8(..46) {
+    match fastrand::u8(..47) {
         0..9 => agenda.add(at, Step::Create(resource(), spec())),
         9..14 => agenda.add(at, Step::Edit(resource(), change())),
         14..19 => agenda.add(at, Step::Delete(resource())),
@@ -189,6 +215,17 @@ fn act(agenda: &mut Writer, setting: Setting, at: Duration) {
             agenda.add(
                 dies + Duration::from_secs(fastrand::u64(1..600)),
                 Step::Reinstall,
+            );
+        }
+        43 => {
+            agenda.add(at, Step::Snapshot);
+            let restored = later(900);
+            agenda.add(restored, Step::RollBack);
+            // Whoever restores etcd starts everything anew that has it in mind.
+            agenda.add(restored, Step::Kill);
+            agenda.add(
+                restored + Duration::from_secs(fastrand::u64(..60)),
+                Step::Begin,
             );
         }
         _ => {

@@ -103,10 +103,8 @@ impl Chronicle {
         later.cloned().collect()
     }
 
-    pub fn written_since(&self, since: Duration) -> Vec<String> {
-        let story = self.0.lock().unwrap();
-        let later = story.written.iter().filter(|(at, _)| *at > since);
-        later.map(|(_, what)| what.clone()).collect()
+    pub fn written(&self) -> Vec<(Duration, String)> {
+        self.0.lock().unwrap().written.clone()
     }
 
     pub fn elapsed(&self) -> Duration {

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use support::fake::unstructured::{CheckScript, WorkspaceHandle};
-use support::fake::{FakeDropbox, FakeUnstructured, Fault};
+use support::fake::unstructured::{CheckScript, Route, WorkspaceHandle};
+use support::fake::{Answer, FakeDropbox, FakeUnstructured, Fault};
 use support::memory_api::{Caller, MemoryApi};
 use tokio::time::Instant;
 use unstructured_operator::crd::dropbox_source_definition as definition;
 
 use super::chronicle::Chronicle;
-use super::weather::Sky;
+use super::weather::{Sky, hits};
 
 pub const SYNC_INTERVAL: Duration = Duration::from_mins(10);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,7 +67,12 @@ impl Ground {
         }
         let sky = Sky::default();
         let weather = sky.clone();
-        api.inject_by(move |route, _| weather.now().fault(route));
+        // For good, not as a fault that ends: a service may answer so.
+        let terse = hits(15);
+        api.inject_by(move |route, _| {
+            let fault = weather.now().fault(route);
+            fault.or_else(|| (terse && route == Some(Route::Update)).then(taken_without_a_word))
+        });
         let weather = sky.clone();
         dropbox.inject_by(move |_, _| weather.now().dropbox_hangs.then(Fault::hang));
         let ground = Self {
@@ -90,6 +95,11 @@ impl Ground {
     }
 }
 
+/// An update is carried out, and the answer does not show it.
+fn taken_without_a_word() -> Fault {
+    Fault::answer(Answer::json(202, &json!({}))).committed()
+}
+
 /// The service account of the operator.
 pub const ACCOUNT: Caller = Caller::Account("operator", "operator");
 
@@ -109,6 +119,23 @@ impl Cluster {
     /// Installs the definition of this release.
     pub fn define(&self) {
         define(&self.kubernetes);
+    }
+
+    /// Installs the definition of an earlier release, whose status lacks this field.
+    pub fn define_without(&self, field: &str) {
+        let mut object = serde_json::to_value(definition()).expect("a definition is JSON");
+        for version in object["spec"]["versions"].as_array_mut().expect("a list") {
+            let status = &mut version["schema"]["openAPIV3Schema"]["properties"]["status"];
+            let fields = status["properties"].as_object_mut().expect("fields");
+            fields.remove(field);
+        }
+        let _ = self.kubernetes.replace(DEFINITION, "helm", object);
+    }
+
+    /// Puts the definition of this release in the place of whatever is installed.
+    pub fn upgrade_definition(&self) {
+        let object = serde_json::to_value(definition()).expect("a definition is JSON");
+        let _ = self.kubernetes.replace(DEFINITION, "helm", object);
     }
 
     /// A namespace with the Secrets that its resources name.

@@ -14,12 +14,18 @@
 //!   offer both at once.
 //! - A copy of a resource in another cluster whose spec names its connector, by `connectorName` or `existingSourceId`, cannot be told
 //!   from the original: they may share that connector, and overwrite each other there. Nothing else may be shared.
-//! - A resource with a chosen name whose status somebody wrote over while nobody watched cannot prove that a connector of that name is
-//!   its own. It may rest with `NameConflict`, if that names the connector.
+//! - A status that somebody wrote over while no operator could know it is believed. A resource with a chosen name then cannot prove
+//!   that a connector of that name is its own, and may rest with `NameConflict`, if that names the connector. One whose record is now
+//!   of another workspace may rest with `WorkspaceChanged`. Either is a question for a person.
+//! - A cluster that is restored from a snapshot of its store forgets the resources that were made since: their connectors stay, and
+//!   the event `Unclaimed` names those with default names. What it forgets of the others is as if somebody had written over a status.
+//! - Two operators that do not know of each other make two connectors for one resource, and each believes what the other wrote. What
+//!   they leave is not judged, but how often they write while they fight, and that the one which stays comes to rest.
 //! - A suspended resource speaks of what was applied last, not of what has become of its connector since: nobody looks.
 //! - A resource may rest unready only for a reason that is true at the end: the name is taken, the connector is held by another, the
 //!   connector that it names does not exist, or its record is another cluster's.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -36,6 +42,10 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How long after a create of the same name a connector may be taken for what came of it: clocks of two services differ.
 const UNTOLD: Duration = Duration::from_mins(30);
+
+/// How often the status of one resource may be written in ten minutes while two operators fight over it: a write is answered ever more
+/// slowly, at last once a minute, and a process that begins anew is patient anew.
+const CONTESTED: usize = 300;
 
 /// What is wrong with a request to Unstructured, as it is sent.
 pub fn objection(
@@ -55,6 +65,9 @@ pub fn objection(
     }
     let connector = connectors.iter().find(|connector| connector.id == id)?;
     ledger.with(|books| {
+        if books.rivals {
+            return None;
+        }
         let why = if sent.method == "PUT" {
             put(books, connector)
         } else {
@@ -138,7 +151,7 @@ pub fn verdict(ground: &Ground, ledger: &Ledger, setting: Setting, version: u32)
     let (own, tenants) = (ground.own.sources(), ground.tenant.sources());
     let mut found = Vec::new();
     ledger.with(|books| {
-        if books.blind {
+        if books.blind || books.rivals {
             return;
         }
         for connector in own.iter().chain(&tenants) {
@@ -197,7 +210,7 @@ pub fn carelessness(ground: &Ground) -> Vec<String> {
 /// Whether any process looks after a resource.
 fn is_watched(setting: Setting, resource: &Resource) -> bool {
     match setting {
-        Setting::Whole | Setting::Shards => resource.cluster == "test",
+        Setting::Whole | Setting::Shards | Setting::Rivals => resource.cluster == "test",
         Setting::Confined => resource.cluster == "test" && resource.name().0 == NAMESPACES[0],
         Setting::Staging => true,
     }
@@ -231,10 +244,16 @@ fn unaccounted(books: &Books, connector: &StoredSource) -> Option<String> {
     })
 }
 
-/// It had this connector on record, somebody put another record in its place, and now it says that it does not know whose this is.
+/// It had this connector on record, somebody put another record in its place, and now it asks a person whose it is.
 fn cannot_prove(resource: &Resource, id: &str) -> bool {
     let (_, reason, message) = readiness(&resource.object);
-    resource.forgot.contains(id) && reason == "NameConflict" && message.contains(id)
+    let asks = match reason.as_str() {
+        "NameConflict" => message.contains(id),
+        "WorkspaceChanged" => true,
+        _ => false,
+    };
+    // What a create made whose answer came after a snapshot was on no record either.
+    asks && resource.misled
 }
 
 /// Whether resources of two clusters have this connector on record, and the copy is one that cannot be told from an original.
@@ -308,6 +327,7 @@ fn unsettled(
     let true_enough = match reason.as_str() {
         "NameConflict" | "AmbiguousConnector" => taken,
         "ConnectorInUse" => held,
+        "WorkspaceChanged" => resource.misled && connector.is_none(),
         "SourceNotFound" => named.is_none_or(|id| !connectors.iter().any(|c| c.id == id)),
         // Its record is of another cluster, which is a question for a person.
         _ => resource.meddled && resource.cluster == "staging",
@@ -337,6 +357,24 @@ fn configuration(spec: &Value, version: u32) -> Value {
     config
 }
 
+/// Statuses that were written again and again because two operators fight over them.
+pub fn strife(chronicle: &Chronicle) -> Vec<String> {
+    let mut times: BTreeMap<(String, u64), usize> = BTreeMap::new();
+    for (at, what) in chronicle.written() {
+        if let Some((head, _)) = what.split_once("/status 200") {
+            let place = head.split_once(" PUT ").map_or(head, |(_, place)| place);
+            *times
+                .entry((place.to_owned(), at.as_secs() / 600))
+                .or_default() += 1;
+        }
+    }
+    let too_often = times.into_iter().filter(|(_, times)| *times > CONTESTED);
+    let told = too_often.map(|((place, _), times)| {
+        format!("I6: {place} has its status written {times} times in ten minutes")
+    });
+    told.collect()
+}
+
 /// What was done when there was nothing left to do.
 pub fn unrest(
     chronicle: &Chronicle,
@@ -346,7 +384,8 @@ pub fn unrest(
 ) -> Vec<String> {
     let mut found = Vec::new();
     let mut sent = chronicle.sent_since(since);
-    let mut written = chronicle.written_since(since);
+    let mut written = chronicle.written();
+    written.retain(|(at, _)| *at > since);
     // Two clusters that cannot know of each other, each once in an interval.
     ledger.with(|books| {
         let shares = |resource: &Resource| {
@@ -358,7 +397,16 @@ pub fn unrest(
             let (namespace, name) = resource.name();
             let status = format!("{}/status ", super::ground::path(namespace, name));
             sent.retain(|sent| sent.method == "GET" || !sent.path.contains(id));
-            written.retain(|what| !what.contains(&status));
+            written.retain(|(_, what)| !what.contains(&status));
+        }
+        // A deletion that cannot end, because a rival has the connector, is tried again with each comparison.
+        let stuck = |resource: &Resource| books.rivals && resource.going.is_some();
+        for (_, resource) in books.present().filter(|(_, resource)| stuck(resource)) {
+            let id = resource.source_id().unwrap_or("none");
+            let (namespace, name) = resource.name();
+            let place = super::ground::path(namespace, name);
+            sent.retain(|sent| sent.method == "GET" || !sent.path.contains(id));
+            written.retain(|(_, what)| !what.contains(&format!("{place} ")));
         }
     });
     let (looks, writes): (Vec<_>, Vec<_>) = sent.iter().partition(|sent| sent.method == "GET");
@@ -369,7 +417,7 @@ pub fn unrest(
             writes.len()
         ));
     }
-    if let Some(write) = written.first() {
+    if let Some((_, write)) = written.first() {
         found.push(format!(
             "I6: Kubernetes is written to without end: {write}, {} times",
             written.len()

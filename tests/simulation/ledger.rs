@@ -33,6 +33,8 @@ pub struct Books {
     pub namespaces_going: BTreeMap<(&'static str, String), Instant>,
     /// A confined operator began when its namespace was going, and perhaps its Role with it: it may list nothing there.
     pub blind: bool,
+    /// Two operators with keys of different workspaces are at work on the same resources.
+    pub rivals: bool,
     /// What events say is left behind.
     pub told: String,
 }
@@ -47,6 +49,8 @@ pub struct Resource {
     pub gone: bool,
     /// Its finalizer was taken away by force, or its status was written by somebody else.
     pub meddled: bool,
+    /// Its record is one that somebody else put there, or one from before its cluster was taken back to an earlier time.
+    pub misled: bool,
     /// Connectors that it had on record when somebody put another record in their place.
     pub forgot: BTreeSet<String>,
     /// Since when it has the status that it has.
@@ -131,6 +135,7 @@ impl Books {
                 .or_else(|| going.then(|| (Instant::now(), retains))),
             gone,
             meddled: known.is_some_and(|known| known.meddled),
+            misled: known.is_some_and(|known| known.misled),
             forgot: known.map_or_else(BTreeSet::new, |known| known.forgot.clone()),
             written: known
                 .filter(|_| same_status)
@@ -149,6 +154,52 @@ impl Books {
             self.went(cluster, &resource);
         }
         self.resources.insert(uid, resource);
+    }
+
+    /// A cluster was taken back to an earlier time. What it knew since then nobody knows any more.
+    pub fn rolled_back(&mut self, cluster: &'static str, there: &[Value]) {
+        let uid_of = |object: &Value| object["metadata"]["uid"].as_str().map(ToOwned::to_owned);
+        let stays: BTreeSet<_> = there.iter().filter_map(uid_of).collect();
+        for (uid, resource) in &mut self.resources {
+            if resource.cluster != cluster || resource.gone || stays.contains(uid) {
+                continue;
+            }
+            resource.gone = true;
+            self.left
+                .extend(resource.source_id().map(ToOwned::to_owned));
+            self.names_left.insert(resource.connector_name());
+        }
+        for object in there {
+            let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+            let had = self.resources.get(uid).and_then(Resource::source_id);
+            let had = had.map(ToOwned::to_owned);
+            if let Some(known) = self.resources.get_mut(uid) {
+                known.going = None;
+            }
+            self.resource(cluster, object);
+            if let Some(resource) = self.resources.get_mut(uid) {
+                resource.misled = true;
+                let lost = had.filter(|had| resource.source_id() != Some(had));
+                resource.forgot.extend(lost);
+            }
+        }
+    }
+
+    /// The namespaces and the definition that are there, whatever was known of them before.
+    pub fn places(
+        &mut self,
+        cluster: &'static str,
+        namespaces: &[Value],
+        definition: Option<&Value>,
+    ) {
+        self.namespaces_going.retain(|(of, _), _| *of != cluster);
+        self.definition_going.remove(cluster);
+        for namespace in namespaces {
+            self.namespace(cluster, namespace);
+        }
+        if let Some(definition) = definition {
+            self.definition(cluster, definition);
+        }
     }
 
     /// A resource is gone: what was meant to stay?

@@ -15,6 +15,8 @@ use super::ground::Ground;
 use super::judge;
 use super::ledger::Ledger;
 
+/// How long it takes a process that nobody starts anew to notice everything: the next comparison may be a sync interval away.
+const NOTICES: Duration = Duration::from_mins(11);
 /// How long everything may take to settle after the faults: a sync interval, and the longest backoff before it.
 const SETTLES: Duration = Duration::from_mins(25);
 /// How long it is watched afterwards, to see that nothing is done any more.
@@ -103,21 +105,24 @@ pub async fn conclude(mut actors: Actors) -> Story {
             actors.version,
         )
     };
-    let end = Instant::now() + SETTLES;
+    // What rivals leave behind is not judged, so nothing says when they have settled.
+    let rivals = actors.setting == agenda::Setting::Rivals;
+    let (noticed, end) = (Instant::now() + NOTICES, Instant::now() + SETTLES);
     while Instant::now() < end {
         sleep(Duration::from_secs(30)).await;
         // Whatever ended meanwhile comes back.
-        if !actors.bring_back() && verdict(&actors).is_empty() {
+        if !actors.bring_back() && !rivals && verdict(&actors).is_empty() {
             break;
         }
     }
-    // A check that is waited for, and the next sweep.
-    sleep(Duration::from_secs(30)).await;
+    // A check that is waited for, and what was not noticed yet.
+    sleep_until(noticed.max(Instant::now() + Duration::from_secs(30))).await;
     let settled = actors.ground.chronicle.elapsed();
     sleep(RESTS).await;
     let chronicle = actors.ground.chronicle.clone();
     let mut violations = chronicle.violations();
     violations.extend(verdict(&actors));
+    violations.extend(judge::strife(&chronicle));
     violations.extend(judge::carelessness(&actors.ground));
     violations.extend(judge::unrest(&chronicle, &actors.ledger, settled, RESTS));
     if actors

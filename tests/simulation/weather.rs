@@ -64,7 +64,7 @@ impl Weather {
         }
         let soon = Duration::from_millis(fastrand::u64(..20_000));
         let refusal = |answer: Answer| Fault::answer(answer);
-        Some(match fastrand::u8(..13) {
+        Some(match fastrand::u8(..14) {
             0 => Fault::disconnect(),
             1 => Fault::disconnect().committed(),
             // It comes to pass within the time in which a create settles.
@@ -78,6 +78,8 @@ impl Weather {
             9 => refusal(answers::key_invalid()),
             10 => Fault::truncated(),
             11 => Fault::none().after(soon),
+            // A proxy's page in place of the answer, and the request never arrived.
+            12 => refusal(Answer::html(200, "<html>Log in</html>")),
             // A request that says nothing of what is wrong with it.
             _ => match route {
                 Some(Route::List | Route::Get) => refusal(answers::detail(400, "Bad Request")),

@@ -54,6 +54,9 @@ pub enum Fate {
     Refused(u16),
 }
 
+/// What a server held at some time.
+pub struct Snapshot(Store);
+
 type Tap = Arc<dyn Fn(&str, &Value) + Send + Sync>;
 type Judge = Box<dyn FnMut(&Method, &str) -> Fate + Send>;
 
@@ -168,6 +171,17 @@ impl MemoryApi {
         self.0.changed.notify_waiters();
     }
 
+    /// All that it holds now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(lock(&self.0.store).clone())
+    }
+
+    /// All that it holds becomes what it was at the time of a snapshot. Nobody is told of it as of a write.
+    pub fn roll_back(&self, earlier: &Snapshot) {
+        lock(&self.0.store).roll_back(&earlier.0);
+        self.0.changed.notify_waiters();
+    }
+
     /// The server goes and comes back: every watch ends.
     pub fn restart(&self) {
         lock(&self.0.store).life += 1;
@@ -229,6 +243,11 @@ impl MemoryApi {
             let force = query.get("force").is_some_and(|force| force == "true");
             let write = Write::of(&head.method, header(header::CONTENT_TYPE), force, &body)?;
             let manager = query.get("fieldManager").map_or("unknown", String::as_str);
+            if query.get("fieldValidation").map(String::as_str) == Some("Strict")
+                && let Err(refusal) = lock(&self.0.store).knows_all_of(&target, &write)
+            {
+                return Ok(refused(&refusal));
+            }
             // A dry run changes nothing, and so is no effect that a judge could lose.
             if query.contains_key("dryRun") {
                 let mut copy = lock(&self.0.store).clone();

@@ -54,6 +54,16 @@ impl Refusal {
         Self::new(409, "Conflict", message)
     }
 
+    pub(super) fn undecodable(body: &Value, field: &str) -> Self {
+        let kind = body["kind"].as_str().unwrap_or_default();
+        let version = body["apiVersion"].as_str().unwrap_or_default();
+        let version = version.rsplit('/').next().unwrap_or_default();
+        let message = format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: unknown field {field:?}"
+        );
+        Self::new(400, "BadRequest", message)
+    }
+
     pub(super) fn invalid(target: &Target, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is invalid: {why}", target.resource());
         Self::new(422, "Invalid", message)

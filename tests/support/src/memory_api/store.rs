@@ -154,6 +154,15 @@ impl Store {
         self.history.clear();
     }
 
+    /// Takes the objects back to an earlier state, as a restored snapshot of etcd does; versions go on from here, and nobody can watch
+    /// what came between.
+    pub fn roll_back(&mut self, earlier: &Self) {
+        self.objects.clone_from(&earlier.objects);
+        self.version += 1;
+        self.compact();
+        self.life += 1;
+    }
+
     /// Keeps the next version of an object, or lets it go if it is deleted and nothing holds it.
     pub fn commit(&mut self, place: &Place, next: Value, owners: Owners) -> Arc<Value> {
         let current = self.objects.get(place);

@@ -110,6 +110,18 @@ impl Store {
         Err(Refusal::new(500, "", message))
     }
 
+    /// Whether the definition has every field of a replacement: a client that asks for strict validation is refused then, and nothing
+    /// is pruned.
+    pub fn knows_all_of(&self, target: &Target, write: &Write) -> Result<(), Refusal> {
+        let (Some(definition), Write::Replace(body)) = (self.definition_of(target)?, write) else {
+            return Ok(());
+        };
+        match schema::undeclared(definition.schema(), body) {
+            None => Ok(()),
+            Some(path) => Err(Refusal::undecodable(body, path.trim_start_matches('.'))),
+        }
+    }
+
     fn create(
         &mut self,
         target: &Target,
