@@ -84,6 +84,7 @@ fn seeds() {
         "{} of {count} seeds fail:\n{told}",
         failures.len()
     );
+    println!("{count} seeds were simulated, from {first} on; none fails");
 }
 
 #[test]
