@@ -24,20 +24,20 @@ pub fn success(body: &[u8]) {
     let mut elements = Elements::new(1 << 20);
     for piece in body.chunks(7) {
         let taken = elements.take(piece, |element| {
-            let listed = answer::listed(element, "dropbox", Kept::ALL)?;
-            assert!(listed.is_none_or(|source| &*source.source_type == "dropbox"));
+            let listed = answer::listed(element, "dropbox", &Kept::All)?;
+            assert!(listed.is_none_or(|source| &*source.connector_type == "dropbox"));
             Ok::<_, Unreadable>(())
         });
         if taken.is_err() {
             break;
         }
     }
-    if let Ok(source) = answer::source(body, Kept::ALL) {
-        assert!(answer::source_with_id(body, &source.id, Kept::ALL).is_ok());
+    if let Ok(source) = answer::connector(body, &Kept::All) {
+        assert!(answer::connector_with_id(body, &source.id, &Kept::All).is_ok());
         let other: ConnectorId = "00000000-0000-4000-8000-000000000000"
             .parse()
             .expect("an id");
-        assert!(source.id == other || answer::source_with_id(body, &other, Kept::ALL).is_err());
+        assert!(source.id == other || answer::connector_with_id(body, &other, &Kept::All).is_err());
     }
     let checks = [
         answer::check(body, &scrubber).ok(),
