@@ -35,33 +35,33 @@ pub enum Command {
     Run(Box<run::Options>),
     /// Print the custom resource definitions as YAML
     Crd,
-    /// Get lasting credentials for a source, and the manifests that use them
+    /// Get lasting credentials for a source, and manifests that use them
     #[command(subcommand)]
     Login(Login),
-    /// Say what is right, what is wrong, and what to do next
+    /// Check everything that a connector depends on, and say what to do next
     ///
-    /// Looks at the cluster, the resources, their Secrets and both APIs, and changes nothing. Exit code 0 when nothing is wrong.
+    /// Checks the cluster, the resources, their Secrets and both APIs, and changes nothing. Exits with 0 if nothing is wrong.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(Box<doctor::Options>),
     /// Print manifests for the Dropbox connectors that a workspace already has
     ///
-    /// Each manifest names its connector by id, so that the operator takes over exactly this one and recreates nothing.
+    /// Each manifest names its connector by id, so the operator adopts exactly this one and creates none.
     #[command(after_help = import::EXAMPLES)]
     Import(Box<import::Options>),
-    /// Delete the definition and every resource, and leave every connector where it is
+    /// Delete the CRD and every resource, and keep every connector
     ///
-    /// Needs no operator, so that it also ends a deletion that hangs without one. Prints which connectors stay.
+    /// Needs no operator, so it also ends a deletion that hangs without one. Prints which connectors stay.
     #[command(after_help = uninstall::EXAMPLES)]
     Uninstall(uninstall::Options),
     /// Print completions for a shell
     Completions {
-        /// The shell
+        /// Print them for this shell
         shell: clap_complete::Shell,
     },
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man {
-        /// The directory
+        /// Write them into this directory
         directory: PathBuf,
     },
 }
@@ -71,9 +71,9 @@ pub enum Command {
 pub enum Login {
     /// Let a Dropbox app read a folder, and write the Secret and the `DropboxSource` for it
     ///
-    /// Asks for what is not given: the app's key and secret, then the code of the page that it shows, then the folder. Secrets are
-    /// read without echo, and never from the command line. The manifests go to standard output unless it is a terminal, to a
-    /// directory, or to the cluster.
+    /// Asks for what you do not give: the app's key and secret, the code from the page that it prints, and the folder. Reads
+    /// secrets without echo, and never from the command line. Writes the manifests to a directory, to the cluster, or to
+    /// standard output unless that is a terminal.
     #[command(after_help = login::EXAMPLES)]
     Dropbox(Box<login::Options>),
 }

@@ -19,13 +19,12 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   Show the manifests:
     unstructured-operator import --api-key-file key --namespace legal
-  Have the cluster look at them, and change nothing:
+  Have the cluster check them, and change nothing:
     unstructured-operator import --api-key-file key \\
       | kubectl apply --dry-run=server -f -
-The Secret has to hold the credentials of the Dropbox app before the operator
-takes over: the API never shows them, and the operator writes the whole
-configuration. The key of the workspace may also be in the environment:
-UNSTRUCTURED_API_KEY.";
+Put the credentials of the Dropbox app into the Secret before the operator
+adopts the connectors: the API never shows them, and the operator writes the
+whole configuration. UNSTRUCTURED_API_KEY may also hold the workspace's key.";
 
 /// What to import, and how the manifests look.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,11 +35,11 @@ pub struct Options {
     #[command(flatten)]
     network: Network,
 
-    /// The namespace that the manifests name [default: none, kubectl apply decides]
+    /// Put this namespace into the manifests [default: none, kubectl apply decides]
     #[arg(short, long, value_name = "NAME", value_parser = crate::options::namespace)]
     namespace: Option<String>,
 
-    /// The Secret that the manifests name
+    /// Have the manifests name this Secret
     #[arg(long, value_name = "NAME", default_value = "dropbox", value_parser = crate::options::object_name)]
     secret_name: String,
 }

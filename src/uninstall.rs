@@ -26,8 +26,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   unstructured-operator uninstall --yes
 It also ends a deletion that hangs because the operator or its rights went
-first. Connectors that are to go have to be deleted before, with their
-resources: kubectl delete dropboxsources --all --all-namespaces";
+first. To delete connectors too, delete their resources before:
+kubectl delete dropboxsources --all --all-namespaces";
 
 /// How long the API server may take between two looks. It goes through the resources in steps of seconds itself.
 const BEAT: Duration = Duration::from_millis(500);
@@ -38,19 +38,19 @@ const AT_ONCE: usize = 16;
 /// Whether it is meant, and where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Really delete the definition and every resource in the cluster
+    /// Really delete the CRD and every resource in the cluster
     #[arg(long)]
     yes: bool,
 
-    /// How long it may take
+    /// Give up after this time
     #[arg(long, value_name = "DURATION", default_value = "4m", value_parser = options::duration)]
     timeout: Duration,
 
-    /// The kubeconfig [default: KUBECONFIG, then ~/.kube/config]
+    /// Use this kubeconfig [default: KUBECONFIG, then ~/.kube/config]
     #[arg(long, value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
 
-    /// The kubeconfig's context [default: its current one]
+    /// Use this context of the kubeconfig [default: its current one]
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 }

@@ -29,25 +29,25 @@ Examples:
   unstructured-operator doctor --all-namespaces --api-key-file key
   unstructured-operator doctor -o json \\
     | jq '.findings[] | select(.verdict == \"wrong\")'
-The key of the operator's own workspace may also be in the environment:
-UNSTRUCTURED_API_KEY. Without it, resources that name no workspace are looked
-at in the cluster and at Dropbox only.";
+UNSTRUCTURED_API_KEY may also hold the key of the operator's own workspace.
+Without it, doctor checks resources that name no workspace only in the cluster
+and at Dropbox.";
 
 /// What to look at, and how to tell.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The resource [default: all of the namespace]
+    /// Check this resource [default: all of the namespace]
     #[arg(value_name = "NAME", value_parser = crate::options::object_name)]
     name: Option<String>,
 
     #[command(flatten)]
     cluster: Cluster,
 
-    /// Look at the resources of all namespaces
+    /// Check the resources of all namespaces
     #[arg(long, short = 'A', conflicts_with_all = ["namespace", "name"])]
     all_namespaces: bool,
 
-    /// How the findings are written
+    /// Print the findings in this format
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value = "text")]
     output: Format,
 
@@ -60,7 +60,7 @@ pub struct Options {
     #[command(flatten)]
     network: Network,
 
-    /// The only hosts that resources may name as workspace.apiUrl: as the operator is told
+    /// Let resources name only these hosts as workspace.apiUrl; pass the operator's
     /// [default: any public host; never private, link-local or in-cluster addresses]
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::options::host_pattern)]
     allowed_api_hosts: Vec<HostPattern>,
@@ -69,9 +69,9 @@ pub struct Options {
 /// How the findings are written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
-    /// Sentences for a person.
+    /// Sentences for people.
     Text,
-    /// One object for a program.
+    /// One object for programs.
     Json,
 }
 

@@ -44,8 +44,8 @@ Examples:
   In a script:
     unstructured-operator login dropbox --app-key abc --folder contracts \\
       --app-secret-file secret --code-file code --output manifests
-The environment may also hold the secrets: DROPBOX_APP_SECRET the app secret,
-DROPBOX_CODE the code of the authorization page.";
+In the environment, DROPBOX_APP_SECRET may hold the app secret, and DROPBOX_CODE
+the code of the authorization page.";
 
 /// How often a question is asked again after a bad answer.
 const ATTEMPTS: usize = 3;
@@ -54,59 +54,59 @@ const ATTEMPTS: usize = 3;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The app key of the Dropbox app, from the Settings tab of its page in the App Console
+    /// Use this app key, from the Settings tab of the app's page in the Dropbox App Console
     #[arg(long, value_name = "KEY")]
     app_key: Option<String>,
 
-    /// A file with the app secret; the secret itself goes into the environment variable `DROPBOX_APP_SECRET` instead
+    /// Read the app secret from this file. Set `DROPBOX_APP_SECRET` to give the secret itself
     #[arg(long, value_name = "PATH")]
     app_secret_file: Option<PathBuf>,
 
     #[arg(skip)]
     pub(crate) app_secret: Option<SecretString>,
 
-    /// A file with the code of the authorization page; the code itself goes into the environment variable `DROPBOX_CODE` instead
+    /// Read the code of the authorization page from this file. Set `DROPBOX_CODE` to give the code itself
     #[arg(long, value_name = "PATH")]
     code_file: Option<PathBuf>,
 
     #[arg(skip)]
     pub(crate) code: Option<SecretString>,
 
-    /// Open the authorization page in a browser; it is printed in any case
+    /// Open the authorization page in a browser, besides printing it
     #[arg(long)]
     open: bool,
 
-    /// The folder to read, such as contracts/2026, inside of what the app can see
+    /// Read this folder, such as contracts/2026, inside of what the app can see
     #[arg(long, value_name = "PATH")]
     folder: Option<String>,
 
-    /// Read files in subfolders too [default: as it is; a new resource does not]
+    /// Read files in subfolders too [default: unchanged; false for a new resource]
     #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true)]
     recursive: Option<bool>,
 
-    /// The name of the `DropboxSource` [default: made from the folder's name]. If it exists and no folder is given, it goes on
-    /// reading what it reads, with the new credentials
+    /// Write the `DropboxSource` of this name [default: made from the folder's name]. If it exists and you give no folder, only
+    /// its credentials change
     #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     name: Option<String>,
 
-    /// The name of the Secret [default: the one that the `DropboxSource` reads; for a new one, its name and -dropbox]
+    /// Write the Secret of this name [default: the one that the `DropboxSource` reads; for a new one, its name and -dropbox]
     #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     secret_name: Option<String>,
 
-    /// Write the Secret of the `DropboxSource` called --name and nothing else: new credentials for what is read already
+    /// Write only the Secret of the `DropboxSource` called --name: new credentials for the same folder
     #[arg(long, requires = "name", conflicts_with_all = ["folder", "recursive"])]
     secret_only: bool,
 
-    /// Have a `DropboxSource` that reads another folder read this one, without a question
+    /// Point a `DropboxSource` that reads another folder at this one, without a question
     #[arg(long)]
     force: bool,
 
-    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory; a manifest that is there keeps the fields
-    /// that are not given; - for standard output
+    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory, or to standard output for -. An existing
+    /// manifest keeps the fields that you do not give
     #[arg(long, short, value_name = "DIRECTORY", conflicts_with = "apply")]
     output: Option<PathBuf>,
 
-    /// Create both objects in the cluster, or change what is given of them
+    /// Create both objects in the cluster, or change only what you give
     #[arg(long)]
     apply: bool,
 
@@ -116,7 +116,7 @@ pub struct Options {
     #[command(flatten)]
     dropbox: Dropbox,
 
-    /// Where the authorization page is
+    /// Use the authorization page at this URL
     #[arg(long, value_name = "URL", default_value = "https://www.dropbox.com")]
     dropbox_www_url: String,
 

@@ -18,11 +18,11 @@ use crate::unstructured::{ApiKey, Client, Endpoint};
 /// How requests are sent.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Network {
-    /// Accept http:// URLs, over which secrets travel in the clear
+    /// Accept http:// URLs, which send secrets in the clear
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub allow_insecure_http: bool,
 
-    /// How long one request to the Unstructured API or Dropbox may take
+    /// Give up a request to the Unstructured API or Dropbox after this time
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub request_timeout: Duration,
 }
@@ -30,7 +30,7 @@ pub struct Network {
 /// Where Dropbox is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Dropbox {
-    /// The Dropbox API
+    /// Use this URL of the Dropbox API
     #[arg(long, value_name = "URL", default_value = "https://api.dropboxapi.com")]
     dropbox_api_url: String,
 }
@@ -42,7 +42,7 @@ pub struct Dropbox {
 )]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Workspace {
-    /// The Unstructured API, with or without /api/v1
+    /// Use this URL of the Unstructured API, with or without /api/v1
     #[arg(
         long,
         value_name = "URL",
@@ -50,8 +50,7 @@ pub struct Workspace {
     )]
     api_url: String,
 
-    /// A file with the API key of the workspace; the key itself goes into the environment variable
-    /// `UNSTRUCTURED_API_KEY` instead
+    /// Read the API key of the workspace from this file. Set `UNSTRUCTURED_API_KEY` to give the key itself
     #[arg(long, value_name = "PATH")]
     api_key_file: Option<PathBuf>,
 
@@ -62,15 +61,15 @@ pub struct Workspace {
 /// The Kubernetes cluster.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Cluster {
-    /// The kubeconfig [default: KUBECONFIG, then ~/.kube/config]
+    /// Use this kubeconfig [default: KUBECONFIG, then ~/.kube/config]
     #[arg(long, value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// The kubeconfig's context [default: its current one]
+    /// Use this context of the kubeconfig [default: its current one]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// The namespace [default: that of the context]
+    /// Use this namespace [default: that of the context]
     #[arg(short, long, value_name = "NAME", value_parser = values::namespace)]
     pub namespace: Option<String>,
 }

@@ -30,7 +30,7 @@ pub enum ApiKeySource {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The Unstructured API of the operator's own workspace, with or without /api/v1
+    /// Use this URL of the Unstructured API for the operator's own workspace, with or without /api/v1
     #[arg(
         long,
         value_name = "URL",
@@ -38,77 +38,77 @@ pub struct Options {
     )]
     pub(crate) api_url: String,
 
-    /// A file with the API key of the operator's own workspace, read again when it changes; the key itself goes into
-    /// the environment variable `UNSTRUCTURED_API_KEY` instead; without either, each resource names its workspace
+    /// Read the API key of the operator's own workspace from this file, and again when it changes. Set
+    /// `UNSTRUCTURED_API_KEY` to give the key itself. Without either, each resource names its workspace
     #[arg(long, value_name = "PATH")]
     api_key_file: Option<PathBuf>,
 
     #[arg(skip)]
     pub(crate) api_key: Option<SecretString>,
 
-    /// The Dropbox API that refresh tokens are tried at
+    /// Try refresh tokens at this URL of the Dropbox API
     #[arg(long, value_name = "URL", default_value = "https://api.dropbox.com")]
     pub(crate) dropbox_api_url: String,
 
-    /// Try credentials at Dropbox before they are sent to Unstructured
+    /// Try credentials at Dropbox before sending them to Unstructured
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub validate_dropbox_credentials: bool,
 
-    /// The Pinecone API that API keys are tried at
+    /// Try API keys at this URL of the Pinecone API
     #[arg(long, value_name = "URL", default_value = "https://api.pinecone.io")]
     pub(crate) pinecone_api_url: String,
 
-    /// Try credentials at Pinecone before they are sent to Unstructured
+    /// Try credentials at Pinecone before sending them to Unstructured
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub validate_pinecone_credentials: bool,
 
-    /// The only hosts that resources may name as workspace.apiUrl, separated by commas, with *. for all below a domain
+    /// Let resources name only these hosts as workspace.apiUrl, separated by commas; `*.` stands for all hosts of a domain
     /// [default: any public host; never private, link-local or in-cluster addresses]
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = values::host_pattern)]
     pub allowed_api_hosts: Vec<HostPattern>,
 
-    /// Accept http:// URLs, over which secrets travel in the clear, and workspaces on the loopback interface
+    /// Accept http:// URLs, which send secrets in the clear, and workspaces on the loopback interface
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub allow_insecure_http: bool,
 
-    /// The cluster's part of connector names [default: derived from the cluster]
+    /// Put this name of the cluster into connector names [default: derived from the cluster]
     #[arg(long, value_name = "NAME", value_parser = values::cluster_name)]
     pub cluster_name: Option<String>,
 
-    /// Only look at these namespaces, separated by commas [default: all]
+    /// Watch only these namespaces, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::namespace)]
     pub watch_namespaces: Vec<String>,
 
-    /// Only look at resources with these labels, such as shard=1 [default: all]
+    /// Watch only resources with these labels, such as shard=1 [default: all]
     #[arg(long, value_name = "SELECTOR", value_parser = values::label_selector)]
     pub watch_label_selector: Option<String>,
 
-    /// How often each workspace is compared with its resources, give or take 5 %
+    /// Compare each workspace with its resources at this interval, give or take 5 %
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
     pub sync_interval: Duration,
 
-    /// How long one request to the Unstructured API may take; one to Dropbox may take a third of that
+    /// Give up a request to the Unstructured API after this time, and one to Dropbox after a third of it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub request_timeout: Duration,
 
-    /// How long after a create without an answer its connector may still appear; longer than the request timeout
+    /// Wait this long for the connector of a create that got no answer; longer than the request timeout
     /// [default: twice the request timeout]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     settle_time: Option<Duration>,
 
-    /// Requests per second and workspace
+    /// Send at most so many requests per second to each workspace
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = values::positive)]
     pub max_requests_per_second: NonZeroU32,
 
-    /// Requests in flight per workspace
+    /// Have at most so many requests in flight to each workspace
     #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = values::positive)]
     pub max_concurrent_requests: NonZeroU32,
 
-    /// Resources worked on at once
+    /// Reconcile at most so many resources at once
     #[arg(long, value_name = "NUMBER", default_value = "64", value_parser = values::positive)]
     pub max_concurrent_reconciles: NonZeroU32,
 
-    /// Memory for what is in the workspaces, of all together: the largest gives way. A connector takes about 400 bytes
+    /// Use at most so much memory for the lists of all workspaces together; the largest gives way. A connector takes about 400 bytes
     #[arg(long, value_name = "SIZE", default_value = "256Mi", value_parser = values::memory)]
     pub max_inventory_memory: usize,
 
@@ -116,16 +116,15 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub leader_elect: bool,
 
-    /// The Lease. Operators in one namespace that watch different resources need one each; operators that watch the same
-    /// resources must share one
+    /// Use this Lease. In one namespace, operators that watch the same resources must share one, and all others need one each
     #[arg(long, value_name = "NAME", default_value = "unstructured-operator", value_parser = values::object_name)]
     pub lease_name: String,
 
-    /// Where /metrics, /healthz and /readyz are served
+    /// Serve /metrics, /healthz and /readyz at this address
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", value_parser = values::address)]
     pub listen: SocketAddr,
 
-    /// How log lines are written [default: text on a terminal, else json]
+    /// Write log lines in this format [default: text on a terminal, else json]
     #[arg(
         long,
         value_name = "FORMAT",
@@ -135,7 +134,7 @@ pub struct Options {
     )]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or directives such as `info,unstructured_operator=debug`
+    /// Log at this level, or by directives such as `info,unstructured_operator=debug`
     #[arg(long, value_name = "LEVEL", default_value_t)]
     pub log_level: LogLevel,
 
