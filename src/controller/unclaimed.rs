@@ -4,13 +4,70 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Context;
+use super::index::Key;
+use super::naming::ClusterName;
 use super::pass::warn_lasting;
 use super::workspaces::Workspace;
 use crate::crd::EventReason;
-use crate::unstructured::{Connector, Snapshot};
+use crate::kinds::Resource;
+use crate::unstructured::{Connector, ConnectorId, Snapshot};
 
 /// As many are named in one event.
 const NAMED: usize = 5;
+
+/// The resources that are seen, as far as they have a say in which connectors belong to nobody.
+pub struct Seen<'a> {
+    cluster: &'a ClusterName,
+    /// Where every resource is seen; empty: everywhere.
+    namespaces: &'a [String],
+    /// The default names of those that have no connector on record: they may be about to make or to find it.
+    underway: HashSet<String>,
+}
+
+impl<'a> Seen<'a> {
+    /// Nothing yet, of a cluster of which all resources in these namespaces (everywhere, if there are none) will be shown.
+    pub fn new(cluster: &'a ClusterName, namespaces: &'a [String]) -> Self {
+        Self {
+            cluster,
+            namespaces,
+            underway: HashSet::new(),
+        }
+    }
+
+    /// Takes in a resource.
+    pub fn see(&mut self, resource: &Resource) {
+        let bound = resource.status().and_then(|status| status.id.as_ref());
+        if bound.is_none() {
+            let Key {
+                namespace, name, ..
+            } = resource.key();
+            let name = resource.kind.name_of(&name);
+            let name = self.cluster.default_name(&namespace, &name);
+            self.underway.insert(name.value);
+        }
+    }
+
+    /// Those that belong to nobody, where `is_held` says which connectors the resources hold.
+    pub fn unclaimed<'s>(
+        &self,
+        sources: impl Iterator<Item = &'s Connector>,
+        is_held: impl Fn(ConnectorId) -> bool,
+    ) -> Vec<&'s Connector> {
+        let is_unclaimed = |source: &&Connector| {
+            self.cluster.reserves(&source.name)
+                && self.shows(&source.name)
+                && !self.underway.contains(&*source.name)
+                && !is_held(source.id)
+        };
+        sources.filter(is_unclaimed).collect()
+    }
+
+    /// Whether the resource with this default name would be seen.
+    fn shows(&self, name: &str) -> bool {
+        let namespace = name.split('.').next().unwrap_or_default();
+        self.namespaces.is_empty() || self.namespaces.iter().any(|seen| seen == namespace)
+    }
+}
 
 /// Tells of those that are news, and keeps their number for the metric.
 pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
@@ -18,23 +75,11 @@ pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
     if context.policy.label_selector.is_some() || !context.unlisted.none() {
         return;
     }
-    let mut underway = HashSet::new();
-    context.index.for_each(|key, resource| {
-        let bound = resource.status().and_then(|s| s.id.as_ref());
-        if bound.is_none() {
-            let name = context
-                .cluster
-                .default_name(&key.namespace, &resource.kind.name_of(&key.name));
-            underway.insert(name.value);
-        }
-    });
-    let is_unclaimed = |source: &&Connector| {
-        context.cluster.reserves(&source.name)
-            && watches(context, &source.name)
-            && !underway.contains(&*source.name)
-            && context.index.holder(source.id).is_none()
-    };
-    let found: Vec<&Connector> = snapshot.sources().filter(is_unclaimed).collect();
+    let mut seen = Seen::new(&context.cluster, &context.policy.namespaces);
+    context
+        .index
+        .for_each(|_, resource| seen.see(resource));
+    let found = seen.unclaimed(snapshot.sources(), |id| context.index.holder(id).is_some());
     let ids: BTreeSet<_> = found.iter().map(|source| source.id).collect();
     let news = workspace.found_unclaimed(ids);
     if news.is_empty() {
@@ -56,11 +101,4 @@ pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
         if news.len() > NAMED { ", …" } else { "" }
     );
     warn_lasting(context, EventReason::Unclaimed, "Sweep", text);
-}
-
-/// Whether resources with this default name are seen here.
-fn watches(context: &Context, name: &str) -> bool {
-    let namespaces = &context.policy.namespaces;
-    let namespace = name.split('.').next().unwrap_or_default();
-    namespaces.is_empty() || namespaces.iter().any(|watched| watched == namespace)
 }
