@@ -199,6 +199,127 @@ async fn what_doctor_says_to_do_about_a_resource_repairs_it() -> Result<()> {
     is_repaired(&stage, &arguments, "workspace").await
 }
 
+/// The findings about connectors that no resource holds, or that there is none.
+async fn unclaimed(stage: &Stage, arguments: &str) -> Result<Vec<Value>> {
+    let (_, mut findings) = doctor(stage, arguments).await?;
+    findings.retain(|finding| finding["check"] == "unclaimed");
+    Ok(findings)
+}
+
+#[tokio::test]
+async fn a_connector_that_no_resource_holds_is_told_with_the_line_that_adopts_it() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    let tenant = "tenant-key-61b20042";
+    let theirs = stage.api.workspace(tenant);
+    stage.keep_secret(tenant);
+    let namespace = &stage.namespace;
+    let credentials = [
+        ("app_key", APP_KEY),
+        ("app_secret", APP_SECRET),
+        ("refresh_token", REFRESH_TOKEN),
+    ];
+    stage.good_secret().await?;
+    for secret in ["left-dropbox", "leased-dropbox"] {
+        stage.secret(secret, &credentials).await?;
+    }
+    stage.secret("workspace", &[("api_key", tenant)]).await?;
+    let workspace = json!({
+        "apiUrl": stage.api.url(), "apiKeySecretRef": { "name": "workspace", "key": "api_key" },
+    });
+    stage.create("contracts", json!({})).await?;
+    stage
+        .create("tenant", json!({ "workspace": workspace }))
+        .await?;
+    stage.until_ready("contracts").await?;
+    stage.until_ready("tenant").await?;
+    let arguments = format!("-n {namespace}");
+    let all_right = async || -> Result<()> {
+        let findings = unclaimed(&stage, &arguments).await?;
+        let right = |finding: &Value| finding["verdict"] == "right";
+        ensure!(
+            findings.len() == 2 && findings.iter().all(right),
+            "{findings:#?}"
+        );
+        Ok(())
+    };
+    all_right().await?;
+
+    // Of another namespace, and of no resource's default name.
+    for name in [
+        format!("{namespace}-2.left.test"),
+        format!("{namespace}.left.test.x"),
+        format!("{namespace}.left.other"),
+    ] {
+        let config = json!({ "remote_url": "dropbox://data", "recursive": false });
+        stage.workspace.insert("dropbox", &name, config);
+    }
+    all_right().await?;
+    let config = json!({ "remote_url": "dropbox://O'Brien $(id)/2026", "recursive": true });
+    let left = format!("{namespace}.left.test");
+    let left = stage.workspace.insert("dropbox", &left, config);
+    let config = json!({ "remote_url": "dropbox://data", "recursive": false });
+    let leased = format!("{namespace}.leased.test");
+    let leased = theirs.insert("dropbox", &leased, config);
+    let creates = stage.creates().len();
+
+    let findings = unclaimed(&stage, &arguments).await?;
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    for id in [&left, &leased] {
+        let about = |finding: &&Value| finding["message"].as_str().is_some_and(|m| m.contains(id));
+        let finding = findings.iter().find(about).context("it is not told")?;
+        // What was retained on purpose looks the same.
+        assert_eq!(finding["verdict"], "unknown");
+        succeeds(&stage, finding["next"].as_str().context("no next")?).await?;
+    }
+
+    for (name, id) in [("left", &left), ("leased", &leased)] {
+        let ready = stage.until_ready(name).await?;
+        assert_eq!(source_id(&ready), Some(id.as_str()));
+    }
+    let adopted = stage.sources().get("left").await?;
+    assert_eq!(
+        adopted.data["spec"]["remoteUrl"],
+        "dropbox://O'Brien $(id)/2026"
+    );
+    assert_eq!(adopted.data["spec"]["recursive"], true);
+    let adopted = stage.sources().get("leased").await?;
+    assert_eq!(adopted.data["spec"]["workspace"], workspace);
+    assert_eq!(stage.creates().len(), creates, "none was added");
+    all_right().await
+}
+
+#[tokio::test]
+async fn who_is_told_to_delete_a_resource_is_told_what_becomes_of_its_connector() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage
+        .secret("workspace", &[("api_key", "tenant-key-0042")])
+        .await?;
+    let workspace = json!({
+        "apiUrl": "https://169.254.169.254/latest", "apiKeySecretRef": { "name": "workspace" },
+    });
+    stage
+        .create("contracts", json!({ "workspace": workspace }))
+        .await?;
+    let arguments = format!("-n {} contracts", stage.namespace);
+    let next = async || -> Result<String> {
+        let (_, findings) = doctor(&stage, &arguments).await?;
+        let finding = about(&findings, "workspace").context("nothing of the workspace")?;
+        Ok(finding["next"].as_str().context("no next")?.to_owned())
+    };
+    let said = next().await?;
+    let (said, line) = said
+        .split_once("before you delete: ")
+        .context(said.clone())?;
+    ensure!(said.contains("That deletes its connector too"), "{said}");
+    succeeds(&stage, line).await?;
+    let said = next().await?;
+    ensure!(said.contains("its connector stays"), "{said}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_doctor_says_to_do_about_the_definition_repairs_it_and_a_missing_one_is_said_once()
 -> Result<()> {

@@ -50,6 +50,15 @@ impl ClusterName {
         }
     }
 
+    /// Namespace and name of the resource whose default name this is. None where it was shortened, which leaves either open.
+    pub fn resource_of<'a>(&self, default_name: &'a str) -> Option<(&'a str, &'a str)> {
+        if default_name.len() >= LONGEST {
+            return None;
+        }
+        let owner = default_name.strip_suffix(&self.0)?.strip_suffix('.')?;
+        owner.split_once('.')
+    }
+
     /// Whether a recorded name is the default name that a resource of this name has in another cluster. Anything else that is not its
     /// own default name is what somebody made of it in the service's console.
     pub fn is_of_another(&self, recorded: &str, name: &str) -> bool {
@@ -121,6 +130,8 @@ mod tests {
             let value = cluster.default_name(&ns, &name).value;
             prop_assert!(value.len() <= LONGEST);
             prop_assert!(cluster.reserves(&value));
+            let whole = value.len() < LONGEST;
+            prop_assert_eq!(cluster.resource_of(&value), whole.then_some((&*ns, &*name)));
         }
 
         #[test]

@@ -633,7 +633,8 @@ impl Problem {
             Self::NoOperatorKey => (
                 Reason::WorkspaceKeyMissing,
                 "The resource names no workspace, and the operator has no API key of its own. Start the operator with \
-                 UNSTRUCTURED_API_KEY or --api-key-file, or make a new resource with workspace.apiKeySecretRef."
+                 UNSTRUCTURED_API_KEY or --api-key-file. Or make a new resource with workspace.apiKeySecretRef, and set \
+                 deletionPolicy: Retain on this one before you delete it, or its connector goes with it."
                     .to_owned(),
             ),
             Self::NoClient(why) => (

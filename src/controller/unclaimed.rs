@@ -76,9 +76,7 @@ pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
         return;
     }
     let mut seen = Seen::new(&context.cluster, &context.policy.namespaces);
-    context
-        .index
-        .for_each(|_, resource| seen.see(resource));
+    context.index.for_each(|_, resource| seen.see(resource));
     let found = seen.unclaimed(snapshot.sources(), |id| context.index.holder(id).is_some());
     let ids: BTreeSet<_> = found.iter().map(|source| source.id).collect();
     let news = workspace.found_unclaimed(ids);

@@ -12,6 +12,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::findings::Findings;
 use crate::cluster::{not_installed, sentence};
+use crate::controller::naming::ClusterName;
 use crate::crd::GROUP;
 use crate::kinds::{self, Kind};
 use crate::runtime::leader;
@@ -165,6 +166,20 @@ fn full_name(lease: &Lease) -> String {
         lease.namespace().unwrap_or_default(),
         lease.name_any()
     )
+}
+
+/// The cluster's part of connector names: chosen, or derived as the operator derives it.
+pub(super) async fn name(client: &Client, chosen: Option<&str>) -> Result<ClusterName, String> {
+    if let Some(name) = chosen {
+        return Ok(ClusterName::chosen(name));
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let what =
+        "the namespace kube-system, from which the cluster's name is derived, cannot be read";
+    match namespaces.get_metadata("kube-system").await {
+        Ok(namespace) => Ok(ClusterName::from_uid(&namespace.uid().unwrap_or_default())),
+        Err(error) => Err(sentence(&error, what)),
+    }
 }
 
 /// Whether the namespace is there, as far as the caller may know.

@@ -14,7 +14,7 @@ pub(super) struct Findings(Vec<Finding>);
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// What was looked at: `cluster`, or namespace and name.
+    /// What was looked at: `cluster`, a workspace, or namespace and name.
     subject: String,
     /// Which of its sides, in one word.
     check: &'static str,

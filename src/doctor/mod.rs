@@ -5,6 +5,7 @@ mod cluster;
 mod findings;
 mod remedies;
 mod resource;
+mod unclaimed;
 mod workspace;
 
 use std::io;
@@ -21,6 +22,7 @@ use crate::output::print;
 use crate::terminal::Paint;
 use findings::Findings;
 use resource::Patient;
+use unclaimed::Workspaces;
 
 /// What `--help` ends with.
 pub(crate) const EXAMPLES: &str = "\
@@ -31,7 +33,8 @@ Examples:
     | jq '.findings[] | select(.verdict == \"wrong\")'
 UNSTRUCTURED_API_KEY may also hold the key of the operator's own workspace.
 Without it, doctor checks resources that name no workspace only in the cluster
-and at Dropbox.";
+and at Dropbox. Without a name, it also looks for connectors of this cluster
+that no resource holds.";
 
 /// What to look at, and how to tell.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,6 +62,10 @@ pub struct Options {
 
     #[command(flatten)]
     network: Network,
+
+    /// Look for connectors with this name of the cluster; pass the operator's [default: derived from the cluster]
+    #[arg(long, value_name = "NAME", value_parser = crate::options::cluster_name)]
+    cluster_name: Option<String>,
 
     /// Let resources name only these hosts as workspace.apiUrl; pass the operator's
     /// [default: any public host; never private, link-local or in-cluster addresses]
@@ -128,11 +135,13 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     if meant.is_empty() {
         missing(options, namespace, &listed, findings);
     }
+    let mut workspaces = Workspaces::default();
     for resource in meant {
-        let namespace = resource.namespace().unwrap_or_default();
+        let own_namespace = resource.namespace().unwrap_or_default();
+        let named = resource.spec.options().workspace;
         let patient = Patient {
             client: &client,
-            namespace: &namespace,
+            namespace: &own_namespace,
             resource,
             dropbox: &dropbox,
             own_endpoint: &own_endpoint,
@@ -140,7 +149,26 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
             hosts: &hosts,
             network: &options.network,
         };
-        patient.examine(findings).await;
+        if let Some(listing) = patient.examine(findings).await {
+            workspaces.add(listing, &own_namespace, named);
+        }
+    }
+    if options.name.is_none() {
+        let uses_own = |resource: &Resource| resource.spec.options().workspace.is_none();
+        if let Some(key) = &own_key
+            && !listed.iter().any(uses_own)
+        {
+            let again = match namespace {
+                Some(name) => format!("unstructured-operator doctor -n {name}"),
+                None => "unstructured-operator doctor --all-namespaces".to_owned(),
+            };
+            workspaces
+                .add_own(options, (&own_endpoint, key), &again, findings)
+                .await;
+        }
+        workspaces
+            .examine(options, &client, namespace, listed, findings)
+            .await;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use super::resource::Patient;
-use crate::crd::RECONCILE_AT;
+use crate::crd::{DeletionPolicy, RECONCILE_AT};
 
 impl Patient<'_> {
     /// Has the operator look at everything again, at once.
@@ -50,6 +50,20 @@ impl Patient<'_> {
             self.kind(),
             self.name()
         ))
+    }
+
+    /// What to do about a URL of the workspace that cannot be used, and cannot be changed.
+    pub fn anew(&self) -> String {
+        let make = "make a new resource with another workspace.apiUrl, then delete this one";
+        match self.resource.spec.options().deletion_policy {
+            DeletionPolicy::Retain => {
+                format!("{make}; its connector stays, as deletionPolicy is Retain")
+            }
+            DeletionPolicy::Delete => format!(
+                "{make}. That deletes its connector too; to keep it, type before you delete: {}",
+                self.set("deletionPolicy", "\"Retain\"")
+            ),
+        }
     }
 
     /// Puts new credentials into the Secret that the resource reads, whatever it is called and whoever manages the resource.

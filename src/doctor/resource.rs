@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, ResourceExt};
 
 use super::findings::Findings;
+use super::unclaimed::Listing;
 use super::workspace;
 use crate::cluster::sentence;
 use crate::controller::secrets::SecretData;
@@ -17,10 +18,6 @@ use crate::kinds::{Credentials, Provider, Resource, suspicions};
 use crate::options::Network;
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
-
-/// For a URL that cannot be used, and cannot be changed.
-const ANEW: &str =
-    "set deletionPolicy: Retain, delete the resource, and make it again with another apiUrl";
 
 /// A resource, and everything that it takes to examine it.
 pub(super) struct Patient<'a> {
@@ -38,7 +35,9 @@ pub(super) struct Patient<'a> {
 
 impl Patient<'_> {
     /// Examines everything about the resource.
-    pub async fn examine(&self, findings: &mut Findings) {
+    ///
+    /// Returns what is in its workspace, where that can be listed.
+    pub async fn examine(&self, findings: &mut Findings) -> Option<Listing> {
         self.status(findings);
         let config = match self.credentials(findings).await {
             Some(credentials) => {
@@ -51,7 +50,7 @@ impl Patient<'_> {
         };
         // Without the credentials the plain settings can still be compared.
         let config = config.unwrap_or_else(|| self.resource.spec.config(&Credentials::default()));
-        self.workspace(&config, findings).await;
+        self.workspace(&config, findings).await
     }
 
     /// Namespace and name.
@@ -222,30 +221,22 @@ impl Patient<'_> {
         );
     }
 
-    async fn workspace(&self, config: &Config, findings: &mut Findings) {
+    async fn workspace(&self, config: &Config, findings: &mut Findings) -> Option<Listing> {
         const CHECK: &str = "workspace";
         let subject = self.subject();
         let Some(reference) = self.resource.spec.options().workspace else {
-            match self.own_key {
-                Some(key) => {
-                    workspace::examine(
-                        self,
-                        (self.own_endpoint.clone(), Reach::Anywhere),
-                        key.clone(),
-                        config,
-                        findings,
-                    )
-                    .await;
-                }
-                None => findings.unknown(
+            let Some(key) = self.own_key else {
+                findings.unknown(
                     &subject,
                     CHECK,
                     "the resource uses the operator's own workspace, whose key was not given here: put it into a file, or into \
                      UNSTRUCTURED_API_KEY",
                     format!("{} --api-key-file key", self.run_again()),
-                ),
-            }
-            return;
+                );
+                return None;
+            };
+            let place = (self.own_endpoint.clone(), Reach::Anywhere);
+            return workspace::examine(self, place, key.clone(), config, findings).await;
         };
         let endpoint = match reference.api_url.as_deref() {
             None => self.own_endpoint.clone(),
@@ -253,7 +244,8 @@ impl Patient<'_> {
                 Ok(endpoint) => endpoint,
                 Err(error) => {
                     let message = format!("workspace.apiUrl: {error}");
-                    return findings.wrong(&subject, CHECK, message, ANEW);
+                    findings.wrong(&subject, CHECK, message, self.anew());
+                    return None;
                 }
             },
         };
@@ -262,19 +254,17 @@ impl Patient<'_> {
             Ok(reach) => reach,
             Err(refusal) => {
                 let message = format!("workspace.apiUrl: {refusal}");
-                return findings.wrong(
-                    &subject,
-                    CHECK,
-                    message,
-                    format!("if the operator runs with --allowed-api-hosts, give the same here; else {ANEW}"),
+                let next = format!(
+                    "if the operator runs with --allowed-api-hosts, give the same here; else {}",
+                    self.anew()
                 );
+                findings.wrong(&subject, CHECK, message, next);
+                return None;
             }
         };
         let wanted = &reference.api_key_secret_ref;
         let next = self.replace_key().unwrap_or_default();
-        let Some(secret) = self.secret(&wanted.name, CHECK, &next, findings).await else {
-            return;
-        };
+        let secret = self.secret(&wanted.name, CHECK, &next, findings).await?;
         let key = match secret.value(&wanted.key) {
             Err(defect) => Err(defect.to_string()),
             Ok(value) => {
@@ -289,6 +279,7 @@ impl Patient<'_> {
                     wanted.key, wanted.name
                 );
                 findings.wrong(&subject, CHECK, message, next);
+                None
             }
         }
     }

@@ -8,6 +8,7 @@ use reqwest::header::DATE;
 
 use super::findings::Findings;
 use super::resource::Patient;
+use super::unclaimed::Listing;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, USER_AGENT};
 use crate::options::Workspace;
@@ -19,25 +20,22 @@ use crate::unstructured::{
 /// Clocks may differ by this much: certificates and logs do not mind.
 const TOLERANCE: Duration = Duration::from_mins(1);
 
-/// Examines the workspace, at an endpoint that may reach so far, and the connector in it.
+/// Examines the workspace, at an endpoint that may reach so far, and the connector in it. Returns what is listed there.
 pub(super) async fn examine(
     patient: &Patient<'_>,
     (endpoint, reach): (Endpoint, Reach),
     key: ApiKey,
     config: &Config,
     findings: &mut Findings,
-) {
+) -> Option<Listing> {
     const CHECK: &str = "workspace";
     let subject = patient.subject();
     let client = match Workspace::client(endpoint.clone(), key, reach, patient.network) {
         Ok(client) => client,
         Err(error) => {
-            return findings.wrong(
-                &subject,
-                CHECK,
-                error.to_string(),
-                "mend the system's CA certificates",
-            );
+            let next = "mend the system's CA certificates";
+            findings.wrong(&subject, CHECK, error.to_string(), next);
+            return None;
         }
     };
     clock(patient, &endpoint, reach, findings).await;
@@ -57,21 +55,32 @@ pub(super) async fn examine(
                 ErrorKind::WrongUrl => {
                     "check --api-url (UNSTRUCTURED_API_URL), or the resource's workspace.apiUrl".to_owned()
                 }
-                _ => return findings.unknown(&subject, CHECK, message, patient.run_again()),
+                _ => {
+                    findings.unknown(&subject, CHECK, message, patient.run_again());
+                    return None;
+                }
             };
-            return findings.wrong(&subject, CHECK, message, next);
+            findings.wrong(&subject, CHECK, message, next);
+            return None;
         }
     };
     findings.right(&subject, CHECK, format!("{endpoint} accepts the API key"));
+    let fingerprint = client.fingerprint();
     connector(
         patient,
         &connectors,
-        client.fingerprint(),
+        fingerprint,
         &sources,
         config,
         findings,
     )
     .await;
+    Some(Listing {
+        endpoint,
+        fingerprint: fingerprint.to_string(),
+        shelf: (kind.collection, spec.connector_type().to_owned()),
+        sources,
+    })
 }
 
 async fn connector(
