@@ -122,6 +122,12 @@ async fn wrong_answers_are_explained_and_asked_for_again() -> Result<()> {
     person.answers("App key: ", "").await?;
     person.sees("the app key is empty").await?;
     person.answers("App key: ", APP_KEY).await?;
+    person
+        .answers("App secret", "\"pasted-with-quotes\"")
+        .await?;
+    person
+        .sees("the app secret has quotation marks around it")
+        .await?;
     person.answers("App secret", "not-the-app-secret").await?;
     person.answers("Code", "sl.an-access-token-1234").await?;
     person.sees("this is an access token").await?;
@@ -154,6 +160,7 @@ async fn wrong_answers_are_explained_and_asked_for_again() -> Result<()> {
     assert!(finished.status.success(), "{}", finished.screen);
     secrets().assert_absent("the terminal", &finished.screen);
     canary(&[
+        "pasted-with-quotes",
         "not-the-app-secret",
         "an-access-token-1234",
         "an-old-code-123",
@@ -359,6 +366,62 @@ fn every_wrong_input_of_a_script_is_one_line_with_the_next_step() -> Result<()> 
         assert!(output.stdout.is_empty());
         secrets().assert_absent("standard error", &line);
     }
+    Ok(())
+}
+
+/// In the words of the reason `SecretInvalid`, and before the code, which is good only once, is used.
+#[test]
+fn what_the_operator_refuses_in_a_secret_is_refused_here_in_its_words() -> Result<()> {
+    let flaws = [
+        ("'pasted-value-5d1e0042'", "has quotation marks around it"),
+        ("pasted value-5d1e0042", "has a space inside it"),
+        (
+            "\u{feff}pasted-value-5d1e0042",
+            "has a byte order mark at its start",
+        ),
+        (
+            "pasted\u{200b}value-5d1e0042",
+            "has an invisible character inside it",
+        ),
+        (
+            "Bearer pasted-value-5d1e0042",
+            "begins with the word Bearer",
+        ),
+        ("**********", "holds the mask that Unstructured shows"),
+        (" \n", "is empty"),
+    ];
+    let variables = [
+        ("DROPBOX_APP_KEY", "app key"),
+        ("DROPBOX_APP_SECRET", "app secret"),
+        ("DROPBOX_CODE", "code"),
+    ];
+    let dropbox = dropbox();
+    let refused = |environment: &[(&str, &str)], arguments: &[&str], expected: &str| {
+        let output = script(&dropbox, environment, arguments)?;
+        let line = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(line.contains(expected), "{expected}: {line}");
+        canary(&["value-5d1e0042"]).assert_absent("standard error", &line);
+        anyhow::Ok(())
+    };
+    for (variable, name) in variables {
+        for (value, flaw) in flaws {
+            let given = [APP_KEY, APP_SECRET, CODE];
+            let given = std::iter::zip(variables, given).map(|((known, _), good)| {
+                let value = if known == variable { value } else { good };
+                (known, value)
+            });
+            let given: Vec<_> = given.collect();
+            refused(&given, &["--folder", "x"], &format!("the {name} {flaw}"))?;
+        }
+    }
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), b"\xff\xfep\0a\0")?;
+    let path = file.path().display().to_string();
+    let given = [("DROPBOX_APP_KEY", APP_KEY), ("DROPBOX_CODE", CODE)];
+    let arguments = ["--app-secret-file", &path, "--folder", "x"];
+    refused(&given, &arguments, "is text in UTF-16, not in UTF-8")?;
+    assert_eq!(dropbox.requests().len(), 0);
     Ok(())
 }
 

@@ -107,7 +107,7 @@ async fn three_answers_that_cannot_be_right_are_enough() -> Result<()> {
     let wrong = [
         ("", "is empty"),
         ("sl.access-token", "this is an access token"),
-        ("two words", "again"),
+        ("two words", "has a space inside it"),
     ];
     for (number, question) in QUESTIONS.into_iter().take(3).enumerate() {
         let dropbox = dropbox();

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{APP_SECRET, ATTEMPTS, CODE, Options, authorize_url, failed, look_into, parse_folder};
 use crate::dropbox::{CallError, DropboxClient, Folders, Subfolder};
+use crate::flaw::{self, Flaw};
 use crate::manifest::dns_name;
 use crate::options::{Exit, object_name};
 use crate::output::say;
@@ -34,26 +35,22 @@ impl<'a> Inputs<'a> {
             (None, Some(path)) => read(path).map(Some),
             (None, None) => Ok(None),
         };
+        let checked = |wanted: Wanted, value: Option<SecretString>, from: &str| {
+            let checked = value.map(|value| wanted.check(value)).transpose();
+            checked.map_err(|reason| Exit::Refused(format!("{from}: {reason}")))
+        };
         let app_key = options.app_key.as_deref().map(str::trim);
-        if let Some(reason) = app_key.and_then(wrong_app_key) {
-            return Err(Exit::Refused(format!(
-                "--app-key (DROPBOX_APP_KEY): {reason}"
-            )));
-        }
+        let app_key = app_key.map(SecretString::from);
+        let app_key = checked(Wanted::APP_KEY, app_key, "--app-key (DROPBOX_APP_KEY)")?;
         let app_secret = given(&options.app_secret, options.app_secret_file.as_deref())?;
-        if let Some(reason) = app_secret.as_ref().and_then(wrong_app_secret) {
-            return Err(Exit::Refused(format!(
-                "{APP_SECRET} or --app-secret-file: {reason}"
-            )));
-        }
+        let from = format!("{APP_SECRET} or --app-secret-file");
+        let app_secret = checked(Wanted::APP_SECRET, app_secret, &from)?;
         let code = given(&options.code, options.code_file.as_deref())?;
-        if let Some(reason) = code.as_ref().and_then(wrong_code) {
-            return Err(Exit::Refused(format!("{CODE} or --code-file: {reason}")));
-        }
+        let code = checked(Wanted::CODE, code, &format!("{CODE} or --code-file"))?;
         let folder = options.folder.as_deref().map(parse_folder).transpose();
         let inputs = Self {
             terminal,
-            app_key: app_key.map(SecretString::from),
+            app_key,
             app_secret,
             code,
             folder: folder.map_err(|reason| Exit::Refused(format!("--folder: {reason}")))?,
@@ -149,22 +146,22 @@ impl<'a> Inputs<'a> {
 
     pub fn app_key(&self) -> Result<SecretString, Exit> {
         self.given_or(self.app_key.as_ref(), |terminal| {
-            let typed = terminal.ask("App key", None)?;
-            Ok(wrong_app_key(&typed).map_or_else(|| Ok(SecretString::from(typed)), Err))
+            let typed = SecretString::from(terminal.ask("App key", None)?);
+            Ok(Wanted::APP_KEY.check(typed))
         })
     }
 
     pub fn app_secret(&self) -> Result<SecretString, Exit> {
         self.given_or(self.app_secret.as_ref(), |terminal| {
             let typed = terminal.ask_hidden("App secret")?;
-            Ok(wrong_app_secret(&typed).map_or(Ok(typed), Err))
+            Ok(Wanted::APP_SECRET.check(typed))
         })
     }
 
     pub fn code(&self) -> Result<SecretString, Exit> {
         self.given_or(self.code.as_ref(), |terminal| {
             let typed = terminal.ask_hidden("Code")?;
-            Ok(wrong_code(&typed).map_or(Ok(typed), Err))
+            Ok(Wanted::CODE.check(typed))
         })
     }
 
@@ -237,7 +234,7 @@ impl<'a> Inputs<'a> {
     fn given_or(
         &self,
         given: Option<&SecretString>,
-        ask: impl Fn(&Terminal) -> Result<Result<SecretString, &'static str>, Exit>,
+        ask: impl Fn(&Terminal) -> Result<Result<SecretString, String>, Exit>,
     ) -> Result<SecretString, Exit> {
         if let Some(given) = given {
             return Ok(given.clone());
@@ -245,12 +242,12 @@ impl<'a> Inputs<'a> {
         let terminal = self
             .terminal
             .ok_or_else(|| Exit::Refused("there is no terminal to ask at".to_owned()))?;
-        let mut last = "";
+        let mut last = String::new();
         for _ in 0..ATTEMPTS {
             match ask(terminal)? {
                 Ok(answer) => return Ok(answer),
                 Err(reason) => {
-                    report(Mark::Bad, reason);
+                    report(Mark::Bad, &reason);
                     last = reason;
                 }
             }
@@ -290,66 +287,64 @@ fn pick(found: &Folders, typed: &str) -> Result<Subfolder, String> {
     }
 }
 
-fn wrong_app_key(text: &str) -> Option<&'static str> {
-    if text.is_empty() {
-        Some(
-            "the app key is empty; copy it from the Settings tab of the app in the Dropbox App Console",
-        )
-    } else if text.starts_with("sl.") {
-        Some(
-            "this is an access token, not the app key; copy the App key from the Settings tab of the app",
-        )
-    } else if text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-    {
-        None
-    } else {
-        Some(
-            "an app key has letters and digits only; copy it again from the Settings tab of the app",
-        )
-    }
+/// A value that is copied from Dropbox, and what it is checked for.
+struct Wanted {
+    name: &'static str,
+    /// Where it is copied from.
+    source: &'static str,
+    /// What else it cannot be, as far as its characters tell.
+    also: fn(&str) -> Option<&'static str>,
 }
 
-fn wrong_app_secret(value: &SecretString) -> Option<&'static str> {
-    let text = value.expose_secret();
-    if text.is_empty() {
-        Some("the app secret is empty; on the Settings tab of the app, press Show and copy it")
-    } else if text.starts_with("sl.") {
-        Some(
-            "this is an access token, not the app secret; on the Settings tab of the app, press Show and copy it",
-        )
-    } else if text.contains(|c: char| !c.is_ascii_graphic()) {
-        Some("an app secret has no spaces or line breaks inside; copy it again")
-    } else {
-        None
-    }
-}
+impl Wanted {
+    const APP_KEY: Self = Self {
+        name: "app key",
+        source: "copy it from the Settings tab of the app in the Dropbox App Console",
+        also: |text| {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            (!text.chars().all(is_word))
+                .then_some("has a character that is neither a letter nor a digit")
+        },
+    };
+    const APP_SECRET: Self = Self {
+        name: "app secret",
+        source: "on the Settings tab of the app in the Dropbox App Console, press Show and copy it",
+        also: |_| None,
+    };
+    const CODE: Self = Self {
+        name: "code",
+        source: "open the page, press Allow, and copy what it shows",
+        also: |_| None,
+    };
 
-fn wrong_code(value: &SecretString) -> Option<&'static str> {
-    let text = value.expose_secret();
-    if text.is_empty() {
-        Some("the code is empty; open the page, press Allow, and copy what it shows")
-    } else if text.starts_with("sl.") {
-        Some(
-            "this is an access token, which dies after four hours; open the page, press Allow, and copy the code that it shows \
-             instead",
-        )
-    } else if text.contains(|c: char| !c.is_ascii_graphic()) {
-        Some("a code has no spaces or line breaks inside; copy it again")
-    } else {
-        None
+    /// The value, if it can be right: what the operator would refuse in a Secret is refused here in the same words.
+    fn check(&self, value: SecretString) -> Result<SecretString, String> {
+        let Self { name, source, also } = self;
+        let text = value.expose_secret();
+        if flaw::bare(text.as_bytes()).starts_with("sl.") {
+            return Err(format!(
+                "this is an access token, which dies after four hours, not the {name}; {source}"
+            ));
+        }
+        let flaw = match flaw::credential(text.as_bytes()) {
+            Err(flaw) => Some(flaw.to_string()),
+            Ok(text) => also(text).map(ToOwned::to_owned),
+        };
+        match flaw {
+            Some(flaw) => Err(format!("the {name} {flaw}; {source}")),
+            None => Ok(value),
+        }
     }
 }
 
 fn read(path: &Path) -> Result<SecretString, Exit> {
-    let text = fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|error| {
-            Exit::Refused(format!(
-                "the file {} cannot be read: {error}",
-                path.display()
-            ))
-        })?;
+    let file = path.display();
+    let bytes = fs::read(path)
+        .map_err(|error| Exit::Refused(format!("the file {file} cannot be read: {error}")))?;
+    let bytes = Zeroizing::new(bytes);
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        let flaw = flaw::credential(&bytes).err().unwrap_or(Flaw::NotText);
+        return Err(Exit::Refused(format!("the file {file} {flaw}")));
+    };
     Ok(SecretString::from(text.trim()))
 }
