@@ -3,7 +3,7 @@
 use kube::{Client, Error};
 
 use crate::crd::DropboxSource;
-use crate::options::Exit;
+use crate::exit::Exit;
 
 /// The definition of a kind is missing.
 pub(crate) fn not_installed(kind: &str) -> String {
@@ -38,8 +38,10 @@ pub(crate) fn sentence(error: &Error, what: &str) -> String {
 /// Whether the cluster knows the resource. Asked by discovery, which every user may.
 pub(crate) async fn find_definition(client: &Client) -> Result<(), Exit> {
     let version = <DropboxSource as kube::Resource>::api_version(&());
+    let plural = <DropboxSource as kube::Resource>::plural(&());
     match client.list_api_group_resources(&version).await {
-        Ok(_) => Ok(()),
+        Ok(list) if list.resources.iter().any(|served| served.name == plural) => Ok(()),
+        Ok(_) => Err(Exit::Failed(not_installed("DropboxSource"))),
         Err(error) if is_missing(&error) => Err(Exit::Failed(not_installed("DropboxSource"))),
         Err(error) => Err(Exit::Failed(sentence(
             &error,

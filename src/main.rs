@@ -42,8 +42,8 @@ fn carry_out(command: Command) -> Result<(), Exit> {
         Command::Doctor(options) => block_on(&mut alone, doctor::run(&options)),
         Command::Import(options) => block_on(&mut alone, import::run(&options)),
         Command::Uninstall(options) => block_on(&mut alone, uninstall::run(&options)),
-        Command::Completions { shell } => cli::completions(shell),
-        Command::Man { directory } => cli::man(&directory),
+        Command::Completions { shell } => cli::completions(cli::command(), shell),
+        Command::Man { directory } => cli::man(cli::command(), &directory),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a command prints. Either stream may be closed or full, and neither is a reason to panic.
 
 use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 
-use crate::options::Exit;
+use crate::exit::Exit;
 
 /// Prints to standard output, to its end. Whoever closes a pipe has read enough: that is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Exit> {
@@ -37,4 +38,27 @@ fn print_all(text: &[u8]) -> io::Result<()> {
 
 fn unwritable(error: &io::Error) -> Exit {
     Exit::Failed(format!("standard output cannot be written: {error}"))
+}
+
+impl Exit {
+    /// Prints to stdout what was asked for, or to stderr what is wrong. Exit code 0 for that, 2 for what the user gave, 1 for
+    /// what the world did, 130 for Ctrl-C.
+    pub fn report(&self) -> ExitCode {
+        match self {
+            Self::Told(text) => match print(text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(exit) => exit.report(),
+            },
+            Self::Refused(line) => {
+                say(&format!("error: {line}"));
+                ExitCode::from(2)
+            }
+            Self::Failed(line) => {
+                say(&format!("error: {line}"));
+                ExitCode::FAILURE
+            }
+            Self::Wrong => ExitCode::FAILURE,
+            Self::Interrupted => ExitCode::from(130),
+        }
+    }
 }

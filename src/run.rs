@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::TryInitError;
 
 use crate::controller::naming::ClusterName;
-use crate::controller::workspaces::OwnKey;
 use crate::controller::{self, BrokenDown, Parts, Policy};
 use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::hosts::HostPolicy;
 use crate::http::USER_AGENT;
 use crate::kinds::Providers;
 use crate::options::Exit;
+use crate::own_key::OwnKey;
 use crate::pinecone::{PineconeClient, PineconeClientError};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{self, BindError, Readiness, Vitals};

@@ -15,7 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::sentence;
-use crate::controller::index::Key;
+use crate::controller::key::Key;
 use crate::crd::FINALIZER;
 use crate::kinds::{self, Kind};
 use crate::options::{self, Exit};

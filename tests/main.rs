@@ -24,6 +24,7 @@ mod exploration;
 mod faults;
 mod folder;
 mod gitops;
+mod house;
 mod image;
 mod import;
 mod incarnation;

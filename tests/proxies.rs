@@ -17,6 +17,8 @@ async fn stage_with_a_tenant() -> Result<Stage> {
     let mut stage = stage().await?;
     stage.set("UNSTRUCTURED_API_URL", "https://own.example.com");
     stage.set("ALLOW_INSECURE_HTTP", "false");
+    stage.set("PINECONE_API_URL", "https://pinecone.example");
+    stage.set("VALIDATE_PINECONE_CREDENTIALS", "false");
     stage.set("VALIDATE_DROPBOX_CREDENTIALS", "false");
     stage.set("DROPBOX_API_URL", "https://api.dropbox.com");
     stage.good_secret().await?;

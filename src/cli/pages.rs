@@ -4,8 +4,6 @@ use crate::crd;
 use crate::options::Exit;
 use crate::output::print;
 
-use super::command;
-
 /// Writes the definitions to standard output.
 ///
 /// # Errors
@@ -20,8 +18,7 @@ pub fn definition() -> Result<(), Exit> {
 /// # Errors
 ///
 /// [`Exit::Failed`] when it cannot be written.
-pub fn completions(shell: clap_complete::Shell) -> Result<(), Exit> {
-    let mut command = command();
+pub fn completions(mut command: clap::Command, shell: clap_complete::Shell) -> Result<(), Exit> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
@@ -35,8 +32,8 @@ pub fn completions(shell: clap_complete::Shell) -> Result<(), Exit> {
 /// # Errors
 ///
 /// [`Exit::Failed`] when it cannot be written.
-pub fn man(directory: &std::path::Path) -> Result<(), Exit> {
-    clap_mangen::generate_to(command(), directory).map_err(|error| {
+pub fn man(command: clap::Command, directory: &std::path::Path) -> Result<(), Exit> {
+    clap_mangen::generate_to(command, directory).map_err(|error| {
         Exit::Failed(format!(
             "the man pages cannot be written to {}: {error}",
             directory.display()

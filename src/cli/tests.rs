@@ -634,7 +634,7 @@ fn every_command_has_help_completions_and_a_man_page() {
         assert!(help.contains("Usage"), "{help}");
     }
     let directory = tempfile::tempdir().unwrap();
-    man(directory.path()).unwrap();
+    man(command(), directory.path()).unwrap();
     assert!(
         directory
             .path()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::index::Key;
+use super::key::Key;
 use crate::kinds::{Kind, Resource};
 use crate::unstructured::ConnectorId;
 

@@ -1,7 +1,7 @@
 //! What the custom resource definition is doing while a resource goes. When it goes itself, and every resource with it, nobody has
 //! asked for the connectors to go.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use http::Request;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -9,18 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kube::Api;
 use kube::core::PartialObjectMeta;
 
-use super::Context;
+use super::context::Context;
 use super::outcome::Failure;
 use super::refusal::kubernetes;
 use super::situation::DefinitionFate;
 use crate::kinds::Kind;
-
-/// What is known of the operator's right to read the definition.
-#[derive(Debug, Default)]
-pub struct Rights {
-    /// It was read once: an operator that may not read it any more is being uninstalled, or was cut off.
-    was_readable: AtomicBool,
-}
 
 /// Looks at the definition, or, where the operator never had the right to, at what every account may see.
 pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Failure> {

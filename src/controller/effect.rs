@@ -115,3 +115,12 @@ pub enum Answer {
     /// It failed.
     Failed(Failure),
 }
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Perform this effect and ask again with its answer.
+    Act(Effect),
+    /// The pass is over; this is what there is to report.
+    Rest(Outcome),
+}

@@ -1,9 +1,8 @@
 //! The same decision for a resource that is being deleted. It never needs a valid spec, a Secret with credentials, or a
 //! connector in good order: only the API key and what is on record.
 
-use super::effect::Effect;
+use super::effect::{Effect, Step};
 use super::outcome::Outcome;
-use super::plan::Step;
 use super::situation::{
     Bind, Binding, Creating, DefinitionFate, Deletion, Freshness, Namesake, Release, Sighting,
     Situation, WorkspaceFacts,

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::contest::Contest;
-use super::index::{Key, version};
+use super::key::{Key, version};
 use super::outcome::Outcome;
-use super::recall::{self, Known, Version, Writer};
+use super::recall::{self, Awaits, Known, Version, Writer};
 use super::situation::Grant;
 use super::workspaces::Workspace;
 use crate::crd::CreateIntent;
@@ -57,18 +57,6 @@ impl Settling {
             _ => self.at,
         }
     }
-}
-
-/// What a resource waits for that no watch shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Awaits {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// The next inventory: what stands in the way may have gone.
-    Inventory,
-    /// An API that works: the first answer to anybody with this key is worth another try.
-    Api,
 }
 
 /// The memory of one resource.

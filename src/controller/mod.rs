@@ -9,16 +9,25 @@
 pub mod act;
 pub mod ailing;
 pub mod backoff;
+pub mod change;
 pub mod claims;
 pub mod contest;
+pub mod context;
 pub mod definition;
+pub mod definitions;
+pub mod departure;
 pub mod effect;
 pub mod finalize;
 pub mod follow_up;
+pub mod hand;
 pub mod index;
+pub mod key;
+pub mod learn;
+pub mod listing;
 pub mod memory;
 pub mod naming;
 pub mod observe;
+pub mod open;
 pub mod outcome;
 pub mod pass;
 pub mod plan;
@@ -27,70 +36,48 @@ pub mod queue;
 pub mod recall;
 pub mod record;
 pub mod refusal;
+pub mod remember;
 pub mod report;
+pub mod secret_sweep;
 pub mod secret_versions;
 pub mod secrets;
 pub mod situation;
 pub mod sweep;
+pub mod tell;
 pub mod triggers;
 pub mod unclaimed;
+pub mod wake;
+pub mod watching;
 pub mod workspaces;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use kube::api::DynamicObject;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::hosts::HostPolicy;
-use crate::kinds::{self, Kind, Providers, Resource};
+use crate::kinds::{self, Providers};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
 use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
-use crate::unstructured::{Endpoint, Options};
+use crate::unstructured::Options;
+pub use context::{MANAGER, Policy};
+
+use crate::own_key::OwnKey;
+use context::{Context, Unlisted};
+use definitions::{Definitions, Rights};
 use index::Index;
+use listing::Listing;
 use memory::Memories;
 use naming::ClusterName;
 use provider::Breakers;
-use queue::{Lane, Queue};
+use queue::Queue;
 use secret_versions::SecretVersions;
-use triggers::Listing;
-use workspaces::{OwnKey, Workspace, Workspaces};
-
-/// Field manager of everything that the operator writes.
-pub const MANAGER: &str = "unstructured-operator";
-
-/// What the operator was told to do and not to do.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Default API URL.
-    pub api_url: Endpoint,
-    /// Which hosts a resource may name.
-    pub hosts: HostPolicy,
-    /// Whether plain `http://` is allowed.
-    pub allow_insecure_http: bool,
-    /// Namespaces to watch; empty for all.
-    pub namespaces: Vec<String>,
-    /// Label selector for resources.
-    pub label_selector: Option<String>,
-    /// Time between two looks at a workspace.
-    pub sync_interval: Duration,
-    /// How long a create may take to come about after its answer was lost.
-    pub settle_time: Duration,
-    /// How long a pass may take before it begins no further effect.
-    pub pass_deadline: Duration,
-    /// Passes at work at once.
-    pub max_concurrent_passes: usize,
-    /// Passes at work at once for one workspace.
-    pub max_concurrent_passes_per_workspace: usize,
-}
+use workspaces::{Workspace, Workspaces};
 
 /// What the controller is made of, given once at the start.
 #[derive(Clone)]
@@ -113,59 +100,6 @@ pub struct Parts {
     pub policy: Policy,
     /// Hears when the work has come to a standstill.
     pub vitals: Vitals,
-}
-
-/// Everything that passes share. It lives as long as this process leads: a new term starts with nothing remembered.
-pub struct Context {
-    client: Client,
-    recorder: Recorder,
-    metrics: Metrics,
-    own_key: Arc<OwnKey>,
-    providers: Providers,
-    breakers: Breakers,
-    cluster: ClusterName,
-    policy: Policy,
-    leadership: Leadership,
-    index: Index,
-    memories: Memories,
-    queue: Queue,
-    definitions: record::Definitions,
-    rights: definition::Rights,
-    unlisted: Unlisted,
-    secret_versions: SecretVersions,
-    workspaces: Workspaces,
-    started: Instant,
-}
-
-impl Context {
-    /// The objects of a kind in a namespace.
-    fn api(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
-    }
-
-    /// Whether what a leader before this one may have sent has been carried out by now, or never will be.
-    fn has_settled(&self) -> bool {
-        self.started.elapsed() >= self.policy.settle_time
-    }
-}
-
-/// How many watches have not listed yet what resources hold.
-#[derive(Debug, Default)]
-pub struct Unlisted(AtomicUsize);
-
-impl Unlisted {
-    fn expect(&self, watches: usize) {
-        self.0.store(watches, Ordering::Relaxed);
-    }
-
-    fn listed(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether every resource that may hold anything is known.
-    pub fn none(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
 }
 
 /// One of the tasks that should never end did, by a panic that is logged: without it changes would go unnoticed.
@@ -202,8 +136,8 @@ pub async fn run(
         cluster: parts.cluster,
         policy: parts.policy,
         leadership,
-        definitions: record::Definitions::default(),
-        rights: definition::Rights::default(),
+        definitions: Definitions::default(),
+        rights: Rights::default(),
         unlisted: Unlisted::default(),
         index: Index::default(),
         memories: Memories::default(),
@@ -250,7 +184,7 @@ pub async fn run(
         tasks.spawn(triggers::key_file(context.clone()));
     }
     tasks.spawn(sweeps(context.clone(), workspaces));
-    tasks.spawn(secret_versions::follow(context.clone()));
+    tasks.spawn(secret_sweep::follow(context.clone()));
     tasks.spawn(measure(context.clone()));
     tokio::select! {
         () = all_listed(listed) => {}
@@ -378,16 +312,6 @@ async fn measure(context: Arc<Context>) {
         context.metrics.resources(&report::census(&context.index));
         tokio::time::sleep(MEASURE_INTERVAL).await;
     }
-}
-
-/// The lane of a resource: all that name the same workspace share one.
-fn lane_of(resource: &Resource) -> Lane {
-    let mut hasher = DefaultHasher::new();
-    if let Some(workspace) = resource.spec.options().workspace {
-        resource.metadata.namespace.hash(&mut hasher);
-        workspace.hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

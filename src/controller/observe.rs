@@ -8,111 +8,27 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::claims::Claimant;
-use super::index::{Key, strip};
+use super::context::Context;
+use super::hand::Hand;
+use super::key::Key;
 use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME, Settling};
-use super::outcome::{Failure, Problem};
+use super::outcome::{Failure, ForeignRecord, Problem};
 use super::queue::{Job, Priority};
 use super::refusal::kubernetes;
 use super::report::{recorded_check, recorded_doubt, was_synced};
-use super::secrets::{Defect, Reading, read_configuration, read_secret};
+use super::secrets::read_configuration;
 use super::situation::{
-    Binding, Check, ConnectorName, Deletion, Desired, ForeignRecord, Grant, Resend, Sighting,
-    Situation, Wanted, WorkspaceFacts,
+    Binding, Check, ConnectorName, Deletion, Desired, Grant, Resend, Sighting, Situation, Wanted,
+    WorkspaceFacts,
 };
-use super::triggers::look_again;
+use super::wake::look_again;
 use super::workspaces::Workspace;
-use super::{Context, definition, recall};
+use super::{definition, open, recall};
 use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConnectorStatus, DeletionPolicy, FINALIZER,
-    RECONCILE_AT,
 };
-use crate::hosts::Reach;
-use crate::kinds::{Credentials, Kind, Resource};
-use crate::unstructured::{ApiKey, Config, ConnectorId, Digest, Endpoint};
-
-/// What effects need beside the situation, secrets among it. It lives as long as the pass.
-pub struct Hand {
-    /// The resource, as our last write of this pass left it.
-    pub resource: Arc<Resource>,
-    /// The generation that the pass decides on. The resource may have been edited since, and read again.
-    pub generation: i64,
-    /// The workspace to work in.
-    pub workspace: Option<Arc<Workspace>>,
-    /// The credentials, if they could be read.
-    pub credentials: Option<Credentials>,
-    /// The complete configuration, if it could be put together.
-    pub config: Option<Config>,
-    /// What the pass looks at must not be older.
-    pub since: Instant,
-    /// Value of the annotation that forced the pass.
-    pub forced: Option<String>,
-    /// Keys of the Secret whose value ended in a line break.
-    pub trimmed: Vec<String>,
-    /// Whether the Secret has changed since the API accepted a configuration.
-    pub secret_changed: bool,
-    /// The resource as the last write of this pass left it.
-    pub written: Option<Arc<Resource>>,
-    /// A status was sent without hearing whether it was written.
-    pub unsure: bool,
-    /// The resource as our own last write left it, where somebody else has overwritten its status since.
-    ours: Option<Arc<Resource>>,
-}
-
-impl Hand {
-    fn new(resource: &Arc<Resource>, ours: Option<Arc<Resource>>, job: &Job) -> Self {
-        let recorded = ours.as_ref().unwrap_or(resource);
-        let handled = recorded
-            .status()
-            .and_then(|status| status.last_handled_reconcile_at.as_ref());
-        let forced = resource
-            .annotations()
-            .get(RECONCILE_AT)
-            .filter(|at| handled != Some(at));
-        Self {
-            resource: resource.clone(),
-            generation: resource.metadata.generation.unwrap_or_default(),
-            workspace: None,
-            credentials: None,
-            config: None,
-            since: job.since,
-            forced: forced.cloned(),
-            trimmed: Vec::new(),
-            secret_changed: false,
-            written: None,
-            unsure: false,
-            ours,
-        }
-    }
-
-    /// Takes in the resource as the API server showed it last.
-    pub fn take_in(&mut self, mut resource: Resource) {
-        strip(&mut resource.metadata);
-        self.resource = Arc::new(resource);
-    }
-
-    /// Takes in the resource as our own write left it.
-    pub fn wrote(&mut self, resource: Resource) {
-        self.take_in(resource);
-        self.written = Some(self.resource.clone());
-        self.unsure = false;
-    }
-
-    /// What is on record is ours.
-    pub fn recorded(&mut self) {
-        self.ours = None;
-    }
-
-    /// Whether somebody else's status stands where ours was.
-    pub fn is_overwritten(&self) -> bool {
-        self.ours.is_some()
-    }
-
-    /// The status that is on record: what the operator wrote, whoever wrote over it.
-    pub fn status(&self) -> ConnectorStatus {
-        let recorded = self.ours.as_ref().unwrap_or(&self.resource);
-        recorded.status().cloned().unwrap_or_default()
-    }
-}
+use crate::kinds::{Kind, Resource};
+use crate::unstructured::{ConnectorId, Digest};
 
 /// Gathers what there is to know of a resource.
 pub async fn observe(
@@ -130,7 +46,7 @@ pub async fn observe(
             create.again = None;
         }
     }
-    let workspace = workspace(context, &job.key, &resource).await?;
+    let workspace = open::workspace(context, &job.key, &resource).await?;
     let deleting = resource.metadata.deletion_timestamp.is_some();
     let home = hand.status().workspace;
     let deletion = if deleting {
@@ -415,92 +331,6 @@ fn binding(
         });
         memory.settling.insert(settling).has_settled(digest)
     })
-}
-
-async fn workspace(
-    context: &Context,
-    key: &Key,
-    resource: &Resource,
-) -> Result<Result<Arc<Workspace>, Problem>, Failure> {
-    let Some(reference) = resource.spec.options().workspace else {
-        return Ok(match context.own_key.get() {
-            Some(api_key) => open(
-                context,
-                resource,
-                &context.policy.api_url,
-                api_key,
-                Reach::Anywhere,
-            ),
-            None => Err(Problem::NoOperatorKey),
-        });
-    };
-    let endpoint = match reference.api_url.as_deref() {
-        None => context.policy.api_url.clone(),
-        Some(url) => match Endpoint::parse(url, context.policy.allow_insecure_http) {
-            Ok(endpoint) => endpoint,
-            Err(error) => {
-                return Ok(Err(Problem::InvalidField(
-                    "workspace.apiUrl",
-                    error.to_string(),
-                )));
-            }
-        },
-    };
-    // Before the key is read: it is never even held for a host that may not have it.
-    let reach = match context.policy.hosts.reach(&endpoint.to_string()) {
-        Ok(reach) => reach,
-        Err(refusal) => {
-            return Ok(Err(Problem::InvalidField(
-                "workspace.apiUrl",
-                refusal.to_string(),
-            )));
-        }
-    };
-    let wanted = &reference.api_key_secret_ref;
-    let secret = match read_secret(context, &key.namespace, &wanted.name).await? {
-        Reading::Found(secret) => secret,
-        Reading::Missing => return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone()))),
-        Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(wanted.name.clone()))),
-    };
-    let value = secret.value(&wanted.key);
-    drop(secret);
-    Ok(match value {
-        Err(Defect::Missing) => Err(Problem::KeyMissing(wanted.name.clone(), wanted.key.clone())),
-        Err(defect) => Err(Problem::KeyInvalid(
-            wanted.name.clone(),
-            wanted.key.clone(),
-            defect.to_string(),
-        )),
-        Ok(value) => match ApiKey::new(value.secret) {
-            Ok(api_key) => open(context, resource, &endpoint, api_key, reach),
-            Err(error) => Err(Problem::KeyInvalid(
-                wanted.name.clone(),
-                wanted.key.clone(),
-                format!("cannot be used: {error}"),
-            )),
-        },
-    })
-}
-
-fn open(
-    context: &Context,
-    resource: &Resource,
-    endpoint: &Endpoint,
-    key: ApiKey,
-    reach: Reach,
-) -> Result<Arc<Workspace>, Problem> {
-    let (collection, spec) = (resource.kind.collection, &resource.spec);
-    let opened = context
-        .workspaces
-        .open(endpoint, key, reach, collection, spec.connector_type());
-    let workspace = opened.map_err(|error| Problem::NoClient(error.to_string()))?;
-    let credentials = spec.credentials();
-    let secret = credentials.iter().map(|credential| credential.parameter);
-    let settings = spec.settings();
-    workspace
-        .connectors
-        .keep(settings.keys().copied().chain(secret));
-    Ok(workspace)
 }
 
 async fn deletion(

@@ -4,7 +4,6 @@
 
 use std::fmt::{self, Write as _};
 
-use super::situation::ForeignRecord;
 use crate::crd::Reason;
 use crate::flaw::Flaw;
 use crate::kinds::{Impostor, Objection, existing_field};
@@ -104,6 +103,16 @@ pub enum Outcome {
     },
     /// An effect failed.
     Failed(Failure),
+}
+
+/// A record in the status that cannot be this resource's own: it names a connector by the default name of another resource, which
+/// is how a status looks that was copied from another cluster or namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForeignRecord {
+    /// The connector's name on record.
+    pub name: String,
+    /// The name of this cluster, which the annotation that confirms the record has to have.
+    pub cluster: String,
 }
 
 /// Something that only the user can supply.

@@ -1,36 +1,36 @@
 //! One pass over one resource: observe, then plan and act in turns, then report. Everything between two effects is pure.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Resource as _, ResourceExt};
+use kube::ResourceExt;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::act::{occasion, perform};
-use super::contest;
+use super::context::Context;
+use super::effect::Step;
 use super::effect::{Answer, Effect};
 use super::follow_up::{self, FollowUp, Pace};
-use super::index::{Key, version};
-use super::memory::{Memory, News, Settling};
-use super::observe::{Hand, PATIENCE, observe};
+use super::hand::Hand;
+use super::key::{Key, version};
+use super::memory::{Memory, News};
+use super::observe::{PATIENCE, observe};
 use super::outcome::{Class, Failure, Outcome, Requeue};
-use super::plan::{Step, plan};
+use super::plan::plan;
 use super::queue::{Job, Priority};
 use super::record::{rehearse, write_complaint, write_status};
-use super::report::{self, Note};
-use super::situation::{Change, Check, Grant, Release, Situation};
-use super::{Context, lane_of, recall, sweep};
-use crate::crd::{EventReason, FINALIZER};
+use super::remember::{note_effect, remember, settle_membership, still_known};
+use super::report::{self};
+use super::situation::Situation;
+use super::wake::{forget, lane_of};
+use super::{sweep, tell};
+use crate::crd::FINALIZER;
 use crate::kinds::Resource;
-use crate::runtime::events::{EventNote, EventType};
 use crate::runtime::metrics::ReconcileResult;
 use crate::spans;
-use crate::unstructured::ErrorKind;
 
 /// More effects than any honest pass needs: a plan that goes round in circles is stopped here.
 const MOST_EFFECTS: usize = 64;
@@ -56,7 +56,7 @@ async fn attempt(context: &Context, job: &Job) {
         }
         Some(resource) => {
             if memory.contest.is_news() {
-                contest::tell(context, &job.key, &resource).await;
+                tell::contested(context, &job.key, &resource).await;
             }
             let guarded =
                 AssertUnwindSafe(pass(context, &mut memory, resource.clone(), job)).catch_unwind();
@@ -98,13 +98,6 @@ async fn attempt(context: &Context, job: &Job) {
     context
         .metrics
         .reconciled(job.key.kind, result, begun.elapsed());
-}
-
-/// Forgets a resource that is gone.
-pub fn forget(context: &Context, key: &Key) {
-    if let Some(workspace) = context.memories.take(key).workspace {
-        workspace.leave(key);
-    }
 }
 
 /// The newest version of the resource that this process knows: the watch may lag behind our own writes.
@@ -184,7 +177,7 @@ async fn pass(
             sweep::wake_if_recovered(context, workspace);
         }
     }
-    tell(context, memory, &before, &situation, &outcome, &hand, job);
+    tell::tell(context, memory, &before, &situation, &outcome, &hand, job);
 
     let row = report::row(&situation, &outcome);
     let result = result(&outcome, row.class);
@@ -279,211 +272,6 @@ async fn decide_and_act(
         }
     }
     Outcome::Failed(Failure::Overrun("the plan went round in circles"))
-}
-
-/// A provider that cannot say has not taken back what it denied a moment ago.
-fn still_known(memory: &Memory, situation: &Situation, answer: Answer) -> Answer {
-    match (&answer, &memory.grant) {
-        (
-            Answer::Grant(Grant::Inconclusive(_)),
-            Some((asked, known @ Grant::Insufficient(_), _)),
-        ) if Some(*asked) == situation.digest() => Answer::Grant(known.clone()),
-        _ => answer,
-    }
-}
-
-/// Keeps what later passes of this process had better know.
-fn note_effect(
-    context: &Context,
-    memory: &mut Memory,
-    situation: &Situation,
-    hand: &Hand,
-    effect: &Effect,
-    answer: &Answer,
-) {
-    let digest = situation.digest();
-    match (effect, answer) {
-        (Effect::CheckCredentials, Answer::Grant(grant)) => {
-            memory.grant = digest.map(|digest| (digest, grant.clone(), Instant::now()));
-        }
-        (Effect::Create { .. } | Effect::Update(_), Answer::Failed(failure)) => {
-            if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) {
-                memory.refused = digest.map(|digest| (digest, Outcome::Failed(failure.clone())));
-            }
-            if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
-                let settle_time = context.policy.settle_time;
-                let aftermath =
-                    recall::after_create(failure.commit(), situation.lost_creates, settle_time);
-                let now = Instant::now();
-                memory.settling = Some(Settling {
-                    mark: Settling::mark(&create),
-                    at: now + aftermath.settles,
-                    again: digest.map(|digest| (digest, now + aftermath.pause)),
-                    why: failure.message().map(ToOwned::to_owned),
-                });
-            }
-        }
-        (Effect::Create { .. } | Effect::Update(_), Answer::Created(_) | Answer::Done) => {
-            memory.refused = None;
-            if let Some(since) = memory
-                .secret_changed_at
-                .take()
-                .filter(|_| matches!(effect, Effect::Update(_)))
-            {
-                context.metrics.secret_applied(since.elapsed());
-            }
-        }
-        _ => {}
-    }
-}
-
-fn remember(memory: &mut Memory, situation: &Situation, outcome: &Outcome) {
-    memory.awaits = recall::awaits(outcome);
-    memory.stuck =
-        situation.deletion.is_some() && matches!(outcome, Outcome::Failed(Failure::Forbidden(_)));
-    memory.waiting = match outcome {
-        Outcome::Blocked(problem) if problem.is_awaited() => {
-            Some(memory.waiting.unwrap_or_else(Instant::now))
-        }
-        _ => None,
-    };
-    memory.gone = recall::gone(situation).or(memory.gone);
-    memory.check = match (&situation.check, memory.check.take()) {
-        (Check::Scheduled(id), Some((known, since, polls))) if known == *id => {
-            Some((known, since, polls + u32::from(situation.polled)))
-        }
-        (Check::Scheduled(id), _) => Some((id.clone(), Instant::now(), 0)),
-        _ => None,
-    };
-}
-
-/// A resource is compared with the inventory of the workspace that it uses, and of no other.
-fn settle_membership(memory: &mut Memory, hand: &Hand, job: &Job) {
-    let Some(workspace) = &hand.workspace else {
-        return;
-    };
-    if let Some(former) = memory
-        .workspace
-        .replace(workspace.clone())
-        .filter(|former| !Arc::ptr_eq(former, workspace))
-    {
-        former.leave(&job.key);
-    }
-    workspace.join(&job.key);
-}
-
-fn tell(
-    context: &Context,
-    memory: &mut Memory,
-    before: &crate::crd::ConnectorStatus,
-    situation: &Situation,
-    outcome: &Outcome,
-    hand: &Hand,
-    job: &Job,
-) {
-    let changed_secret = hand.secret_changed.then(|| secrets(&hand.resource));
-    let mut notes = report::notes(before, situation, outcome, changed_secret.as_deref());
-    if !hand.trimmed.is_empty() && !situation.changes.is_empty() {
-        notes.push(Note {
-            warning: false,
-            reason: EventReason::SecretTrimmed.as_str(),
-            action: "ReadSecret",
-            lasting: false,
-            text: format!(
-                "Ignored the line break at the end of {} in the Secret.",
-                hand.trimmed.join(", ")
-            ),
-        });
-    }
-    if let Some(text) = hand
-        .resource
-        .spec
-        .advice()
-        .filter(|_| !situation.changes.is_empty())
-    {
-        notes.push(Note {
-            warning: true,
-            reason: EventReason::UnknownConfiguration.as_str(),
-            action: "Reconcile",
-            lasting: false,
-            text,
-        });
-    }
-    for note in notes {
-        tracing::info!(resource = %job.key, reason = note.reason, "{}", note.text);
-        let type_ = if note.warning {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        };
-        let event = EventNote {
-            type_,
-            reason: note.reason,
-            action: note.action,
-            note: note.text,
-        };
-        if note.lasting {
-            let note = format!("{}: {}", job.key, event.note);
-            let about = namespace(&job.key.namespace);
-            context
-                .recorder
-                .publish(&about, EventNote { note, ..event });
-        } else {
-            context
-                .recorder
-                .publish(&hand.resource.object_ref(&hand.resource.kind), event);
-        }
-    }
-    for change in &situation.changes {
-        match change {
-            Change::DuplicateDeleted(_) => context.metrics.duplicate_deleted(),
-            Change::DriftCorrected(_) => context.metrics.drift_corrected(),
-            Change::Released(Release::Orphaned(_)) => context.metrics.orphaned(),
-            Change::Created(_) => memory.newborn = true,
-            _ => {}
-        }
-    }
-    let created = hand.resource.metadata.creation_timestamp.as_ref();
-    if outcome.row().class == Class::Current
-        && situation.deletion.is_none()
-        && std::mem::take(&mut memory.newborn)
-        && let Some(created) = created
-    {
-        let age = crate::clock::now().duration_since(created.0);
-        context.metrics.first_ready(age.unsigned_abs());
-    }
-}
-
-/// The names of the Secrets that hold the credentials.
-fn secrets(resource: &Resource) -> String {
-    let credentials = resource.spec.credentials();
-    let names: BTreeSet<_> = credentials
-        .iter()
-        .map(|c| format!("{:?}", c.secret))
-        .collect();
-    names.into_iter().collect::<Vec<_>>().join(" or ")
-}
-
-/// The namespace itself. A terminating namespace takes no events; those about it are kept in `default`.
-fn namespace(name: &str) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("Namespace".to_owned()),
-        name: Some(name.to_owned()),
-        ..ObjectReference::default()
-    }
-}
-
-/// Warns of what concerns no resource that is there, about the namespace `default`, where everybody looks.
-pub fn warn_lasting(context: &Context, reason: EventReason, action: &'static str, note: String) {
-    tracing::warn!(reason = reason.as_str(), "{note}");
-    let event = EventNote {
-        type_: EventType::Warning,
-        reason: reason.as_str(),
-        action,
-        note,
-    };
-    context.recorder.publish(&namespace("default"), event);
 }
 
 fn result(outcome: &Outcome, class: Class) -> ReconcileResult {

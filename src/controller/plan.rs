@@ -3,7 +3,7 @@
 //! Read top to bottom, this is the protocol. Each step names the failure that it answers. The model checker runs this very
 //! function, with crashes and lost answers between any two effects.
 
-use super::effect::Effect;
+use super::effect::{Effect, Step};
 use super::finalize::finalize;
 use super::outcome::Outcome;
 use super::situation::{
@@ -11,15 +11,6 @@ use super::situation::{
     Situation, WorkspaceFacts, is_synced,
 };
 use crate::unstructured::{ConnectorId, Digest};
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Perform this effect and ask again with its answer.
-    Act(Effect),
-    /// The pass is over; this is what there is to report.
-    Rest(Outcome),
-}
 
 /// Decides the next step for a resource.
 pub fn plan(s: &Situation) -> Step {

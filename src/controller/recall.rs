@@ -7,9 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::doubled;
 use super::follow_up::LONGEST_BACKOFF;
-use super::memory::Awaits;
-use super::outcome::{Outcome, Requeue};
-use super::situation::{Binding, Change, Creating, ForeignRecord, Resend, Situation};
+use super::outcome::{ForeignRecord, Outcome, Requeue};
+use super::situation::{Binding, Change, Creating, Resend, Situation};
 use crate::crd::{ConditionType, ConnectorStatus, CreateIntent, Reason};
 use crate::unstructured::{Commit, ConnectorId};
 
@@ -125,6 +124,18 @@ pub fn gone(s: &Situation) -> Option<ConnectorId> {
         Change::Deleted(id) => Some(*id),
         _ => None,
     })
+}
+
+/// What a resource waits for that no watch shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaits {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The next inventory: what stands in the way may have gone.
+    Inventory,
+    /// An API that works: the first answer to anybody with this key is worth another try.
+    Api,
 }
 
 /// What has to be there before another pass is of use.

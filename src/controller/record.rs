@@ -6,30 +6,16 @@
 //! The API server is asked to refuse fields that the installed definition does not know instead of dropping them in silence: a
 //! connector whose id is dropped on the way into the status is a connector that is made again.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use http::{Method, Request, header::CONTENT_TYPE};
 use kube::Resource as _;
 use serde_json::json;
 
-use super::observe::Hand;
+use super::context::{Context, MANAGER};
+use super::hand::Hand;
 use super::outcome::Failure;
 use super::refusal::{kubernetes, read};
-use super::{Context, MANAGER};
 use crate::crd::ConnectorStatus;
 use crate::kinds::{Kind, Resource};
-
-/// The kinds whose installed definition is known to have every field of the status. Looked at before the first write of a process,
-/// and again after a write that it refused.
-#[derive(Debug, Default)]
-pub struct Definitions(Mutex<BTreeSet<&'static str>>);
-
-impl Definitions {
-    fn fitting(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What becomes of fields that the installed definition does not know.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 use zeroize::Zeroize;
 
-use super::Context;
-use super::index::SecretKey;
-use super::observe::Hand;
+use super::context::Context;
+use super::hand::Hand;
+use super::key::SecretKey;
 use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
 use super::situation::Desired;

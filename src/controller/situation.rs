@@ -1,14 +1,15 @@
 //! What a pass knows of one resource: plain values, so that a decision on them can be tested, replayed and model-checked.
 //!
-//! A [`Situation`] is gathered at the start of a pass and grows by [`Situation::learn`] as effects are answered. It holds no
+//! A [`Situation`] is gathered at the start of a pass and grows by `learn` as effects are answered. It holds no
 //! Kubernetes type, no clock and no secret.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::effect::{Answer, Effect};
-use super::outcome::{Failure, Outcome, Problem};
+pub use super::change::{Bind, Change, Release};
+pub use super::departure::{DefinitionFate, Deletion};
+use super::outcome::{ForeignRecord, Outcome, Problem};
 use crate::kinds::Shortfall;
-use crate::unstructured::{CheckStatus, Collection, Commit, ConnectorId, Digest, ErrorKind};
+use crate::unstructured::{CheckStatus, Collection, ConnectorId, Digest};
 
 /// Name of a connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -125,16 +126,6 @@ pub enum Resend {
     Due,
 }
 
-/// A record in the status that cannot be this resource's own: it names a connector by the default name of another resource, which
-/// is how a status looks that was copied from another cluster or namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ForeignRecord {
-    /// The connector's name on record.
-    pub name: String,
-    /// The name of this cluster, which the annotation that confirms the record has to have.
-    pub cluster: String,
-}
-
 /// How recent an inventory has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Freshness {
@@ -196,30 +187,6 @@ pub struct WorkspaceFacts {
     pub api_url: String,
     /// Fingerprint of the key in use.
     pub fingerprint: String,
-}
-
-/// Why a resource is being deleted, as far as it matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Deletion {
-    /// The whole namespace is going.
-    pub namespace_terminating: bool,
-    /// What the custom resource definition is doing.
-    pub definition: DefinitionFate,
-    /// Whether the API server would let this operator take its finalizer off. What could not be let go is not deleted either: the
-    /// rights of an operator that is being uninstalled go first.
-    pub rehearsed: bool,
-}
-
-/// What is known of the custom resource definition while a resource goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum DefinitionFate {
-    /// It stays: somebody deleted the resource.
-    #[default]
-    Stays,
-    /// It is going itself: then every connector is left alone.
-    Going,
-    /// The operator may not look. That is never taken for [`DefinitionFate::Stays`].
-    Unknown,
 }
 
 /// Everything a decision may rest on.
@@ -285,59 +252,6 @@ pub struct Situation {
     pub unrecorded: bool,
     /// What this pass changed, for events and metrics, in order.
     pub changes: Vec<Change>,
-}
-
-/// Something that a pass did to the world.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Change {
-    /// A connector was made.
-    Created(ConnectorId),
-    /// A connector was made because the earlier one had gone.
-    Recreated(ConnectorId),
-    /// An existing connector was bound.
-    Bound(ConnectorId, Bind),
-    /// A changed configuration was accepted.
-    Updated,
-    /// A configuration that had been changed behind our back was restored; the settings by name.
-    DriftCorrected(BTreeSet<String>),
-    /// The connector was deleted.
-    Deleted(ConnectorId),
-    /// A connector that only a lost answer or a crash can have left was deleted.
-    DuplicateDeleted(ConnectorId),
-    /// The resource went, the connector stayed.
-    Released(Release),
-}
-
-/// Why an existing connector becomes ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bind {
-    /// `existingSourceId` names it.
-    ById,
-    /// `adoptionPolicy: ByName`.
-    ByName,
-    /// It carries our reserved name.
-    Reserved,
-    /// Our own create, whose answer was lost, made it.
-    Recovered,
-}
-
-/// Why a resource goes without its connector being deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Release {
-    /// There never was one.
-    NeverCreated,
-    /// It is deleted.
-    Deleted,
-    /// `deletionPolicy: Retain`.
-    Retained(Option<ConnectorId>),
-    /// The custom resource definition is being deleted.
-    Abandoned(Option<ConnectorId>),
-    /// The namespace goes and the API key is gone already.
-    Orphaned(Option<ConnectorId>),
-    /// Another resource holds it.
-    Held(ConnectorId),
-    /// The record was another resource's: whose the connector is, nobody here knows.
-    Foreign(Option<ConnectorId>),
 }
 
 impl Situation {
@@ -415,228 +329,11 @@ impl Situation {
             ..self.clone()
         }
     }
-
-    /// Takes in what an effect was answered. Returns the failure if that ends the pass.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one line of thought for each effect and answer; read as a table"
-    )]
-    pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
-        match (effect, answer) {
-            (Effect::AddFinalizer, Answer::Done) => self.finalized = true,
-            (Effect::Rehearse, Answer::Done) => {
-                if let Some(deletion) = &mut self.deletion {
-                    deletion.rehearsed = true;
-                }
-            }
-            (Effect::RemoveFinalizer(release), Answer::Done) => {
-                self.finalized = false;
-                self.changes.push(Change::Released(release.clone()));
-            }
-            (Effect::RecordIntent { name }, Answer::Done) => *self = self.intending(name),
-            (Effect::RecordUpdate, Answer::Done) => *self = self.unsure(),
-            (Effect::Record(_), Answer::Done) => self.unrecorded = false,
-            (
-                Effect::Look(_),
-                Answer::Seen {
-                    connector,
-                    namesakes,
-                },
-            ) => {
-                if !matches!(self.connector, Sighting::Gone) {
-                    self.connector = connector;
-                }
-                self.namesakes = Some(namesakes);
-                self.settle_in();
-            }
-            (Effect::Confirm(_), Answer::Connector(sighting)) => {
-                self.connector = sighting;
-                if self.connector == Sighting::Gone {
-                    // An inventory that still shows it is too old to make another by.
-                    self.namesakes = None;
-                }
-                self.settle_in();
-            }
-            (Effect::CheckCredentials, Answer::Grant(grant)) => {
-                self.doubted |= grant != Grant::Accepted;
-                self.grant = grant;
-            }
-            (Effect::Bind(id, how), Answer::Claimed) => {
-                let ours = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
-                if let Some(namesake) = ours {
-                    self.connector = Sighting::Present {
-                        drift: namesake.drift.clone(),
-                        name: self.name().value,
-                        same_kind: true,
-                    };
-                }
-                self.binding = Binding::Bound(*id);
-                self.held_by = None;
-                self.applied = None;
-                self.check = Check::None;
-                self.resend = self.resend.ahead();
-                if *how == Bind::Recovered {
-                    // There was none when the create was begun, so all that came since came of our creates.
-                    let late = self.namesakes.iter().flatten();
-                    let late = late
-                        .filter(|n| n.id != *id && n.is_free() && n.recent)
-                        .count();
-                    let late = u32::try_from(late).unwrap_or(u32::MAX);
-                    self.lost_creates = self.lost_creates.max(late);
-                }
-                self.home = self.workspace.clone().ok();
-                self.unrecorded = true;
-                self.changes.push(Change::Bound(*id, *how));
-            }
-            (Effect::Bind(id, _), Answer::Held(by)) => {
-                let taken = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
-                if let Some(namesake) = taken {
-                    namesake.holder = Some(by.clone());
-                }
-                self.held_by = Some(by);
-            }
-            (Effect::RecordIntent { .. }, Answer::Held(by)) => self.held_by = Some(by),
-            (Effect::Create { .. }, Answer::Created(id)) => {
-                let recreated = matches!(self.connector, Sighting::Gone);
-                let name = self.name().value;
-                self.changes.push(if recreated {
-                    Change::Recreated(id)
-                } else {
-                    Change::Created(id)
-                });
-                self.accepted();
-                self.connector = Sighting::Present {
-                    drift: BTreeSet::new(),
-                    name,
-                    same_kind: true,
-                };
-                self.binding = Binding::Bound(id);
-            }
-            (Effect::Create { name }, Answer::Failed(failure)) => match failure.commit() {
-                Commit::Never => {
-                    self.binding = Binding::Unbound;
-                    self.unrecorded = true;
-                    return Err(failure);
-                }
-                Commit::Unknown => {
-                    self.binding = Binding::Creating {
-                        name: name.clone(),
-                        stage: Creating::Unsettled,
-                    };
-                    self.namesakes = None;
-                    self.lost = failure.message().map(ToOwned::to_owned);
-                }
-            },
-            (Effect::Update(_), Answer::Done) if self.resend == Resend::Due && is_synced(self) => {
-                self.resend = Resend::No;
-            }
-            (Effect::Update(_), Answer::Done) => {
-                let drift = match &self.connector {
-                    Sighting::Present { drift, .. } => drift.clone(),
-                    _ => BTreeSet::new(),
-                };
-                let drifted = self.applied.is_some() && self.applied == self.digest();
-                self.changes.push(if drifted {
-                    Change::DriftCorrected(drift)
-                } else {
-                    Change::Updated
-                });
-                self.resend = self.resend.answered();
-                self.accepted();
-                if let Sighting::Present { drift, .. } = &mut self.connector {
-                    drift.clear();
-                }
-            }
-            (Effect::Delete(id), answer) => match answer {
-                Answer::Done => self.deleted(*id),
-                Answer::Failed(failure) if failure.kind() == Some(ErrorKind::NotFound) => {
-                    if self.bound() == Some(*id) && self.moved() {
-                        // A key of another workspace knows none of our connectors.
-                        self.connector = Sighting::Gone;
-                    } else {
-                        self.deleted(*id);
-                    }
-                }
-                Answer::Failed(failure) => return Err(failure),
-                other => unreachable!("a delete is not answered by {other:?}"),
-            },
-            (Effect::Update(_), Answer::Failed(failure))
-                if failure.kind() == Some(ErrorKind::NotFound) =>
-            {
-                self.connector = Sighting::Unlisted;
-                self.resend = self.resend.refused();
-            }
-            (Effect::Update(_), Answer::Failed(failure)) => {
-                self.resend = match failure.commit() {
-                    Commit::Never => self.resend.refused(),
-                    Commit::Unknown => Resend::Lost,
-                };
-                return Err(failure);
-            }
-            // Either the connector has just gone, or this API has no such route.
-            (Effect::StartCheck(_), Answer::Failed(failure))
-                if failure.kind() == Some(ErrorKind::NotFound) =>
-            {
-                self.connector = Sighting::Unlisted;
-                self.check = Check::Unavailable;
-            }
-            (Effect::StartCheck(_), Answer::Check(check)) => {
-                self.doubted &= self.grant != Grant::Accepted;
-                self.unrecorded = true;
-                self.checked(check);
-            }
-            (Effect::PollCheck { .. }, Answer::Check(check)) => {
-                self.polled = true;
-                self.checked(check);
-            }
-            (_, Answer::Failed(failure)) => return Err(failure),
-            (effect, answer) => unreachable!("{effect:?} is not answered by {answer:?}"),
-        }
-        Ok(())
-    }
-
-    /// A connector of ours that the present key sees lives in the workspace of that key.
-    fn settle_in(&mut self) {
-        if self.bound().is_some() && matches!(self.connector, Sighting::Present { .. }) {
-            self.home = self.workspace.clone().ok();
-        }
-    }
-
-    /// What the provider said before a check failed does not explain the failure.
-    fn checked(&mut self, check: Check) {
-        self.failed_now = matches!(check, Check::Failed(..));
-        if self.failed_now {
-            self.grant = Grant::Unasked;
-        }
-        self.check = check;
-    }
-
-    fn accepted(&mut self) {
-        self.applied = self.digest();
-        self.home = self.workspace.clone().ok();
-        self.check = Check::None;
-        self.unrecorded = true;
-    }
-
-    fn deleted(&mut self, id: ConnectorId) {
-        if let Some(namesakes) = &mut self.namesakes {
-            namesakes.retain(|n| n.id != id);
-        }
-        if self.bound() == Some(id) {
-            self.binding = Binding::Unbound;
-            self.applied = None;
-            self.check = Check::None;
-            self.changes.push(Change::Deleted(id));
-        } else {
-            self.lost_creates = self.lost_creates.saturating_sub(1);
-            self.changes.push(Change::DuplicateDeleted(id));
-        }
-    }
 }
 
 impl Resend {
     /// An update is about to be sent.
-    const fn ahead(self) -> Self {
+    pub(super) const fn ahead(self) -> Self {
         match self {
             Self::No => Self::Ahead,
             other => other,
@@ -644,7 +341,7 @@ impl Resend {
     }
 
     /// The answer to the update of this pass is known. What was lost before it is still on its way.
-    const fn answered(self) -> Self {
+    pub(super) const fn answered(self) -> Self {
         match self {
             Self::Ahead | Self::Due => Self::No,
             other => other,
@@ -652,7 +349,7 @@ impl Resend {
     }
 
     /// The update of this pass was certainly not carried out.
-    const fn refused(self) -> Self {
+    pub(super) const fn refused(self) -> Self {
         match self {
             Self::Ahead => Self::No,
             other => other,

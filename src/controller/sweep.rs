@@ -8,12 +8,14 @@ use futures::FutureExt;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::index::Key;
-use super::memory::Awaits;
+use super::context::Context;
+use super::key::Key;
 use super::queue::Priority;
-use super::triggers::look_again;
+use super::recall::Awaits;
+use super::wake::lane_of;
+use super::wake::look_again;
 use super::workspaces::Workspace;
-use super::{Context, lane_of, recall, unclaimed};
+use super::{recall, unclaimed};
 use crate::kinds::{Credentials, Resource};
 use crate::spans;
 use crate::unstructured::Snapshot;

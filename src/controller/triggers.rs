@@ -1,66 +1,29 @@
 //! What makes the controller look at a resource: one task for each watch, so that one that fails delays no other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::ExponentialBackoff;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::claims::Claimant;
-use super::index::{Key, OURS, SecretKey, Shown, strip};
+use super::context::Context;
+use super::index::{OURS, Shown, strip};
+use super::key::{Key, SecretKey};
+use super::listing::Listing;
 use super::memory::News;
-use super::pass::forget;
 use super::queue::Priority;
 use super::recall::{self, Writer};
-use super::{Context, lane_of};
-use crate::cluster::{is_missing, not_installed};
+use super::wake::{forget, lane_of, look_again, queue_readers};
+use super::watching::watch;
 use crate::kinds::{Holding, Kind, Resource};
-use crate::runtime::http::Gate;
-
-/// Hears when one watch has listed its objects. The first time, that is told to the work, which then may begin.
-pub struct Listing {
-    context: Arc<Context>,
-    filled: Gate,
-    /// Dropped by every watch once it has listed its objects.
-    awaited: Mutex<Option<mpsc::Sender<()>>>,
-}
-
-impl Listing {
-    /// `filled` is opened once all watches have listed their objects.
-    pub fn new(context: Arc<Context>, filled: Gate, awaited: mpsc::Sender<()>) -> Self {
-        Self {
-            context,
-            filled,
-            awaited: Mutex::new(Some(awaited)),
-        }
-    }
-
-    fn is_done(&self) {
-        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        if awaited.take().is_some() {
-            self.context.unlisted.listed();
-        }
-        if self.context.unlisted.none() {
-            self.filled.open();
-        }
-    }
-
-    /// Where the kind is not installed, there is nothing to list. It is looked for again.
-    fn failed(&self, error: &watcher::Error) {
-        if is_not_installed(error) {
-            self.is_done();
-        }
-    }
-}
 
 /// Follows the resources of one kind in one namespace, or in all.
 pub async fn resources(
@@ -220,86 +183,6 @@ fn objects(context: &Context, kind: &Kind, namespace: Option<&str>) -> Api<Dynam
     }
 }
 
-/// A watch that fails is tried again after a time between the first and the second of these. The longest is short: until it works
-/// again nothing new is seen, and one request in that time is no burden.
-const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
-
-/// A watch that goes on for ever: errors are counted, logged by their kind, told to `failed`, and waited out.
-fn watch<T>(
-    name: &'static str,
-    kind: &'static str,
-    context: &Arc<Context>,
-    api: Api<T>,
-    config: watcher::Config,
-    failed: impl Fn(&watcher::Error),
-) -> impl Stream<Item = watcher::Event<T>>
-where
-    T: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-{
-    let context = context.clone();
-    let (shortest, longest) = WATCH_BACKOFF;
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(shortest)
-        .with_max_delay(longest)
-        .with_jitter()
-        .without_max_times();
-    let backoff = ExponentialBackoff::from(backoff);
-    // What goes on is said once.
-    let mut said = None;
-    watcher(api, config)
-        .backoff(backoff)
-        .filter_map(move |event| {
-            let event = match event {
-                Ok(event) => {
-                    // A list begins before it fails.
-                    if !matches!(event, watcher::Event::Init) {
-                        said = None;
-                    }
-                    Some(event)
-                }
-                Err(error) => {
-                    context.metrics.watch_failed(name);
-                    failed(&error);
-                    let error = describe(&error, kind);
-                    if said.as_ref() != Some(&error) {
-                        tracing::warn!(
-                            watch = name,
-                            kind,
-                            error,
-                            "a watch failed; trying again until it works"
-                        );
-                        said = Some(error);
-                    }
-                    None
-                }
-            };
-            futures::future::ready(event)
-        })
-}
-
-/// Whether there is no such kind in the cluster.
-fn is_not_installed(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
-            is_missing(error)
-        }
-        _ => false,
-    }
-}
-
-fn describe(error: &watcher::Error, kind: &str) -> String {
-    match error {
-        error if is_not_installed(error) => not_installed(kind),
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => {
-            format!("{} ({})", status.reason, status.code)
-        }
-        watcher::Error::WatchError(status) => format!("{} ({})", status.reason, status.code),
-        _ => "the Kubernetes API cannot be reached".to_owned(),
-    }
-}
-
 fn see(context: &Context, kind: &'static Kind, object: DynamicObject) {
     let mut resource = match kind.read(object) {
         Ok(resource) => resource,
@@ -360,14 +243,6 @@ fn hold(context: &Context, holding: &Holding) {
     }
 }
 
-/// Asks for a pass over a resource, if there is such a one here.
-pub fn look_again(context: &Context, key: &Key, priority: Priority) {
-    if let Some(resource) = context.index.get(key) {
-        let lane = lane_of(&resource);
-        context.queue.add(key, lane, priority, Instant::now());
-    }
-}
-
 fn is_settled(resource: &Resource) -> bool {
     let observed = resource
         .status()
@@ -406,18 +281,4 @@ fn gone(context: &Context, key: &Key) {
     context.index.remove(key, told_here);
     forget(context, key);
     context.queue.forget(key);
-}
-
-/// Asks for passes over the resources that read a Secret.
-pub(super) fn queue_readers(
-    context: &Context,
-    secret: &SecretKey,
-    priority: Priority,
-    since: Instant,
-) {
-    for key in context.index.readers(secret) {
-        if let Some(resource) = context.index.get(&key) {
-            context.queue.add(&key, lane_of(&resource), priority, since);
-        }
-    }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::Context;
-use super::index::Key;
+use super::context::Context;
+use super::key::Key;
 use super::naming::ClusterName;
-use super::pass::warn_lasting;
+use super::tell::warn_lasting;
 use super::workspaces::Workspace;
 use crate::crd::EventReason;
 use crate::kinds::Resource;

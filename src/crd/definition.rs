@@ -9,10 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::AddNullable;
 use serde_json::json;
 
-use super::{
-    ConnectorStatus, dropbox_source, pinecone_destination, unstructured_destination,
-    unstructured_source,
-};
+use super::connector::ConnectorStatus;
 
 /// Whoever deletes the definition deletes every resource in the cluster. A tool that prunes what left Git, or what belonged to an
 /// application that was deleted, leaves it: Helm and Argo CD by the first, Flux by the second.
@@ -136,22 +133,6 @@ fn status(id_field: &str) -> JSONSchemaProps {
         properties.insert(id_field.to_owned(), id);
     }
     schema
-}
-
-/// Every definition, in the order in which they are documented.
-pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![
-        dropbox_source::definition(),
-        unstructured_source::definition(),
-        pinecone_destination::definition(),
-        unstructured_destination::definition(),
-    ]
-}
-
-/// The definitions as YAML, ready for `kubectl apply -f -`.
-pub fn definitions_yaml() -> Result<String, serde_yaml::Error> {
-    let documents: Result<Vec<_>, _> = definitions().iter().map(serde_yaml::to_string).collect();
-    Ok(documents?.join("---\n"))
 }
 
 fn tidy(schema: &mut JSONSchemaProps) {

@@ -5,6 +5,7 @@
 mod conditions;
 mod connector;
 mod definition;
+mod definitions;
 mod dropbox_source;
 mod event_reason;
 mod pinecone_destination;
@@ -18,7 +19,7 @@ pub use connector::{
     DeletionPolicy, LostCreates, Parameters, SecretKeyReference, SecretParameter, SecretReference,
     WorkspaceReference, WorkspaceStatus,
 };
-pub use definition::{definitions, definitions_yaml};
+pub use definitions::{definitions, definitions_yaml};
 pub use dropbox_source::{
     CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec,
     definition as dropbox_source_definition,

@@ -3,6 +3,9 @@
 
 mod cluster;
 mod findings;
+mod listing;
+mod options;
+mod patient;
 mod remedies;
 mod resource;
 mod unclaimed;
@@ -10,18 +13,18 @@ mod workspace;
 
 use std::io;
 
-use kube::api::{DynamicObject, ListParams};
-use kube::{Api, Client, ResourceExt};
+use kube::ResourceExt;
 
-use crate::cluster::{is_missing, sentence};
-use crate::controller::index::Key;
-use crate::hosts::{HostPattern, HostPolicy};
-use crate::kinds::{self, Kind, Resource};
-use crate::options::{Cluster, Dropbox, Exit, Network, Workspace};
+use crate::hosts::HostPolicy;
+use crate::kinds::{self, Resource};
+use crate::options::Exit;
 use crate::output::print;
 use crate::terminal::Paint;
 use findings::Findings;
-use resource::Patient;
+use listing::list;
+use options::Format;
+pub use options::Options;
+use patient::Patient;
 use unclaimed::Workspaces;
 
 /// What `--help` ends with.
@@ -35,52 +38,6 @@ UNSTRUCTURED_API_KEY may also hold the key of the operator's own workspace.
 Without it, doctor checks resources that name no workspace only in the cluster
 and at Dropbox. Without a name, it also looks for connectors of this cluster
 that no resource holds.";
-
-/// What to look at, and how to tell.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Options {
-    /// Check this resource [default: all of the namespace]
-    #[arg(value_name = "NAME", value_parser = crate::options::object_name)]
-    name: Option<String>,
-
-    #[command(flatten)]
-    cluster: Cluster,
-
-    /// Check the resources of all namespaces
-    #[arg(long, short = 'A', conflicts_with_all = ["namespace", "name"])]
-    all_namespaces: bool,
-
-    /// Print the findings in this format
-    #[arg(long, short, value_name = "FORMAT", value_enum, default_value = "text")]
-    output: Format,
-
-    #[command(flatten)]
-    pub(crate) workspace: Workspace,
-
-    #[command(flatten)]
-    dropbox: Dropbox,
-
-    #[command(flatten)]
-    network: Network,
-
-    /// Look for connectors with this name of the cluster; pass the operator's [default: derived from the cluster]
-    #[arg(long, value_name = "NAME", value_parser = crate::options::cluster_name)]
-    cluster_name: Option<String>,
-
-    /// Let resources name only these hosts as workspace.apiUrl; pass the operator's
-    /// [default: any public host; never private, link-local or in-cluster addresses]
-    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::options::host_pattern)]
-    allowed_api_hosts: Vec<HostPattern>,
-}
-
-/// How the findings are written.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    /// Sentences for people.
-    Text,
-    /// One object for programs.
-    Json,
-}
 
 /// Looks, and prints what it finds.
 ///
@@ -171,54 +128,6 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
             .await;
     }
     Ok(())
-}
-
-/// The resources of one kind. One that cannot be read is told; of a kind that is not installed there are none.
-async fn list(
-    client: &Client,
-    kind: &'static Kind,
-    namespace: Option<&str>,
-    findings: &mut Findings,
-) -> Result<Vec<Resource>, Exit> {
-    let definition = kind.api_resource();
-    let objects: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &definition),
-        None => Api::all_with(client.clone(), &definition),
-    };
-    let objects = match objects.list(&ListParams::default()).await {
-        Ok(objects) => objects.items,
-        Err(error) if is_missing(&error) => Vec::new(),
-        // A definition that was just installed is not served at once.
-        Err(error @ kube::Error::Api(_)) if !is_refusal(&error) => {
-            let message = sentence(&error, "the resources cannot be read");
-            findings.unknown(kind.name, "resource", message, "try again");
-            Vec::new()
-        }
-        Err(error) => {
-            return Err(Exit::Failed(sentence(
-                &error,
-                "the resources cannot be read",
-            )));
-        }
-    };
-    let mut resources = Vec::new();
-    for object in objects {
-        match kind.read(object) {
-            Ok(resource) => resources.push(resource),
-            Err(holding) => findings.wrong(
-                &Key::of(kind, &holding.metadata).to_string(),
-                "resource",
-                "it does not fit the definition of this version",
-                "unstructured-operator crd | kubectl apply --server-side -f -",
-            ),
-        }
-    }
-    Ok(resources)
-}
-
-/// Whether the cluster will answer so again.
-fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
 }
 
 /// There is nothing to look at.

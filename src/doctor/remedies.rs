@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::resource::Patient;
+use super::patient::Patient;
 use crate::crd::{DeletionPolicy, RECONCILE_AT};
 
 impl Patient<'_> {

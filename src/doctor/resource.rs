@@ -4,34 +4,20 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{Api, Client, ResourceExt};
+use kube::Api;
 
 use super::findings::Findings;
+use super::patient::Patient;
 use super::unclaimed::Listing;
 use super::workspace;
 use crate::cluster::sentence;
 use crate::controller::secrets::SecretData;
 use crate::crd::ConnectorStatus;
-use crate::dropbox::{CallError, DropboxClient, Subfolder};
-use crate::hosts::{HostPolicy, Reach};
-use crate::kinds::{Credentials, Provider, Resource, suspicions};
-use crate::options::Network;
+use crate::dropbox::{CallError, Subfolder};
+use crate::hosts::Reach;
+use crate::kinds::{Credentials, Provider, suspicions};
 use crate::scrub::one_line;
 use crate::unstructured::{ApiKey, Config, Endpoint};
-
-/// A resource, and everything that it takes to examine it.
-pub(super) struct Patient<'a> {
-    pub client: &'a Client,
-    pub namespace: &'a str,
-    pub resource: &'a Resource,
-    pub dropbox: &'a DropboxClient,
-    /// Of the operator's own workspace, as far as the caller gave them.
-    pub own_endpoint: &'a Endpoint,
-    pub own_key: Option<&'a ApiKey>,
-    /// Which hosts a resource may name.
-    pub hosts: &'a HostPolicy,
-    pub network: &'a Network,
-}
 
 impl Patient<'_> {
     /// Examines everything about the resource.
@@ -51,11 +37,6 @@ impl Patient<'_> {
         // Without the credentials the plain settings can still be compared.
         let config = config.unwrap_or_else(|| self.resource.spec.config(&Credentials::default()));
         self.workspace(&config, findings).await
-    }
-
-    /// Namespace and name.
-    pub fn subject(&self) -> String {
-        format!("{}/{}", self.namespace, self.resource.name_any())
     }
 
     fn status(&self, findings: &mut Findings) {

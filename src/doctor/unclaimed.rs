@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::cluster;
 use super::findings::Findings;
-use super::{Options, list};
-use crate::controller::index::Key;
+use super::listing::list;
+use super::options::Options;
+use crate::controller::key::Key;
 use crate::controller::naming::ClusterName;
 use crate::controller::recall;
 use crate::controller::unclaimed::Seen;
@@ -95,15 +96,15 @@ impl Workspaces {
         let Ok(client) = client else {
             return;
         };
-        let shelf = (Collection::Sources, "dropbox".to_owned());
+        let dropbox = (Collection::Sources, "dropbox".to_owned());
         let kept = Kept::only(["remote_url", "recursive"]);
-        let connectors = client.connectors(shelf.0, &shelf.1, kept);
+        let connectors = client.connectors(dropbox.0, &dropbox.1, kept);
         match connectors.list().await {
             Ok(sources) => {
                 let place = (
                     endpoint.to_string(),
                     client.fingerprint().to_string(),
-                    shelf,
+                    dropbox,
                 );
                 let references = BTreeMap::new();
                 self.0.entry(place).or_insert(Listed {
@@ -216,15 +217,13 @@ impl Listed {
                 "connector {id} has the default name {name}, and {nobody}: it was retained, or its resource went without the operator. \
                  Delete it in the Unstructured UI, or adopt it"
             );
-            let next = match self.adopting(source, cluster, known) {
-                Some(Adopting { secret, line }) => {
-                    message = format!("{message}, once the Secret {secret} holds its credentials");
-                    line
-                }
-                None => {
-                    let field = existing_field(*collection);
-                    format!("write a resource with {field}: {id}")
-                }
+            let adopting = self.adopting(source, cluster, known);
+            let next = if let Some(Adopting { secret, line }) = adopting {
+                message = format!("{message}, once the Secret {secret} holds its credentials");
+                line
+            } else {
+                let field = existing_field(*collection);
+                format!("write a resource with {field}: {id}")
             };
             findings.unknown(subject, CHECK, message, next);
         }

@@ -7,7 +7,7 @@ use jiff::fmt::rfc2822;
 use reqwest::header::DATE;
 
 use super::findings::Findings;
-use super::resource::Patient;
+use super::patient::Patient;
 use super::unclaimed::Listing;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, USER_AGENT};

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
-use super::login::CallError;
+use super::error::CallError;
 use super::refusal::unclear;
 use super::tokens::Tokens;
 use crate::hosts::Reach;

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::login::CallError;
+use super::error::CallError;
 use crate::scrub::Scrubber;
 
 /// What a refused listing means.

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::login::CallError;
+use super::error::CallError;
 
 /// How long an answer is kept for those who wait in line. Access tokens live four hours.
 const KEPT: Duration = Duration::from_mins(1);

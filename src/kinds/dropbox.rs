@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{
-    Credential, Credentials, Impostor, Kind, Options, Provider, Providers, Shortfall, Spec, Verdict,
-};
+use super::kind::Kind;
+use super::provider::{Provider, Providers, Shortfall, Verdict};
+use super::spec::{Credential, Credentials, Impostor, Options, Spec};
 use crate::crd::{self, DropboxSourceSpec};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::unstructured::Collection;

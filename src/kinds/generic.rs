@@ -8,10 +8,10 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::kind::Kind;
+use super::provider::{Provider, Providers, Verdict};
+use super::spec::{Credential, Credentials, Objection, Options, Spec};
 use super::types::ConnectorType;
-use super::{
-    Credential, Credentials, Kind, Objection, Options, Provider, Providers, Spec, Verdict,
-};
 use crate::crd::{
     self, ConnectorOptions, Parameters, SecretParameter, UnstructuredDestinationSpec,
     UnstructuredSourceSpec,

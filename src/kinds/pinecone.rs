@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{
-    Credential, Credentials, Kind, Options, Provider, Providers, Shortfall, Spec, Verdict,
-};
+use super::kind::Kind;
+use super::provider::{Provider, Providers, Shortfall, Verdict};
+use super::spec::{Credential, Credentials, Options, Spec};
 use crate::crd::{self, PineconeDestinationSpec};
 use crate::pinecone::{CallError, PineconeClient};
 use crate::unstructured::Collection;

@@ -9,7 +9,8 @@ use kube::core::NamespaceResourceScope;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Kind, Spec, id_field};
+use super::kind::{Kind, id_field};
+use super::spec::Spec;
 use crate::crd::{self, ConnectorStatus};
 use crate::unstructured::ConnectorId;
 

@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
 
-use super::Options;
+use super::options::Options;
 use super::request::Change;
 use crate::cluster::{find_definition, sentence};
 use crate::crd::{DropboxSource, RECONCILE_AT};

@@ -4,8 +4,9 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use super::cluster::Cluster;
+use super::files;
+use super::options::Options;
 use super::request::{Change, Request};
-use super::{Options, files};
 use crate::crd::DropboxSource;
 use crate::manifest::{SecretManifest, yaml};
 use crate::options::Exit;

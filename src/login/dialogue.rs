@@ -6,8 +6,9 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{APP_SECRET, ATTEMPTS, CODE, Options, authorize_url, failed, look_into, parse_folder};
-use crate::dropbox::{CallError, DropboxClient, Folders, Subfolder};
+use super::folder::{failed, look_into, parse_folder};
+use super::options::{APP_SECRET, ATTEMPTS, CODE, Options};
+use crate::dropbox::{CallError, DropboxClient, Folders, Subfolder, authorize_url};
 use crate::flaw::{self, Flaw};
 use crate::manifest::dns_name;
 use crate::options::{Exit, object_name};

@@ -7,29 +7,29 @@ mod cluster;
 mod destination;
 mod dialogue;
 mod files;
+mod folder;
+mod options;
 mod request;
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::crd::DropboxSource;
-use crate::dropbox::{BaseUrl, CallError, DropboxClient, Subfolder, authorize_url};
+use crate::dropbox::{CallError, DropboxClient, Subfolder, authorize_url};
 use crate::manifest::{SecretManifest, dns_name};
-use crate::options::{Cluster, Dropbox, Exit, Network};
+use crate::options::Exit;
 use crate::output::say;
 use crate::terminal::{Mark, NoAnswer, Terminal, report};
+pub use options::Options;
+pub(crate) use options::{APP_SECRET, CODE};
+
 use destination::Destination;
 use dialogue::Inputs;
+use folder::{failed, look_into};
+use options::ATTEMPTS;
 use request::{Request, repoints};
-
-/// Holds the app secret itself. There is no flag for it: a command line is readable by every process of the host.
-pub(crate) const APP_SECRET: &str = "DROPBOX_APP_SECRET";
-
-/// Holds the code of the authorization page itself; no flag for the same reason.
-pub(crate) const CODE: &str = "DROPBOX_CODE";
 
 /// What `--help` ends with.
 pub(crate) const EXAMPLES: &str = "\
@@ -46,109 +46,6 @@ Examples:
       --app-secret-file secret --code-file code --output manifests
 In the environment, DROPBOX_APP_SECRET may hold the app secret, and DROPBOX_CODE
 the code of the authorization page.";
-
-/// How often a question is asked again after a bad answer.
-const ATTEMPTS: usize = 3;
-
-/// How to log in.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-#[derive(Clone, Debug, clap::Args)]
-pub struct Options {
-    /// Use this app key, from the Settings tab of the app's page in the Dropbox App Console
-    #[arg(long, value_name = "KEY")]
-    app_key: Option<String>,
-
-    /// Read the app secret from this file. Set `DROPBOX_APP_SECRET` to give the secret itself
-    #[arg(long, value_name = "PATH")]
-    app_secret_file: Option<PathBuf>,
-
-    #[arg(skip)]
-    pub(crate) app_secret: Option<SecretString>,
-
-    /// Read the code of the authorization page from this file. Set `DROPBOX_CODE` to give the code itself
-    #[arg(long, value_name = "PATH")]
-    code_file: Option<PathBuf>,
-
-    #[arg(skip)]
-    pub(crate) code: Option<SecretString>,
-
-    /// Open the authorization page in a browser, besides printing it
-    #[arg(long)]
-    open: bool,
-
-    /// Read this folder, such as contracts/2026, inside of what the app can see
-    #[arg(long, value_name = "PATH")]
-    folder: Option<String>,
-
-    /// Read files in subfolders too [default: unchanged; false for a new resource]
-    #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true)]
-    recursive: Option<bool>,
-
-    /// Write the `DropboxSource` of this name [default: made from the folder's name]. If it exists and you give no folder, only
-    /// its credentials change
-    #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
-    name: Option<String>,
-
-    /// Write the Secret of this name [default: the one that the `DropboxSource` reads; for a new one, its name and -dropbox]
-    #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
-    secret_name: Option<String>,
-
-    /// Write only the Secret of the `DropboxSource` called --name: new credentials for the same folder
-    #[arg(long, requires = "name", conflicts_with_all = ["folder", "recursive"])]
-    secret_only: bool,
-
-    /// Point a `DropboxSource` that reads another folder at this one, without a question
-    #[arg(long)]
-    force: bool,
-
-    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory, or to standard output for -. An existing
-    /// manifest keeps the fields that you do not give
-    #[arg(long, short, value_name = "DIRECTORY", conflicts_with = "apply")]
-    output: Option<PathBuf>,
-
-    /// Create both objects in the cluster, or change only what you give
-    #[arg(long)]
-    apply: bool,
-
-    #[command(flatten)]
-    cluster: Cluster,
-
-    #[command(flatten)]
-    dropbox: Dropbox,
-
-    /// Use the authorization page at this URL
-    #[arg(long, value_name = "URL", default_value = "https://www.dropbox.com")]
-    dropbox_www_url: String,
-
-    #[command(flatten)]
-    network: Network,
-}
-
-impl Options {
-    /// Refuses values that are wrong by themselves or together.
-    pub(crate) fn check(&self) -> Result<(), Exit> {
-        self.www()?;
-        self.dropbox.endpoint(&self.network)?;
-        let refused = |line: &str| Err(Exit::Refused(line.to_owned()));
-        if self.app_secret.is_some() && self.app_secret_file.is_some() {
-            return refused(
-                "DROPBOX_APP_SECRET and --app-secret-file (DROPBOX_APP_SECRET_FILE) are both set: keep one",
-            );
-        }
-        if self.code.is_some() && self.code_file.is_some() {
-            return refused(
-                "DROPBOX_CODE and --code-file (DROPBOX_CODE_FILE) are both set: keep one",
-            );
-        }
-        Ok(())
-    }
-
-    fn www(&self) -> Result<BaseUrl, Exit> {
-        BaseUrl::parse(&self.dropbox_www_url, self.network.allow_insecure_http).map_err(|reason| {
-            Exit::Refused(format!("--dropbox-www-url (DROPBOX_WWW_URL): {reason}"))
-        })
-    }
-}
 
 impl From<NoAnswer> for Exit {
     fn from(reason: NoAnswer) -> Self {
@@ -297,25 +194,6 @@ impl Target {
     }
 }
 
-/// Whether the app can read a folder that was named.
-async fn look_into(
-    dropbox: &DropboxClient,
-    access_token: &SecretString,
-    folder: &Subfolder,
-) -> Result<(), Exit> {
-    match dropbox.look_into(access_token, folder).await {
-        Ok(()) => Ok(()),
-        // What says nothing of the folder is no reason to lose the refresh token.
-        Err(error) if error.is_inconclusive() => {
-            report(Mark::Unknown, &format!("the folder {folder}: {error}"));
-            Ok(())
-        }
-        Err(error) => Err(Exit::Failed(format!(
-            "the folder {folder}: {error}; nothing was written"
-        ))),
-    }
-}
-
 /// Shows the page, takes its code, and exchanges it.
 async fn authorize(
     options: &Options,
@@ -362,10 +240,6 @@ async fn authorize(
     unreachable!("the last attempt returns")
 }
 
-fn failed(error: &CallError) -> Exit {
-    Exit::Failed(error.to_string())
-}
-
 /// Starts a browser. The URL holds the app key, which is no secret.
 fn open(url: &Url) -> bool {
     let program = if cfg!(target_os = "macos") {
@@ -382,10 +256,4 @@ fn open(url: &Url) -> bool {
         .stderr(Stdio::null())
         .spawn();
     browser.is_ok()
-}
-
-/// The folder that a text names.
-fn parse_folder(text: &str) -> Result<Subfolder, String> {
-    text.parse()
-        .map_err(|reason| format!("the folder: {reason}"))
 }

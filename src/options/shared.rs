@@ -7,11 +7,13 @@ use std::time::Duration;
 use clap::ArgAction;
 use secrecy::SecretString;
 
-use super::{API_KEY, Exit, both_names, values};
-use crate::controller::workspaces::OwnKey;
+use super::names::{API_KEY, both_names};
+use super::values;
 use crate::dropbox::{BaseUrl, DropboxClient};
+use crate::exit::Exit;
 use crate::hosts::Reach;
 use crate::http::USER_AGENT;
+use crate::own_key::OwnKey;
 use crate::runtime::kube_client;
 use crate::unstructured::{ApiKey, Client, Endpoint};
 

@@ -24,6 +24,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+use super::event_text::{INSTANCE_LIMIT, cut, event_name, shorten};
 use super::metrics::Metrics;
 use crate::clock;
 
@@ -40,9 +41,6 @@ const REFILL: Duration = Duration::from_secs(30);
 const MEMORY: usize = 2048;
 
 // Limits of the API server's validation, in bytes.
-const NOTE_LIMIT: usize = 1024;
-const INSTANCE_LIMIT: usize = 128;
-const NAME_LIMIT: usize = 253;
 
 /// Whether an event asks for attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -391,36 +389,6 @@ async fn write(
     };
     events.create(&parameters, &new).await?;
     Ok(Written::New(new.metadata.name.unwrap_or_default()))
-}
-
-/// `<object>.<16 hex digits>`, a DNS subdomain whatever the object is called. The digits are the time in nanoseconds, as client-go
-/// does it: events are listed by name, and `kubectl describe` shows them as they are listed, so they tell a story only in order.
-fn event_name(object: &str) -> String {
-    let suffix = format!(".{:016x}", clock::now().as_nanosecond());
-    let usable = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let object = if object.chars().all(usable) {
-        object
-    } else {
-        "event"
-    };
-    let object = cut(object, NAME_LIMIT - suffix.len()).trim_end_matches(['-', '.']);
-    format!(
-        "{}{suffix}",
-        if object.is_empty() { "event" } else { object }
-    )
-}
-
-/// Cuts a note that the API server would refuse, and shows that it was cut.
-fn shorten(note: &mut String) {
-    const ELLIPSIS: char = '…';
-    if note.len() > NOTE_LIMIT {
-        note.truncate(note.floor_char_boundary(NOTE_LIMIT - ELLIPSIS.len_utf8()));
-        note.push(ELLIPSIS);
-    }
-}
-
-fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use axum::http::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::super::event_text::NOTE_LIMIT;
 use super::*;
 use crate::runtime::fake_api::{self, Answer};
 

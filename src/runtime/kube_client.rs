@@ -14,7 +14,6 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
 };
-use thiserror::Error;
 use tower::layer::layer_fn;
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Service};
@@ -22,6 +21,7 @@ use tracing::{Instrument, Span};
 use url::Url;
 
 use super::kubeconfig;
+pub use super::kubeconfig::ConnectError;
 use crate::spans;
 
 /// How long the API server may take to begin its answer. A watch begins its answer at once and may then last.
@@ -31,24 +31,6 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 const READ_TIMEOUT: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const AGENT: &str = crate::http::USER_AGENT;
-
-/// Why there is no client. The texts leave out what a kubeconfig or a proxy URL may hold in the way of credentials.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// Neither a kubeconfig nor a pod's service account was found.
-    #[error(
-        "no Kubernetes cluster found: run in a pod with a service account, or set KUBECONFIG to a readable kubeconfig"
-    )]
-    NoCluster,
-    /// A kubeconfig was found that cannot be used.
-    #[error("the kubeconfig cannot be used: {0}; check it with kubectl config view")]
-    Kubeconfig(&'static str),
-    /// The configuration was read but gives no client.
-    #[error(
-        "no client can be made from the Kubernetes configuration: check its certificates, credentials and proxy (an http:// or https:// URL)"
-    )]
-    Client,
-}
 
 /// A client for the cluster that `KUBECONFIG`, `~/.kube/config` or the pod's service account names, in this order. A kubeconfig's
 /// cluster is reached through the proxy that it names, or `HTTPS_PROXY` where `NO_PROXY` does not exempt it; the pod's own directly.

@@ -2,14 +2,32 @@
 //! fails on entries that everybody else passes over; beyond that this does what it does.
 
 use std::path::Path;
+use thiserror::Error;
 
 use kube::Config;
 use kube::config::{Cluster, ExecAuthCluster, Kubeconfig, KubeconfigError};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
-use super::kube_client::ConnectError;
 use crate::proxy::{self, Proxy, ProxyError};
+
+/// Why there is no client. The texts leave out what a kubeconfig or a proxy URL may hold in the way of credentials.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// Neither a kubeconfig nor a pod's service account was found.
+    #[error(
+        "no Kubernetes cluster found: run in a pod with a service account, or set KUBECONFIG to a readable kubeconfig"
+    )]
+    NoCluster,
+    /// A kubeconfig was found that cannot be used.
+    #[error("the kubeconfig cannot be used: {0}; check it with kubectl config view")]
+    Kubeconfig(&'static str),
+    /// The configuration was read but gives no client.
+    #[error(
+        "no client can be made from the Kubernetes configuration: check its certificates, credentials and proxy (an http:// or https:// URL)"
+    )]
+    Client,
+}
 
 /// The configuration for a context, the current one by default, of a file: this one, those that `KUBECONFIG` names, or
 /// `~/.kube/config`.

@@ -6,6 +6,7 @@ use tokio::{task::JoinHandle, time::advance};
 
 use super::*;
 use crate::runtime::fake_api::{self, Answer, Call};
+use tokio::sync::watch;
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/here/leases/operator";
 

@@ -1,6 +1,7 @@
 //! What a long-running operator needs whatever it operates: logs, metrics, endpoints, leadership, events, signals and a
 //! Kubernetes client with limits. Nothing here knows what is being reconciled.
 
+mod event_text;
 pub mod events;
 #[cfg(test)]
 mod fake_api;
@@ -8,6 +9,7 @@ pub mod http;
 pub mod kube_client;
 mod kubeconfig;
 pub mod leader;
+mod leadership;
 pub mod logging;
 pub mod metrics;
 pub mod pod;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::error::{ApiError, Commit, ErrorKind};
 use super::kept::{Kept, cut};
 use super::types::{Check, CheckStatus, Connector, ConnectorId, Settings, timestamp};
+use super::unreadable::Unreadable;
 use crate::clock;
 use crate::scrub::Scrubber;
 
@@ -40,18 +41,6 @@ struct Complaint {
     fields: Vec<String>,
     /// It has a `detail`, as every 404 of the API itself.
     detailed: bool,
-}
-
-/// A success whose body is not what is documented; the text says how, and repeats nothing of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unreadable(pub &'static str);
-
-impl Unreadable {
-    pub const PAGE: Self = Self("is an HTML page; check the API URL");
-    pub const EARLY_END: Self = Self("ends too early");
-    pub const SHAPE: Self = Self("has another shape than documented");
-    pub const SYNTAX: Self = Self("is not JSON, or too deep");
-    const ANOTHER_CONNECTOR: Self = Self("is about another connector");
 }
 
 // === refusals ===

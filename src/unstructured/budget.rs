@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio_util::sync::CancellationToken;
 
-use super::inventory::List;
+use super::list::List;
 
 /// Bytes that all inventories may take together. Clones share them.
 #[derive(Clone)]

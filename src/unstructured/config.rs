@@ -14,11 +14,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::types::Settings;
+use super::types::{MASK, Settings};
 use crate::scrub::Scrubber;
-
-/// What the service shows in place of a secret, whatever its length.
-pub const MASK: &str = "**********";
 
 /// A connector's complete configuration, fields in the order in which they were given.
 ///

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::answer::Unreadable;
+use super::unreadable::Unreadable;
 
 /// Where an array is divided. Whether what stands between is JSON is for others to say.
 pub(super) struct Elements {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, debug};
 use url::Url;
 
-use super::answer::{self, Place, Unreadable};
+use super::answer::{self, Place};
 use super::budget::Exceeded;
 use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
@@ -17,6 +17,7 @@ use super::error::{ApiError, Commit, ErrorKind};
 use super::flow::{Flow, Health};
 use super::limits::{ClientError, Exchange, Options};
 use super::taking::{Rejected, Taking, Whole, taken};
+use super::unreadable::Unreadable;
 use crate::http::{self, BodyError};
 use crate::scrub::Scrubber;
 use crate::spans;

@@ -9,8 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::answer::Unreadable;
 use super::types::Settings;
+use super::unreadable::Unreadable;
 
 /// Bytes of a value that are kept. A longer one is cut: it can only differ from ours.
 const LONGEST_VALUE: usize = 4096;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use reqwest::Response;
 use zeroize::Zeroizing;
 
-use super::answer::Unreadable;
 use super::budget::{Exceeded, Share};
+use super::unreadable::Unreadable;
 use crate::http::{self, BodyError};
 
 /// What is made of the body of a success, piece by piece as it comes in.

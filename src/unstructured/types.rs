@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::config::MASK;
+/// What the service shows in place of a secret, whatever its length.
+pub const MASK: &str = "**********";
 
 /// What an allocation takes beside what is asked for, at most.
 const PER_ALLOCATION: usize = 16;

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use unstructured_operator::controller::claims::Claims;
-use unstructured_operator::controller::effect::{Answer, Effect};
+use unstructured_operator::controller::effect::{Answer, Effect, Step};
 use unstructured_operator::controller::follow_up::{self, Pace};
-use unstructured_operator::controller::memory::Awaits;
 use unstructured_operator::controller::outcome::{Failure, Outcome};
-use unstructured_operator::controller::plan::Step;
+use unstructured_operator::controller::recall::Awaits;
 use unstructured_operator::controller::recall::{self, Writer};
 use unstructured_operator::controller::report;
 use unstructured_operator::controller::situation::Situation;

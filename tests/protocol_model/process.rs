@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use unstructured_operator::controller::claims::{Claimant, Claims};
-use unstructured_operator::controller::index::Key;
+use unstructured_operator::controller::key::Key;
 use unstructured_operator::controller::recall::{self, Known, Version, Writer};
 use unstructured_operator::controller::situation::Situation;
 use unstructured_operator::crd::ConnectorStatus;

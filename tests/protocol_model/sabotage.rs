@@ -4,8 +4,8 @@
 //! (`tests/rights.rs`, `tests/deletion.rs`); the conflicts of server-side apply and definitions that lack a field (`tests/status.rs`);
 //! the claims of other shards (`tests/ownership.rs`); and how long anything waits (`tests/virtual_time.rs`).
 
-use unstructured_operator::controller::effect::Effect;
-use unstructured_operator::controller::plan::{Step, plan};
+use unstructured_operator::controller::effect::{Effect, Step};
+use unstructured_operator::controller::plan::plan;
 use unstructured_operator::controller::situation::{
     Binding, Creating, DefinitionFate, Release, Situation,
 };

@@ -4,12 +4,13 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{Step, plan};
+use super::plan;
+use crate::controller::effect::Step;
 use crate::controller::effect::{Answer, Effect};
-use crate::controller::outcome::{Failure, Outcome};
+use crate::controller::outcome::{Failure, ForeignRecord, Outcome};
 use crate::controller::situation::{
-    Bind, Binding, Check, ConnectorName, Creating, DefinitionFate, Deletion, Desired,
-    ForeignRecord, Freshness, Grant, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
+    Bind, Binding, Check, ConnectorName, Creating, DefinitionFate, Deletion, Desired, Freshness,
+    Grant, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use crate::kinds::Shortfall;
 use crate::unstructured::{Collection, Commit, ConnectorId, Digest, ErrorKind};

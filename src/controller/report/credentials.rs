@@ -1,6 +1,7 @@
 //! What a status and its events say of the credentials: whether their provider takes them, and what it denies them.
 
-use super::{Note, reason_of};
+use super::note::Note;
+use super::recorded::reason_of;
 use crate::controller::outcome::{Outcome, Row};
 use crate::controller::situation::{Desired, Grant, Situation};
 use crate::crd::{ConditionType, ConnectorStatus, Reason};

@@ -4,9 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use proptest::prelude::*;
 
 use super::{Occasion, status};
+use crate::controller::effect::Step;
 use crate::controller::outcome::{Failure, Outcome};
+use crate::controller::plan::plan;
 use crate::controller::plan::tests::situation;
-use crate::controller::plan::{Step, plan};
 use crate::controller::situation::Situation;
 use crate::crd::ConnectorStatus;
 

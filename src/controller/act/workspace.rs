@@ -1,0 +1,257 @@
+//! The effects on the workspace, and the questions to the provider.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::super::effect::Answer;
+use super::super::observe::describe_holder;
+use super::super::outcome::Failure;
+use super::super::provider::Asked;
+use super::super::recall;
+use super::super::situation::{Check, Freshness, Grant, Namesake, Sighting};
+use crate::kinds::{Provider, Verdict};
+use crate::runtime::metrics::GrantResult;
+use crate::unstructured::{self, Commit, Connector, ConnectorId, ErrorKind, Snapshot};
+
+use super::actor::{Actor, no_workspace};
+
+/// How far the service's clock may be from ours.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(15);
+
+impl Actor<'_> {
+    pub async fn look(self, freshness: Freshness) -> Answer {
+        let Some(workspace) = &self.hand.workspace else {
+            return no_workspace();
+        };
+        let at = match freshness {
+            Freshness::Any => self.context.started,
+            Freshness::Trigger => self.hand.since,
+            Freshness::Now => Instant::now(),
+        };
+        match workspace.inventory.at_least(at).await {
+            Ok(snapshot) => self.seen(&snapshot),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn seen(&self, snapshot: &Snapshot) -> Answer {
+        let target = self.s.bound().or(self.s.wanted.existing);
+        let connector = match target {
+            None => Sighting::Unseen,
+            Some(id) => snapshot
+                .by_id(&id)
+                .map_or(Sighting::Unlisted, |source| self.sighting(source)),
+        };
+        let since = self.lifetime();
+        let namesakes = snapshot
+            .by_name(&self.s.name().value)
+            .into_iter()
+            .map(|source| Namesake {
+                recent: source.created_at.is_some_and(|made| made >= since),
+                id: source.id,
+                holder: self
+                    .context
+                    .index
+                    .holder(source.id)
+                    .filter(|holder| holder != self.key)
+                    .map(|holder| describe_holder(self.key, &holder)),
+                drift: self.drift(source),
+            });
+        Answer::Seen {
+            connector,
+            namesakes: namesakes.collect(),
+        }
+    }
+
+    /// Since when a connector can have come of this resource's creates. The service's clock and ours may differ.
+    fn lifetime(&self) -> Timestamp {
+        match recall::first_create(&self.hand.status()) {
+            Some(begun) => begun.0.checked_sub(CLOCKS_APART).unwrap_or(begun.0),
+            None => self
+                .hand
+                .resource
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::MAX, |time| time.0),
+        }
+    }
+
+    fn sighting(&self, source: &Connector) -> Sighting {
+        Sighting::Present {
+            drift: self.drift(source),
+            name: self.shown_name(source),
+            same_kind: *source.connector_type == *self.hand.resource.spec.connector_type(),
+        }
+    }
+
+    /// Our own name for it as it is, any other made fit to be shown.
+    fn shown_name(&self, source: &Connector) -> String {
+        if *source.name == *self.s.name().value {
+            return source.name.to_string();
+        }
+        self.scrub(&source.name)
+            .or_else(|| self.hand.status().connector_name)
+            .unwrap_or_default()
+    }
+
+    /// The API's words, fit to be shown. Nothing is, where the secrets are not known that they may hold.
+    fn scrub(&self, text: &str) -> Option<String> {
+        let (workspace, config) = (self.hand.workspace.as_ref()?, self.hand.config.as_ref()?);
+        Some(workspace.client.scrub(config, text))
+    }
+
+    fn drift(&self, source: &Connector) -> BTreeSet<String> {
+        match (&self.hand.workspace, &self.hand.config) {
+            (Some(workspace), Some(config)) => workspace.drift(config, source),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    pub async fn confirm(self, id: &ConnectorId) -> Answer {
+        let Some(workspace) = &self.hand.workspace else {
+            return no_workspace();
+        };
+        match workspace.connectors.get(id).await {
+            Ok(source) => {
+                let sighting = self.sighting(&source);
+                // One of another kind is in no inventory of ours, and must not be offered under its name.
+                if *source.connector_type == *self.hand.resource.spec.connector_type() {
+                    workspace.inventory.put(source);
+                }
+                Answer::Connector(sighting)
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                workspace.removed(id);
+                Answer::Connector(Sighting::Gone)
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    pub async fn check_credentials(self) -> Answer {
+        let Some(credentials) = &self.hand.credentials else {
+            return no_workspace();
+        };
+        let spec = &self.hand.resource.spec;
+        let Some(provider) = spec.provider() else {
+            return Answer::Grant(Grant::Accepted);
+        };
+        let ask = spec.ask(&self.context.providers, credentials, self.hand.since);
+        let verdict = match self.context.breakers.of(provider).ask(ask).await {
+            Asked::Answered(verdict) => verdict,
+            Asked::Resting(why) => return Answer::Grant(Grant::Inconclusive(why)),
+            Asked::Busy => return Answer::Failed(Failure::Busy),
+        };
+        let result = match &verdict {
+            Verdict::NotAsked => None,
+            Verdict::Accepted | Verdict::Insufficient(_) => Some(GrantResult::Accepted),
+            Verdict::Refused(_) => Some(GrantResult::Rejected),
+            Verdict::Inconclusive(_) | Verdict::NoAnswer(_) => Some(GrantResult::Inconclusive),
+        };
+        if let (Some(result), Provider::Dropbox) = (result, provider) {
+            self.context.metrics.dropbox_grant(result);
+        }
+        Answer::Grant(match verdict {
+            Verdict::NotAsked | Verdict::Accepted => Grant::Accepted,
+            Verdict::Insufficient(shortfall) => Grant::Insufficient(shortfall),
+            Verdict::Refused(why) => Grant::Refused(why),
+            Verdict::Inconclusive(why) | Verdict::NoAnswer(why) => Grant::Inconclusive(why),
+        })
+    }
+
+    pub async fn create(self, name: &str) -> Answer {
+        let (Some(workspace), Some(config)) = (&self.hand.workspace, &self.hand.config) else {
+            return no_workspace();
+        };
+        match workspace.connectors.create(name, config).await {
+            Ok(source) => {
+                let id = source.id;
+                if self.claim(id).is_err() {
+                    return replayed(id);
+                }
+                workspace.wrote(config, source);
+                Answer::Created(id)
+            }
+            Err(error) => self.failed(Failure::of_configuration(&error)),
+        }
+    }
+
+    pub async fn update(self, id: &ConnectorId) -> Answer {
+        let (Some(workspace), Some(config)) = (&self.hand.workspace, &self.hand.config) else {
+            return no_workspace();
+        };
+        let differed =
+            matches!(&self.s.connector, Sighting::Present { drift, .. } if !drift.is_empty());
+        match workspace.connectors.update(id, config, differed).await {
+            Ok(shown) => {
+                workspace.configured(id, config, shown);
+                Answer::Done
+            }
+            Err(error) => self.failed(Failure::of_configuration(&error)),
+        }
+    }
+
+    pub async fn delete(self, id: &ConnectorId) -> Answer {
+        let Some(workspace) = &self.hand.workspace else {
+            return no_workspace();
+        };
+        let sent = Instant::now();
+        let answer = workspace.connectors.delete(id).await;
+        if let Err(error) = &answer {
+            if error.kind != ErrorKind::NotFound {
+                return self.failed(error);
+            }
+            // A path that is no route gets the same 404, behind a wrong URL for example. Where connectors can be listed, it means
+            // that this one is not there.
+            if let Err(error) = workspace.inventory.at_least(sent).await {
+                return self.failed(&error);
+            }
+        }
+        workspace.removed(id);
+        answer.map_or_else(|error| self.failed(&error), |()| Answer::Done)
+    }
+
+    pub async fn start_check(self, id: &ConnectorId) -> Answer {
+        let Some(workspace) = &self.hand.workspace else {
+            return no_workspace();
+        };
+        match workspace.connectors.start_check(id).await {
+            Ok(check) => Answer::Check(self.check(check)),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    pub async fn poll_check(self, source: &ConnectorId, id: &str) -> Answer {
+        let Some(workspace) = &self.hand.workspace else {
+            return no_workspace();
+        };
+        match workspace.connectors.latest_check(source).await {
+            // The API only ever shows the latest check: an earlier one says nothing about ours.
+            Ok(Some(check)) if check.id.to_string() == id => Answer::Check(self.check(check)),
+            Ok(_) => Answer::Check(Check::Scheduled(id.to_owned())),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn check(&self, check: unstructured::Check) -> Check {
+        let reason = check
+            .reason
+            .map(|reason| self.scrub(&reason).unwrap_or_default());
+        Check::from_answer(check.id.to_string(), &check.status, reason)
+    }
+}
+
+/// A new id is held by nobody. An answer to a create that names one which is held is the answer to another request, which a cache on
+/// the way can have kept; what became of this one is unknown.
+fn replayed(id: ConnectorId) -> Answer {
+    Answer::Failed(Failure::Api {
+        kind: ErrorKind::Unexpected,
+        rate_limited: false,
+        message: format!("the API's answer names connector {id}, which another resource holds"),
+        commit: Commit::Unknown,
+        sent_configuration: true,
+    })
+}

@@ -1,0 +1,106 @@
+//! What all passes share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+use super::definitions::{Definitions, Rights};
+use super::index::Index;
+use super::memory::Memories;
+use super::naming::ClusterName;
+use super::provider::Breakers;
+use super::queue::Queue;
+use super::secret_versions::SecretVersions;
+use super::workspaces::Workspaces;
+use crate::hosts::HostPolicy;
+use crate::kinds::{Kind, Providers};
+use crate::own_key::OwnKey;
+use crate::runtime::events::Recorder;
+use crate::runtime::leader::Leadership;
+use crate::runtime::metrics::Metrics;
+use crate::unstructured::Endpoint;
+
+/// Field manager of everything that the operator writes.
+pub const MANAGER: &str = "unstructured-operator";
+
+/// What the operator was told to do and not to do.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Default API URL.
+    pub api_url: Endpoint,
+    /// Which hosts a resource may name.
+    pub hosts: HostPolicy,
+    /// Whether plain `http://` is allowed.
+    pub allow_insecure_http: bool,
+    /// Namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// Label selector for resources.
+    pub label_selector: Option<String>,
+    /// Time between two looks at a workspace.
+    pub sync_interval: Duration,
+    /// How long a create may take to come about after its answer was lost.
+    pub settle_time: Duration,
+    /// How long a pass may take before it begins no further effect.
+    pub pass_deadline: Duration,
+    /// Passes at work at once.
+    pub max_concurrent_passes: usize,
+    /// Passes at work at once for one workspace.
+    pub max_concurrent_passes_per_workspace: usize,
+}
+
+/// Everything that passes share. It lives as long as this process leads: a new term starts with nothing remembered.
+pub struct Context {
+    pub(super) client: Client,
+    pub(super) recorder: Recorder,
+    pub(super) metrics: Metrics,
+    pub(super) own_key: Arc<OwnKey>,
+    pub(super) providers: Providers,
+    pub(super) breakers: Breakers,
+    pub(super) cluster: ClusterName,
+    pub(super) policy: Policy,
+    pub(super) leadership: Leadership,
+    pub(super) index: Index,
+    pub(super) memories: Memories,
+    pub(super) queue: Queue,
+    pub(super) definitions: Definitions,
+    pub(super) rights: Rights,
+    pub(super) unlisted: Unlisted,
+    pub(super) secret_versions: SecretVersions,
+    pub(super) workspaces: Workspaces,
+    pub(super) started: Instant,
+}
+
+impl Context {
+    /// The objects of a kind in a namespace.
+    pub(super) fn api(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
+    }
+
+    /// Whether what a leader before this one may have sent has been carried out by now, or never will be.
+    pub(super) fn has_settled(&self) -> bool {
+        self.started.elapsed() >= self.policy.settle_time
+    }
+}
+
+/// How many watches have not listed yet what resources hold.
+#[derive(Debug, Default)]
+pub struct Unlisted(AtomicUsize);
+
+impl Unlisted {
+    pub(super) fn expect(&self, watches: usize) {
+        self.0.store(watches, Ordering::Relaxed);
+    }
+
+    pub(super) fn listed(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every resource that may hold anything is known.
+    pub fn none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}

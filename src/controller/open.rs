@@ -1,0 +1,99 @@
+//! Opens the workspace that a resource names.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::key::Key;
+use super::outcome::{Failure, Problem};
+use super::secrets::{Defect, Reading, read_secret};
+use super::workspaces::Workspace;
+use crate::hosts::Reach;
+use crate::kinds::Resource;
+use crate::unstructured::{ApiKey, Endpoint};
+
+/// The workspace, or what stands in the way.
+pub async fn workspace(
+    context: &Context,
+    key: &Key,
+    resource: &Resource,
+) -> Result<Result<Arc<Workspace>, Problem>, Failure> {
+    let Some(reference) = resource.spec.options().workspace else {
+        return Ok(match context.own_key.get() {
+            Some(api_key) => open(
+                context,
+                resource,
+                &context.policy.api_url,
+                api_key,
+                Reach::Anywhere,
+            ),
+            None => Err(Problem::NoOperatorKey),
+        });
+    };
+    let endpoint = match reference.api_url.as_deref() {
+        None => context.policy.api_url.clone(),
+        Some(url) => match Endpoint::parse(url, context.policy.allow_insecure_http) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                return Ok(Err(Problem::InvalidField(
+                    "workspace.apiUrl",
+                    error.to_string(),
+                )));
+            }
+        },
+    };
+    // Before the key is read: it is never even held for a host that may not have it.
+    let reach = match context.policy.hosts.reach(&endpoint.to_string()) {
+        Ok(reach) => reach,
+        Err(refusal) => {
+            return Ok(Err(Problem::InvalidField(
+                "workspace.apiUrl",
+                refusal.to_string(),
+            )));
+        }
+    };
+    let wanted = &reference.api_key_secret_ref;
+    let secret = match read_secret(context, &key.namespace, &wanted.name).await? {
+        Reading::Found(secret) => secret,
+        Reading::Missing => return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone()))),
+        Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(wanted.name.clone()))),
+    };
+    let value = secret.value(&wanted.key);
+    drop(secret);
+    Ok(match value {
+        Err(Defect::Missing) => Err(Problem::KeyMissing(wanted.name.clone(), wanted.key.clone())),
+        Err(defect) => Err(Problem::KeyInvalid(
+            wanted.name.clone(),
+            wanted.key.clone(),
+            defect.to_string(),
+        )),
+        Ok(value) => match ApiKey::new(value.secret) {
+            Ok(api_key) => open(context, resource, &endpoint, api_key, reach),
+            Err(error) => Err(Problem::KeyInvalid(
+                wanted.name.clone(),
+                wanted.key.clone(),
+                format!("cannot be used: {error}"),
+            )),
+        },
+    })
+}
+
+fn open(
+    context: &Context,
+    resource: &Resource,
+    endpoint: &Endpoint,
+    key: ApiKey,
+    reach: Reach,
+) -> Result<Arc<Workspace>, Problem> {
+    let (collection, spec) = (resource.kind.collection, &resource.spec);
+    let opened = context
+        .workspaces
+        .open(endpoint, key, reach, collection, spec.connector_type());
+    let workspace = opened.map_err(|error| Problem::NoClient(error.to_string()))?;
+    let credentials = spec.credentials();
+    let secret = credentials.iter().map(|credential| credential.parameter);
+    let settings = spec.settings();
+    workspace
+        .connectors
+        .keep(settings.keys().copied().chain(secret));
+    Ok(workspace)
+}

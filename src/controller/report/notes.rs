@@ -1,0 +1,174 @@
+//! From what a pass did and how it ended to events. Pure.
+
+use super::super::outcome::{Class, Failure, Outcome};
+use super::super::situation::{Bind, Change, Release, Situation};
+use super::credentials;
+use super::note::Note;
+use super::recorded::reason_of;
+use super::row::row;
+use crate::crd::{ConditionType, ConnectorStatus, EventReason, Reason};
+
+/// The events of a pass: what it changed, and the outcome where that is news. `changed_secret` is the name of the Secret, if it was
+/// that which changed.
+pub fn notes(
+    previous: &ConnectorStatus,
+    s: &Situation,
+    outcome: &Outcome,
+    changed_secret: Option<&str>,
+) -> Vec<Note> {
+    let changes = s.changes.iter();
+    let mut notes: Vec<Note> = changes
+        .filter_map(|change| change.note(changed_secret))
+        .collect();
+    let row = row(s, outcome);
+    let before = reason_of(previous, ConditionType::Ready);
+    let (headline, _) = credentials::headline(s, outcome, &row);
+    let news = before != Some(row.reason.as_str()) && before != Some(headline.as_str());
+    let note = |warning, text| Note {
+        warning,
+        reason: row.reason.as_str(),
+        action: "Reconcile",
+        lasting: false,
+        text,
+    };
+    notes.extend(credentials::shortfall(previous, s));
+    notes.extend(stuck(s, outcome));
+    match row.class {
+        Class::Current if news && s.deletion.is_none() => notes.push(note(false, row.message)),
+        Class::Stalled if news => notes.push(note(true, row.message)),
+        Class::InProgress if news && !matches!(outcome, Outcome::Applying | Outcome::Checking) => {
+            // That somebody else wrote first, or leads now, is no news about the resource.
+            let quiet = row.reason == Reason::Progressing
+                || matches!(
+                    outcome,
+                    Outcome::Failed(Failure::Conflict | Failure::NotLeading)
+                );
+            if !quiet {
+                notes.push(note(true, row.message));
+            }
+        }
+        _ => {}
+    }
+    notes
+}
+
+/// Whoever may not let a resource go may not write its status either.
+fn stuck(s: &Situation, outcome: &Outcome) -> Option<Note> {
+    let (Some(_), Outcome::Failed(Failure::Forbidden(why))) = (s.deletion, outcome) else {
+        return None;
+    };
+    let connector = match s.bound() {
+        Some(id) => format!("Connector {id} is still in the workspace"),
+        None => "It has no connector any more".to_owned(),
+    };
+    Some(Note {
+        warning: true,
+        reason: EventReason::Stuck.as_str(),
+        action: "Release",
+        lasting: true,
+        text: format!(
+            "The operator may not let this resource go: {}. {connector}. Give the operator its rights back; in a namespace that is \
+             being deleted only a ClusterRoleBinding can. Or delete the connector by hand, then take the finalizer {} off.",
+            why.trim_end_matches('.'),
+            crate::crd::FINALIZER
+        ),
+    })
+}
+
+impl Change {
+    /// Whether the API accepted a configuration.
+    pub fn is_accepted_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Created(_) | Self::Recreated(_) | Self::Updated | Self::DriftCorrected(_)
+        )
+    }
+
+    fn note(&self, changed_secret: Option<&str>) -> Option<Note> {
+        let note = |warning, reason: EventReason, action, text| {
+            Some(Note {
+                warning,
+                reason: reason.as_str(),
+                action,
+                lasting: matches!(self, Self::Released(Release::Orphaned(_))),
+                text,
+            })
+        };
+        match self {
+            Self::Created(id) => note(false, EventReason::Created, "Create", format!("Created connector {id}.")),
+            Self::Recreated(id) => note(
+                true,
+                EventReason::Recreated,
+                "Create",
+                format!("The connector had been deleted behind the operator's back; created connector {id} in its place."),
+            ),
+            Self::Bound(id, Bind::Recovered) => {
+                note(false, EventReason::Recovered, "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
+            }
+            Self::Bound(id, Bind::Reserved) => {
+                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} under this resource's own name and took it over."))
+            }
+            Self::Bound(id, Bind::ById | Bind::ByName) => {
+                note(false, EventReason::Adopted, "Bind", format!("Took over the existing connector {id}."))
+            }
+            Self::Updated => note(
+                false,
+                EventReason::Updated,
+                "Update",
+                match changed_secret {
+                    Some(secret) => format!("Unstructured accepted the changed configuration, because Secret {secret} changed."),
+                    None => "Unstructured accepted the changed configuration.".to_owned(),
+                },
+            ),
+            Self::DriftCorrected(fields) => note(
+                true,
+                EventReason::DriftCorrected,
+                "Update",
+                format!(
+                    "The connector had been changed behind the operator's back; restored {}.",
+                    fields.iter().cloned().collect::<Vec<_>>().join(", ")
+                ),
+            ),
+            Self::Deleted(id) => note(false, EventReason::Deleted, "Delete", format!("Deleted connector {id}.")),
+            Self::DuplicateDeleted(id) => {
+                note(true, EventReason::DuplicateDeleted, "Delete", format!("Deleted connector {id}, a duplicate under this resource's own name."))
+            }
+            Self::Released(Release::Retained(Some(id))) => {
+                note(false, EventReason::Retained, "Release", format!("Left connector {id} in the workspace, as deletionPolicy says."))
+            }
+            Self::Released(Release::Abandoned(Some(id))) => note(
+                false,
+                EventReason::Retained,
+                "Release",
+                format!("Left connector {id} in the workspace: the resource definition itself is being deleted."),
+            ),
+            Self::Released(Release::Held(id)) => {
+                note(false, EventReason::Retained, "Release", format!("Left connector {id} to the resource that holds it."))
+            }
+            Self::Released(Release::Foreign(id)) => note(
+                false,
+                EventReason::Retained,
+                "Release",
+                format!(
+                    "Left connector {} alone: the status that names it was copied from another cluster or namespace.",
+                    id.map_or_else(|| "(none)".to_owned(), |id| id.to_string())
+                ),
+            ),
+            Self::Released(Release::Orphaned(id)) => note(
+                true,
+                EventReason::Orphaned,
+                "Release",
+                match id {
+                    Some(id) => format!(
+                        "The namespace goes and the API key of its connector is gone: connector {id} stays in the workspace. Delete it \
+                         there by hand."
+                    ),
+                    None => "The namespace goes and its API key is gone: a connector whose creation was not confirmed may stay \
+                             in the workspace. Look for it there by name."
+                        .to_owned(),
+                },
+            ),
+            Self::Released(_) => None,
+        }
+    }
+}

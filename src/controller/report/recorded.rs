@@ -1,0 +1,33 @@
+//! What is read back from a status on record.
+
+use super::super::situation::Check;
+use crate::crd::{ConditionType, ConnectionCheck, ConnectorStatus};
+
+/// Reads a check back from the status.
+pub fn recorded_check(check: Option<&ConnectionCheck>) -> Check {
+    match check.map(|c| (c.id.clone(), c.status.as_str())) {
+        None => Check::None,
+        Some((id, "SUCCESS")) => Check::Passed(id),
+        Some((id, "FAILURE")) => Check::Failed(id, None),
+        Some((id, "TIMED_OUT")) => Check::TimedOut(id),
+        Some((_, "UNAVAILABLE")) => Check::Unavailable,
+        Some((id, _)) => Check::Scheduled(id),
+    }
+}
+
+/// Whether the status says that the connector has what the spec of this generation and the Secret of that time say.
+pub fn was_synced(status: &ConnectorStatus, generation: i64) -> bool {
+    status.conditions.iter().any(|c| {
+        c.type_ == ConditionType::Synced.as_str()
+            && c.status == "True"
+            && c.observed_generation == Some(generation)
+    })
+}
+
+/// The reason of a condition on record.
+pub fn reason_of(status: &ConnectorStatus, kind: ConditionType) -> Option<&str> {
+    let mut conditions = status.conditions.iter();
+    conditions
+        .find(|condition| condition.type_ == kind.as_str())
+        .map(|condition| condition.reason.as_str())
+}

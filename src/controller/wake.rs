@@ -1,0 +1,44 @@
+//! Asking for passes over resources, and forgetting those that are gone.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::key::{Key, SecretKey};
+use super::queue::{Lane, Priority};
+use crate::kinds::Resource;
+
+/// The lane of a resource: all that name the same workspace share one.
+pub fn lane_of(resource: &Resource) -> Lane {
+    let mut hasher = DefaultHasher::new();
+    if let Some(workspace) = resource.spec.options().workspace {
+        resource.metadata.namespace.hash(&mut hasher);
+        workspace.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Asks for a pass over a resource, if there is such a one here.
+pub fn look_again(context: &Context, key: &Key, priority: Priority) {
+    if let Some(resource) = context.index.get(key) {
+        let lane = lane_of(&resource);
+        context.queue.add(key, lane, priority, Instant::now());
+    }
+}
+
+/// Asks for passes over the resources that read a Secret.
+pub fn queue_readers(context: &Context, secret: &SecretKey, priority: Priority, since: Instant) {
+    for key in context.index.readers(secret) {
+        if let Some(resource) = context.index.get(&key) {
+            context.queue.add(&key, lane_of(&resource), priority, since);
+        }
+    }
+}
+
+/// Forgets a resource that is gone.
+pub fn forget(context: &Context, key: &Key) {
+    if let Some(workspace) = context.memories.take(key).workspace {
+        workspace.leave(key);
+    }
+}

@@ -1,0 +1,93 @@
+//! A watch that goes on whatever happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+use futures::{Stream, StreamExt};
+use kube::Api;
+use kube::runtime::watcher::ExponentialBackoff;
+use kube::runtime::{WatchStreamExt, watcher};
+
+use super::context::Context;
+use crate::cluster::{is_missing, not_installed};
+
+/// A watch that fails is tried again after a time between the first and the second of these. The longest is short: until it works
+/// again nothing new is seen, and one request in that time is no burden.
+const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// A watch that goes on for ever: errors are counted, logged by their kind, told to `failed`, and waited out.
+pub fn watch<T>(
+    name: &'static str,
+    kind: &'static str,
+    context: &Arc<Context>,
+    api: Api<T>,
+    config: watcher::Config,
+    failed: impl Fn(&watcher::Error),
+) -> impl Stream<Item = watcher::Event<T>>
+where
+    T: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let context = context.clone();
+    let (shortest, longest) = WATCH_BACKOFF;
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
+        .with_jitter()
+        .without_max_times();
+    let backoff = ExponentialBackoff::from(backoff);
+    // What goes on is said once.
+    let mut said = None;
+    watcher(api, config)
+        .backoff(backoff)
+        .filter_map(move |event| {
+            let event = match event {
+                Ok(event) => {
+                    // A list begins before it fails.
+                    if !matches!(event, watcher::Event::Init) {
+                        said = None;
+                    }
+                    Some(event)
+                }
+                Err(error) => {
+                    context.metrics.watch_failed(name);
+                    failed(&error);
+                    let error = describe(&error, kind);
+                    if said.as_ref() != Some(&error) {
+                        tracing::warn!(
+                            watch = name,
+                            kind,
+                            error,
+                            "a watch failed; trying again until it works"
+                        );
+                        said = Some(error);
+                    }
+                    None
+                }
+            };
+            futures::future::ready(event)
+        })
+}
+
+/// Whether there is no such kind in the cluster.
+pub fn is_not_installed(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
+            is_missing(error)
+        }
+        _ => false,
+    }
+}
+
+fn describe(error: &watcher::Error, kind: &str) -> String {
+    match error {
+        error if is_not_installed(error) => not_installed(kind),
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => {
+            format!("{} ({})", status.reason, status.code)
+        }
+        watcher::Error::WatchError(status) => format!("{} ({})", status.reason, status.code),
+        _ => "the Kubernetes API cannot be reached".to_owned(),
+    }
+}

@@ -1,0 +1,50 @@
+//! What can be said on the command line.
+
+use crate::hosts::HostPattern;
+use crate::options::{Cluster, Dropbox, Network, Workspace};
+
+/// What to look at, and how to tell.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Check this resource [default: all of the namespace]
+    #[arg(value_name = "NAME", value_parser = crate::options::object_name)]
+    pub(super) name: Option<String>,
+
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+
+    /// Check the resources of all namespaces
+    #[arg(long, short = 'A', conflicts_with_all = ["namespace", "name"])]
+    pub(super) all_namespaces: bool,
+
+    /// Print the findings in this format
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value = "text")]
+    pub(super) output: Format,
+
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+
+    #[command(flatten)]
+    pub(super) dropbox: Dropbox,
+
+    #[command(flatten)]
+    pub(super) network: Network,
+
+    /// Look for connectors with this name of the cluster; pass the operator's [default: derived from the cluster]
+    #[arg(long, value_name = "NAME", value_parser = crate::options::cluster_name)]
+    pub(super) cluster_name: Option<String>,
+
+    /// Let resources name only these hosts as workspace.apiUrl; pass the operator's
+    /// [default: any public host; never private, link-local or in-cluster addresses]
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::options::host_pattern)]
+    pub(super) allowed_api_hosts: Vec<HostPattern>,
+}
+
+/// How the findings are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Format {
+    /// Sentences for people.
+    Text,
+    /// One object for programs.
+    Json,
+}

@@ -1,0 +1,13 @@
+//! What is wrong with the body of a success.
+
+/// A success whose body is not what is documented; the text says how, and repeats nothing of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable(pub &'static str);
+
+impl Unreadable {
+    pub const PAGE: Self = Self("is an HTML page; check the API URL");
+    pub const EARLY_END: Self = Self("ends too early");
+    pub const SHAPE: Self = Self("has another shape than documented");
+    pub const SYNTAX: Self = Self("is not JSON, or too deep");
+    pub const ANOTHER_CONNECTOR: Self = Self("is about another connector");
+}
