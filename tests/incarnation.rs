@@ -16,7 +16,7 @@ use tokio::time::{Instant, advance};
 use tokio_util::sync::CancellationToken;
 use unstructured_operator::controller::naming::ClusterName;
 use unstructured_operator::controller::{self, Parts, Policy};
-use unstructured_operator::crd::dropbox_source_definition as definition;
+use unstructured_operator::crd::definitions;
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;
 use unstructured_operator::kinds::Providers;
@@ -308,10 +308,12 @@ impl World {
 fn cluster() -> MemoryApi {
     let kubernetes = MemoryApi::default();
     kubernetes.create_namespace("legal");
-    let object = serde_json::to_value(definition()).expect("a definition is JSON");
-    kubernetes
-        .create(DEFINITIONS, object)
-        .expect("a new definition");
+    for definition in definitions() {
+        let object = serde_json::to_value(definition).expect("a definition is JSON");
+        kubernetes
+            .create(DEFINITIONS, object)
+            .expect("a new definition");
+    }
     kubernetes
 }
 

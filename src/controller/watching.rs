@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
+use tokio::time::sleep;
 
 use super::context::Context;
 use crate::cluster::{is_missing, not_installed};
@@ -15,6 +16,9 @@ use crate::cluster::{is_missing, not_installed};
 /// A watch that fails is tried again after a time between the first and the second of these. The longest is short: until it works
 /// again nothing new is seen, and one request in that time is no burden.
 const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// A kind that is not installed is looked for again this much later still: it may never be.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// A watch that goes on for ever: errors are counted, logged by their kind, told to `failed`, and waited out.
 pub fn watch<T>(
@@ -41,6 +45,7 @@ where
     watcher(api, config)
         .backoff(backoff)
         .filter_map(move |event| {
+            let mut pause = Duration::ZERO;
             let event = match event {
                 Ok(event) => {
                     // A list begins before it fails.
@@ -52,6 +57,9 @@ where
                 Err(error) => {
                     context.metrics.watch_failed(name);
                     failed(&error);
+                    if is_not_installed(&error) {
+                        pause = LOOK_AGAIN;
+                    }
                     let error = describe(&error, kind);
                     if said.as_ref() != Some(&error) {
                         tracing::warn!(
@@ -65,7 +73,12 @@ where
                     None
                 }
             };
-            futures::future::ready(event)
+            async move {
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+                event
+            }
         })
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use support::fake::unstructured::{CheckScript, Route, WorkspaceHandle};
 use support::fake::{Answer, FakeDropbox, FakeUnstructured, Fault};
 use support::memory_api::{Caller, MemoryApi};
 use tokio::time::Instant;
-use unstructured_operator::crd::dropbox_source_definition as definition;
+use unstructured_operator::crd::{definitions, dropbox_source_definition as definition};
+use unstructured_operator::kinds;
 
 use super::chronicle::Chronicle;
 use super::weather::{Sky, hits};
@@ -263,8 +265,9 @@ const GROUP: &str = "connectors.unstructured.io";
 /// What the chart allows in each namespace that the operator works in.
 fn rules() -> Vec<Value> {
     let verbs = ["get", "list", "watch", "patch"];
+    let all = kinds::ALL.map(|kind| kind.plural);
     vec![
-        rule(GROUP, &["dropboxsources"], &verbs),
+        rule(GROUP, &all, &verbs),
         rule(GROUP, &["dropboxsources/status"], &["update"]),
         rule("", &["secrets"], &["get", "list", "watch"]),
         rule("", &["namespaces"], &["get"]),
@@ -281,12 +284,17 @@ fn rules_beyond() -> Vec<Value> {
     ]
 }
 
-/// Installs the definition of this release.
+/// Installs the definitions of this release. Only resources of the first kind are made, and only its definition ever goes.
 pub fn define(kubernetes: &MemoryApi) {
-    let object = serde_json::to_value(definition()).expect("a definition is JSON");
-    kubernetes
-        .create(DEFINITIONS, object)
-        .expect("a new definition");
+    for definition in definitions() {
+        let path = format!("{DEFINITIONS}/{}", definition.name_any());
+        if !kubernetes.is_there(&path) {
+            let object = serde_json::to_value(definition).expect("a definition is JSON");
+            kubernetes
+                .create(DEFINITIONS, object)
+                .expect("a new definition");
+        }
+    }
 }
 
 /// The values of the credentials at this version of their Secret.

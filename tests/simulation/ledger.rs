@@ -104,7 +104,11 @@ impl Ledger {
     pub fn wrote(&self, cluster: &'static str, path: &str, object: &Value) {
         self.with(|books| match object["kind"].as_str() {
             Some("DropboxSource") => books.resource(cluster, object),
-            Some("CustomResourceDefinition") => books.definition(cluster, object),
+            Some("CustomResourceDefinition")
+                if object["metadata"]["name"] == "dropboxsources.connectors.unstructured.io" =>
+            {
+                books.definition(cluster, object);
+            }
             Some("Namespace") => books.namespace(cluster, object),
             _ if path.contains("/events") => {
                 let note = object["note"].as_str().unwrap_or_default();
