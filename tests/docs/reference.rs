@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 use serde_json::Value;
-use unstructured_operator::cli;
 use unstructured_operator::crd::{self, ConditionType, EventReason, Reason};
+use unstructured_operator::unstructured::Collection;
+use unstructured_operator::{cli, kinds};
 
 use super::{read, root, values};
 use crate::chart;
@@ -18,8 +21,10 @@ fn the_reference_is_what_the_code_says() -> Result<()> {
     let reasons = Reason::ALL.iter().map(|r| (r.as_str(), r.meaning()));
     let events = EventReason::ALL.iter().map(|e| (e.as_str(), e.meaning()));
     for (page, name, content) in [
-        ("fields", "spec", fields("spec")?),
-        ("fields", "status", fields("status")?),
+        ("fields", "spec", specs()?),
+        ("fields", "status", status()?),
+        ("types", "sources", types(Collection::Sources)),
+        ("types", "destinations", types(Collection::Destinations)),
         ("conditions", "conditions", words("Condition", conditions)),
         ("conditions", "reasons", words("Reason", reasons)),
         ("events", "events", words("Event", events)),
@@ -46,8 +51,16 @@ fn the_reference_is_what_the_code_says() -> Result<()> {
 #[test]
 fn every_annotation_is_explained() -> Result<()> {
     let page = read("docs/reference/fields.md")?;
-    for annotation in [crd::RECONCILE_AT, crd::ACCEPT_WORKSPACE] {
-        ensure!(page.contains(annotation), "nothing explains {annotation}");
+    let source = read("src/crd/mod.rs")?;
+    let begin = format!("{}/", crd::GROUP);
+    let words = source.split('"').filter(|word| word.starts_with(&begin));
+    let annotations: Vec<_> = words.filter(|word| *word != crd::FINALIZER).collect();
+    for known in [crd::RECONCILE_AT, crd::ACCEPT_WORKSPACE, crd::ACCEPT_RECORD] {
+        ensure!(annotations.contains(&known), "{known} is not found");
+    }
+    for annotation in annotations {
+        let cell = format!("| `{annotation}` |");
+        ensure!(page.contains(&cell), "nothing explains {annotation}");
     }
     Ok(())
 }
@@ -64,18 +77,99 @@ fn with_section(text: &str, name: &str, content: &str) -> Result<String> {
     Ok(format!("{before}{begin}\n{content}\n{end}{after}"))
 }
 
-/// A row for each field of the spec or the status, required ones first.
-fn fields(part: &str) -> Result<String> {
-    let definition = crd::dropbox_source_definition();
-    let fields = definition.spec.versions[0]
+/// A section for each kind: what it is, what `kubectl` calls it, and its spec.
+fn specs() -> Result<String> {
+    let mut sections = Vec::new();
+    for kind in kinds::ALL {
+        let definition = (kind.definition)();
+        let names = &definition.spec.names;
+        let short = names.short_names.iter().flatten();
+        let calls = short.chain([&names.plural]).map(|name| format!("`{name}`"));
+        let calls: Vec<_> = calls.collect();
+        let spec = part(&definition, "spec")?;
+        let about = spec.description.as_deref();
+        let about = about.with_context(|| format!("{} has no description", kind.name))?;
+        sections.push(format!(
+            "### {}\n\n{} `kubectl` calls it {}.\n\n{}",
+            kind.name,
+            about.split_whitespace().collect::<Vec<_>>().join(" "),
+            calls.join(" or "),
+            fields(spec)?
+        ));
+    }
+    Ok(sections.join("\n"))
+}
+
+/// The status, which all kinds share but for the name of the id.
+fn status() -> Result<String> {
+    let mut same: Option<String> = None;
+    for kind in kinds::ALL {
+        let id = format!("| `{}` |", kind.id_field());
+        let table = fields(part(&(kind.definition)(), "status")?)?;
+        ensure!(table.contains(&id), "{} shows no {id}", kind.name);
+        let mut lines: Vec<_> = table.lines().collect();
+        // The name of the id decides where its row stands.
+        let row = lines
+            .iter()
+            .position(|line| line.starts_with(&id))
+            .context("the id has no row")?;
+        let row = lines.remove(row).replace(&id, ANY_ID);
+        let place = lines.len()
+            - lines
+                .iter()
+                .rev()
+                .take_while(|line| **line > ANY_ID)
+                .count();
+        lines.insert(place, &row);
+        let table = format!("{}\n", lines.join("\n"));
+        ensure!(
+            same.get_or_insert_with(|| table.clone()) == &table,
+            "the status of {} is another",
+            kind.name
+        );
+    }
+    same.context("there is no kind")
+}
+
+/// The row of the id of either family.
+const ANY_ID: &str = "| `sourceId` or `destinationId` |";
+
+fn part<'a>(definition: &'a CustomResourceDefinition, part: &str) -> Result<&'a JSONSchemaProps> {
+    definition.spec.versions[0]
         .schema
         .as_ref()
         .and_then(|schema| schema.open_api_v3_schema.as_ref()?.properties.as_ref())
         .and_then(|properties| properties.get(part))
-        .with_context(|| format!("the definition has no {part}"))?;
+        .with_context(|| format!("the definition has no {part}"))
+}
+
+/// A row for each field, required ones first.
+fn fields(parent: &JSONSchemaProps) -> Result<String> {
     let mut table = String::from("| Field | Default | Meaning |\n|---|---|---|\n");
-    describe(fields, "", &mut table)?;
+    describe(parent, "", &mut table)?;
     Ok(table)
+}
+
+/// A row for each known type of one family.
+fn types(collection: Collection) -> String {
+    let mut table = String::from("| Type | Required | Optional | Secret |\n|---|---|---|---|\n");
+    let names = |parameters: &[&str]| {
+        let names: Vec<_> = parameters.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    for known in kinds::TYPES {
+        if known.collection == collection {
+            let _ = writeln!(
+                table,
+                "| `{}` | {} | {} | {} |",
+                known.name,
+                names(known.required),
+                names(known.optional),
+                names(known.secret)
+            );
+        }
+    }
+    table
 }
 
 fn describe(parent: &JSONSchemaProps, prefix: &str, table: &mut String) -> Result<()> {
