@@ -68,6 +68,20 @@ fn the_readme_shows_the_example_manifests_to_the_letter() -> Result<()> {
 }
 
 #[test]
+fn the_page_on_types_shows_an_example_of_each_other_kind_to_the_letter() -> Result<()> {
+    let pages = read("README.md")? + &read("docs/how-to/any-type.md")?;
+    for kind in unstructured_operator::kinds::ALL {
+        let path = format!("examples/{}.yaml", kind.name.to_lowercase());
+        let block = format!("```yaml\n# {path}\n{}```\n", read(&path)?);
+        ensure!(
+            pages.contains(&block),
+            "docs/how-to/any-type.md has to show {path} as:\n{block}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn every_link_leads_somewhere() -> Result<()> {
     for page in pages()? {
         for (target, anchor) in page.links() {

@@ -14,9 +14,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use support::canary::canary;
 use support::controlplane::ControlPlane;
-use support::fake::{FakeDropbox, FakeUnstructured};
+use support::fake::{FakeDropbox, FakePinecone, FakeUnstructured};
 use support::kubelet::{Image, Kubelet};
-use support::stage::{API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN};
+use support::stage::{API_KEY, APP_KEY, APP_SECRET, PINECONE_KEY, REFRESH_TOKEN};
 use support::typist::Typist;
 
 use super::page::Page;
@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 const SYSTEM: &str = "unstructured-operator";
 const OTHER_KEY: &str = "legal-key-2b7e51d94c08";
+const S3_KEY: &str = "s3-key-id-5a90cf3e17d2";
+const S3_SECRET: &str = "s3-secret-e8b20f61c94d";
+const SEARCH_KEY: &str = "search-key-71d4a3f0b6e9";
 const CODE: &str = "code-4d5be1d7c2a90e81";
 
 #[tokio::test]
@@ -74,6 +77,7 @@ struct Reader {
     kubelet: Kubelet,
     api: FakeUnstructured,
     dropbox: FakeDropbox,
+    pinecone: FakePinecone,
     home: tempfile::TempDir,
 }
 
@@ -97,12 +101,15 @@ impl Reader {
         let dropbox = FakeDropbox::start();
         dropbox.accept_anything();
         dropbox.add_folder("/contracts");
+        let pinecone = FakePinecone::start();
+        pinecone.accept(PINECONE_KEY, &["contracts"]);
         let home = tempfile::tempdir()?;
         let reader = Self {
             plane,
             kubelet,
             api,
             dropbox,
+            pinecone,
             home,
         };
         reader.fill_home()?;
@@ -120,6 +127,10 @@ impl Reader {
             ("app_key", APP_KEY),
             ("app_secret", APP_SECRET),
             ("refresh_token", REFRESH_TOKEN),
+            ("s3-key", S3_KEY),
+            ("s3-secret", S3_SECRET),
+            ("pinecone-key", PINECONE_KEY),
+            ("search-key", SEARCH_KEY),
             ("ca.crt", "the authority's certificate"),
         ] {
             fs::write(home.join("work").join(name), content)?;
@@ -130,6 +141,7 @@ impl Reader {
         let values = json!({ "config": {
             "apiUrl": self.api.url(),
             "dropboxApiUrl": self.dropbox.url(),
+            "pineconeApiUrl": self.pinecone.url(),
             "allowInsecureHttp": true,
             "requestTimeout": "5s",
         }});
@@ -207,7 +219,17 @@ impl Reader {
             finished.screen,
             self.kubelet.logs()
         );
-        let secrets = canary(&[API_KEY, OTHER_KEY, APP_SECRET, REFRESH_TOKEN, CODE]);
+        let secrets = canary(&[
+            API_KEY,
+            OTHER_KEY,
+            APP_SECRET,
+            REFRESH_TOKEN,
+            CODE,
+            S3_KEY,
+            S3_SECRET,
+            PINECONE_KEY,
+            SEARCH_KEY,
+        ]);
         secrets.assert_absent(path, &finished.screen);
         Ok(())
     }
