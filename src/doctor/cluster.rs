@@ -207,11 +207,9 @@ async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Finding
         |name| format!("in the namespace {name}"),
     );
     let mut denied = Vec::new();
-    for (verb, group, resource) in [
-        ("get", GROUP, "dropboxsources"),
-        ("list", GROUP, "dropboxsources"),
-        ("get", "", "secrets"),
-    ] {
+    let kinds = kinds::ALL.iter();
+    let resources = kinds.flat_map(|kind| ["get", "list"].map(|verb| (verb, GROUP, kind.plural)));
+    for (verb, group, resource) in resources.chain([("get", "", "secrets")]) {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
@@ -240,7 +238,7 @@ async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Finding
         findings.right(
             CLUSTER,
             CHECK,
-            format!("you may read DropboxSources and Secrets {place}"),
+            format!("you may read the resources of every kind and Secrets {place}"),
         );
         return true;
     }

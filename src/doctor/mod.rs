@@ -146,7 +146,7 @@ fn missing(
     let subject = namespace.unwrap_or("cluster");
     let login = format!("unstructured-operator login dropbox --apply{flag}");
     let Some(name) = &options.name else {
-        let message = format!("there is no DropboxSource in {place}");
+        let message = format!("there is no resource in {place}");
         return findings.wrong(subject, CHECK, message, login);
     };
     let others: Vec<_> = others
@@ -158,6 +158,6 @@ fn missing(
         [] => "nor any other".to_owned(),
         others => format!("what is there: {}", others.join(", ")),
     };
-    let message = format!("there is no DropboxSource {name} in {place}; {others}");
+    let message = format!("there is no resource {name} in {place}; {others}");
     findings.wrong(subject, CHECK, message, format!("{login} --name {name}"));
 }
