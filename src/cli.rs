@@ -28,7 +28,7 @@ const NO_COMMAND: &str = "which command? It comes before its options, as in unst
 #[command(
     name = "unstructured-operator",
     version,
-    about = "Kubernetes operator that keeps source connectors of the Unstructured platform true to their resources"
+    about = "Kubernetes operator that keeps connectors of the Unstructured platform true to their resources"
 )]
 pub enum Command {
     /// Run the operator

@@ -27,7 +27,7 @@ Examples:
   unstructured-operator uninstall --yes
 It also ends a deletion that hangs because the operator or its rights went
 first. To delete connectors too, delete their resources before:
-kubectl delete dropboxsources --all --all-namespaces";
+kubectl delete unstructured --all --all-namespaces";
 
 /// How long the API server may take between two looks. It goes through the resources in steps of seconds itself.
 const BEAT: Duration = Duration::from_millis(500);

@@ -81,6 +81,36 @@ fn the_page_on_types_shows_an_example_of_each_other_kind_to_the_letter() -> Resu
     Ok(())
 }
 
+/// The list is under "Add a kind", and whoever adds one follows it.
+#[test]
+fn every_place_that_is_to_name_every_kind_does() -> Result<()> {
+    let page = read("docs/contributing.md")?;
+    let (_, section) = page.split_once("\n## Add a kind\n").context("no list")?;
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let words = section.split('`').skip(1).step_by(2);
+    let paths: Vec<_> = words.filter(|word| word.contains('/')).collect();
+    assert!(paths.len() > 15, "{paths:?}");
+    for path in &paths {
+        ensure!(root(path).exists(), "there is no {path}");
+    }
+    let lines = section.lines().filter(|line| line.starts_with("   - `"));
+    let places: Vec<_> = lines
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(places.len() > 10, "{places:?}");
+    for place in places {
+        let text = read(place)?;
+        for kind in unstructured_operator::kinds::ALL {
+            ensure!(
+                text.contains(kind.name) || text.contains(kind.plural),
+                "{place} does not name {}",
+                kind.name
+            );
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn every_link_leads_somewhere() -> Result<()> {
     for page in pages()? {

@@ -17,6 +17,7 @@ use support::controlplane::ControlPlane;
 use support::stage::{Stage, condition, manifest};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
+use unstructured_operator::{crd, kinds};
 
 fn argocd() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/argocd")
@@ -68,11 +69,19 @@ fn argocds_own_tests_of_the_health_check_pass() -> Result<()> {
 }
 
 #[test]
-fn the_config_map_holds_the_same_health_check() -> Result<()> {
+fn the_config_map_holds_the_same_health_check_for_every_kind() -> Result<()> {
     let map = yaml(&argocd().join("argocd-cm.yaml"))?;
     let script = std::fs::read_to_string(customization().join("health.lua"))?;
-    let key = "resource.customizations.health.connectors.unstructured.io_DropboxSource";
-    assert_eq!(map["data"][key], script);
+    for kind in kinds::ALL {
+        let key = format!(
+            "resource.customizations.health.{}_{}",
+            crd::GROUP,
+            kind.name
+        );
+        assert_eq!(map["data"][&key], script, "{key}");
+    }
+    let keys = map["data"].as_object().context("data")?.len();
+    assert_eq!(keys, kinds::ALL.len());
     Ok(())
 }
 

@@ -149,8 +149,9 @@ async fn a_move_to_another_cluster_keeps_every_connector_and_makes_none() -> Res
     old.ready("invoices").await?;
     let before = connectors(&old);
 
-    follow(&old, r#"kubectl get dropboxsources -n legal -o name | xargs -I{} kubectl patch -n legal {} --type merge -p '{"spec":{"deletionPolicy":"Retain","suspend":true}}'"#).await?;
-    follow(&old, r#"kubectl wait -n legal dropboxsources --all --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=Suspended"#).await?;
+    follow(&old, "kubectl api-resources --categories=unstructured").await?;
+    follow(&old, r#"kubectl get unstructured -n legal -o name | xargs -I{} kubectl patch -n legal {} --type merge -p '{"spec":{"deletionPolicy":"Retain","suspend":true}}'"#).await?;
+    follow(&old, r#"kubectl wait -n legal unstructured --all --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=Suspended"#).await?;
     let name = follow(
         &old,
         "kubectl get dropboxsource -n legal contracts -o jsonpath='{.status.connectorName}'",
@@ -166,7 +167,7 @@ async fn a_move_to_another_cluster_keeps_every_connector_and_makes_none() -> Res
     new.create("invoices", chosen).await?;
     new.ready("contracts").await?;
     new.ready("invoices").await?;
-    follow(&old, "kubectl delete dropboxsources -n legal --all").await?;
+    follow(&old, "kubectl delete unstructured -n legal --all").await?;
 
     assert_eq!(connectors(&new), before);
     assert_eq!(creates(&new), 2);

@@ -3,7 +3,7 @@
 use super::words::words;
 
 words! {
-    /// The conditions of a source, in the order in which they are reported.
+    /// The conditions of a resource, in the order in which they are reported.
     pub enum ConditionType;
     /// The connector is as the resource and its Secret say, and Unstructured's connection check did not fail. Always present.
     Ready,
@@ -11,7 +11,8 @@ words! {
     Reconciling,
     /// Trying again cannot help: somebody has to change what the message says. Absent otherwise.
     Stalled,
-    /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder. `Unknown` when Dropbox could not say.
+    /// The Secrets are complete, and Dropbox or Pinecone, where one is asked, neither refuses their values nor denies them the folder or
+    /// the index. `Unknown` when it could not say.
     CredentialsValid,
     /// The connector has exactly the desired configuration.
     Synced,
@@ -40,21 +41,24 @@ words! {
     Suspended,
     /// Work is under way.
     Progressing,
-    /// The Secret is complete, and Dropbox neither refuses its values nor denies them the folder.
+    /// The Secrets are complete, and Dropbox or Pinecone, where one is asked, neither refuses their values nor denies them the folder or
+    /// the index.
     CredentialsAccepted,
-    /// Dropbox could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for it; it is asked again.
+    /// Dropbox or Pinecone could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for it; it is asked
+    /// again.
     CredentialsUnverified,
     /// The Secret does not exist. Create it; the operator notices by itself.
     SecretNotFound,
     /// The operator's role does not let it read the Secret. Grant that; it is tried again with growing delay.
     SecretForbidden,
-    /// A key is missing from the Secret. Add it, or name another under `credentials.keys`.
+    /// A key is missing from the Secret. Add it, or name another under `credentials.keys` or `secretConfig`.
     SecretKeyMissing,
     /// A value in the Secret has what no credential has: spaces, quotation marks, anything but printable ASCII. Put it there alone.
     SecretInvalid,
     /// The refresh token's place holds an access token (`sl.…`), which dies after four hours. Put the refresh token there.
     AccessTokenInsteadOfRefreshToken,
-    /// Dropbox refuses the credentials. Make a new refresh token for this app, or correct the app key and secret.
+    /// Dropbox or Pinecone refuses the credentials. Make a new refresh token for this app, or correct the app key and secret; make a new
+    /// API key of Pinecone.
     CredentialsRejected,
     /// The Dropbox app lacks the permission to read files. Tick it in the App Console, then put a new refresh token into the Secret.
     PermissionMissing,
@@ -80,7 +84,8 @@ words! {
     InvalidConfiguration,
     /// Another connector has this `connectorName`. Choose another name, or take it over with `adoptionPolicy: ByName`.
     NameConflict,
-    /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use `existingSourceId`.
+    /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use
+    /// `existingSourceId` or `existingDestinationId`.
     AmbiguousConnector,
     /// The connector belongs to another resource. One connector is never shared; choose another.
     ConnectorInUse,

@@ -57,7 +57,8 @@ async fn main() -> anyhow::Result<()> {
     println!();
     println!("The operator on it:");
     println!("  UNSTRUCTURED_API_KEY={key} unstructured-operator run --allow-insecure-http \\");
-    println!("    --api-url {url} --dropbox-api-url {dropbox_url}");
+    println!("    --api-url {url} --dropbox-api-url {dropbox_url} \\");
+    println!("    --validate-pinecone-credentials=false");
     println!("A login to it, with any app and any code:");
     println!(
         "  unstructured-operator login dropbox --allow-insecure-http --dropbox-api-url {dropbox_url}"
