@@ -1,4 +1,4 @@
-//! What the demo stands on: a control plane, both fakes, and the operator's binary, fresh from the sources.
+//! What the demo stands on: a control plane, the fakes, and the operator's binary, fresh from the sources.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ use kube::api::DynamicObject;
 use kube::{Api, Client};
 use support::controlplane::ControlPlane;
 use support::fake::unstructured::WorkspaceHandle;
-use support::fake::{FakeDropbox, FakeUnstructured, Recorded};
+use support::fake::{FakeDropbox, FakePinecone, FakeUnstructured, Recorded};
 use support::operator::{self, Operator, Profile, Settings};
-use support::stage::dropbox_source;
+use support::stage::{dropbox_source, kind};
 use tempfile::TempDir;
 
 use crate::screen::{self, Screen};
@@ -34,6 +34,8 @@ pub struct Ground {
     pub workspace: WorkspaceHandle,
     /// The fake of Dropbox.
     pub dropbox: FakeDropbox,
+    /// The fake of Pinecone.
+    pub pinecone: FakePinecone,
     binary: PathBuf,
     operator: Option<Operator>,
     logs: TempDir,
@@ -47,7 +49,7 @@ impl Ground {
             .canonicalize()?;
         let binary = operator::build(Profile::Dev).await?;
         screen::say(
-            "Starting etcd, kube-apiserver, kube-controller-manager and fakes of the Unstructured and Dropbox APIs …",
+            "Starting etcd, kube-apiserver, kube-controller-manager and fakes of the Unstructured, Dropbox and Pinecone APIs …",
         );
         let started = Instant::now();
         let plane = ControlPlane::start().await?;
@@ -55,6 +57,7 @@ impl Ground {
         let api = FakeUnstructured::start();
         let workspace = api.workspace(API_KEY);
         let dropbox = FakeDropbox::start();
+        let pinecone = FakePinecone::start();
         screen::say(&format!(
             "… running after {} s, on loopback only.",
             started.elapsed().as_secs()
@@ -66,6 +69,7 @@ impl Ground {
             api,
             workspace,
             dropbox,
+            pinecone,
             binary,
             operator: None,
             logs: tempfile::Builder::new()
@@ -82,6 +86,7 @@ impl Ground {
             ("UNSTRUCTURED_API_KEY", API_KEY.to_owned()),
             ("UNSTRUCTURED_API_URL", self.api.url()),
             ("DROPBOX_API_URL", self.dropbox.url()),
+            ("PINECONE_API_URL", self.pinecone.url()),
             ("ALLOW_INSECURE_HTTP", "true".to_owned()),
             ("CLUSTER_NAME", "demo".to_owned()),
             // Nobody wants to watch for the usual ten minutes.
@@ -116,6 +121,11 @@ impl Ground {
         Api::default_namespaced_with(self.client.clone(), &dropbox_source())
     }
 
+    /// The destinations of that namespace.
+    pub fn destinations(&self) -> Api<DynamicObject> {
+        Api::default_namespaced_with(self.client.clone(), &kind("PineconeDestination"))
+    }
+
     /// Leaves the operator's log where it is, and says where.
     pub fn keep_logs(&mut self) -> &Path {
         self.logs.disable_cleanup(true);
@@ -141,7 +151,11 @@ impl Ground {
         ));
         screen::say(&format!("  alias kubectl='{}'", words.join(" ")));
         screen::say("  kubectl apply -f examples/secret.yaml -f examples/dropboxsource.yaml");
+        screen::say(
+            "  kubectl apply -f examples/pinecone-secret.yaml -f examples/pineconedestination.yaml",
+        );
         screen::say("  kubectl get dropboxsources --watch");
+        screen::say("  kubectl get unstructured");
         screen::say(
             "What Unstructured would show, and what it is asked (also below, as it comes):",
         );
@@ -156,12 +170,14 @@ impl Ground {
         screen::say("");
         self.api.on_answer(echo("unstructured"));
         self.dropbox.on_answer(echo("dropbox"));
+        self.pinecone.on_answer(echo("pinecone"));
     }
 
     /// What came so far that no careful client sends is no failure.
     pub fn forgive(&self) {
         self.api.take_violations();
         self.dropbox.take_violations();
+        self.pinecone.take_violations();
     }
 
     /// Stops the operator as Kubernetes would, then everything else.

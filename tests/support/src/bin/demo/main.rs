@@ -1,6 +1,6 @@
 //! `cargo demo`: the operator's whole job on this machine, told step by step.
 //!
-//! A real control plane, the operator as a process, and strict fakes of both APIs. Every command is one that a person could
+//! A real control plane, the operator as a process, and strict fakes of the APIs. Every command is one that a person could
 //! type, every output is its real one, and the demo fails where something is not as it says.
 #![forbid(unsafe_code)]
 

@@ -1,20 +1,21 @@
 //! The steps, in the order in which a user meets them. Each says what it does, shows what came of it, and checks it.
 
+mod craft;
+mod destination;
+
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kube::api::DynamicObject;
-use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use support::canary::canary;
-use support::fake::Recorded;
 use support::fake::unstructured::StoredSource;
-use support::stage::{condition, source_id};
+use support::stage::source_id;
 
 use crate::ground::{API_KEY, Ground};
 use crate::screen::{self, Screen};
-use crate::traffic;
+use craft::{accepted, connector_path};
 
 /// The README's own manifests.
 const SECRET: &str = "examples/secret.yaml";
@@ -41,7 +42,7 @@ pub struct Story<'a> {
     /// A connector in the same workspace that is not the operator's.
     foreign: StoredSource,
     /// How many requests to each API were shown.
-    shown: (usize, usize),
+    shown: [usize; 3],
     step: &'static str,
 }
 
@@ -77,7 +78,7 @@ impl<'a> Story<'a> {
                 "refresh_token": refresh_token,
             }),
             foreign,
-            shown: (0, 0),
+            shown: [0; 3],
             step: "",
             screen,
             ground,
@@ -97,15 +98,15 @@ impl<'a> Story<'a> {
         self.edit().await?;
         self.mend().await?;
         self.recreate().await?;
+        self.add_destination().await?;
         self.delete().await?;
         self.look_back()
     }
 
     async fn install(&mut self) -> Result<()> {
-        self.step("Install: the definition, then the operator");
-        let definition = "crd/dropboxsources.connectors.unstructured.io";
+        self.step("Install: the definitions, then the operator");
         self.kubectl(&["apply", "-f", "crds/"]).await?;
-        self.kubectl(&["wait", "--for=condition=Established", definition])
+        self.kubectl(&["wait", "--for=condition=Established", "-f", "crds/"])
             .await?;
         let variables = self.ground.environment();
         let variables: Vec<_> = variables
@@ -231,15 +232,18 @@ impl<'a> Story<'a> {
     }
 
     async fn delete(&mut self) -> Result<()> {
-        self.step("The resource is deleted");
+        self.step("All resources are deleted");
         let path = connector_path(&self.now().await?)?;
-        let resource = self.resource.clone();
-        self.kubectl(&["delete", "dropboxsource", &resource, "--timeout=60s"])
+        let destination = self.destination_path().await?;
+        self.kubectl(&["delete", "unstructured", "--all", "--timeout=60s"])
             .await?;
         let requests = self.show_requests();
         self.claim(
-            accepted(&requests, "DELETE", &path).len() == 1 && self.ours().is_empty(),
-            "its connector went with it",
+            accepted(&requests, "DELETE", &path).len() == 1
+                && accepted(&requests, "DELETE", &destination).len() == 1
+                && self.ours().is_empty()
+                && self.ground.workspace.destinations().is_empty(),
+            "their connectors went with them",
         )?;
         self.curl("GET", "/sources/", None).await?;
         let others = self.ground.workspace.source(&self.foreign.id);
@@ -254,6 +258,7 @@ impl<'a> Story<'a> {
         let violations = [
             self.ground.api.take_violations(),
             self.ground.dropbox.take_violations(),
+            self.ground.pinecone.take_violations(),
         ];
         self.claim(
             violations.concat().is_empty(),
@@ -266,7 +271,8 @@ impl<'a> Story<'a> {
             .iter()
             .filter_map(|key| first["stringData"][key].as_str())
             .collect();
-        values.extend([ROTATED, API_KEY]);
+        let pinecone = self.pinecone_key()?;
+        values.extend([ROTATED, API_KEY, &pinecone]);
         let log = self.ground.operator()?.output();
         self.claim(
             canary(&values).find(&log).is_empty(),
@@ -291,178 +297,4 @@ impl<'a> Story<'a> {
         let same = source_id(before) == source_id(&after) && self.ours().len() == 1;
         self.claim(same && self.is_desired(&after)?, meaning)
     }
-}
-
-/// What the steps are made of.
-impl Story<'_> {
-    fn step(&mut self, title: &'static str) {
-        self.step = title;
-        self.screen.heading(title);
-    }
-
-    fn claim(&self, holds: bool, text: &str) -> Result<()> {
-        ensure!(holds, "this does not hold: {text}");
-        self.screen.claim(text);
-        Ok(())
-    }
-
-    async fn wait_ready(&self) -> Result<()> {
-        let resource = format!("dropboxsource/{}", self.resource);
-        self.kubectl(&["wait", "--for=condition=Ready", &resource, "--timeout=60s"])
-            .await
-    }
-
-    async fn kubectl(&self, arguments: &[&str]) -> Result<()> {
-        let line = format!("kubectl {}", typed(arguments));
-        self.screen.command(&line);
-        let output = self
-            .ground
-            .plane
-            .kubectl()
-            .args(arguments)
-            .current_dir(&self.ground.root)
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await?;
-        screen::output(&String::from_utf8_lossy(&output.stdout));
-        screen::output(&String::from_utf8_lossy(&output.stderr));
-        ensure!(
-            output.status.success(),
-            "`{line}` ended with {}",
-            output.status
-        );
-        Ok(())
-    }
-
-    /// What curl would do, so that the machine need not have it. `path` is below the API's base.
-    async fn curl(&self, method: &str, path: &str, body: Option<Value>) -> Result<()> {
-        let (url, key) = (
-            format!("{}{path}", self.ground.api.url()),
-            format!("unstructured-api-key: {API_KEY}"),
-        );
-        let text = body.as_ref().map(Value::to_string);
-        let mut words = vec!["-H", &key];
-        if method != "GET" {
-            words.extend(["-X", method]);
-        }
-        if let Some(text) = &text {
-            words.extend(["-H", "content-type: application/json", "-d", text]);
-        }
-        words.push(&url);
-        let line = format!("curl {}", typed(&words));
-        self.screen.command(&line);
-        let request = reqwest::Client::new()
-            .request(method.parse()?, &url)
-            .header("unstructured-api-key", API_KEY);
-        let request = match text {
-            Some(text) => request
-                .header("content-type", "application/json")
-                .body(text),
-            None => request,
-        };
-        let answer = request.send().await?;
-        let status = answer.status();
-        screen::output(&answer.text().await?);
-        ensure!(status.is_success(), "`{line}` was answered with {status}");
-        Ok(())
-    }
-
-    /// Shows what the operator asked since this was last called, and returns what it asked Unstructured.
-    fn show_requests(&mut self) -> Vec<Recorded> {
-        let news = |mut requests: Vec<Recorded>, seen: &mut usize| {
-            let news = requests.split_off(*seen);
-            *seen += news.len();
-            news.into_iter().filter(traffic::is_operators)
-        };
-        let (seen, seen_dropbox) = &mut self.shown;
-        let api: Vec<_> = news(self.ground.api.requests(), seen).collect();
-        let dropbox = news(self.ground.dropbox.requests(), seen_dropbox);
-        let mut all: Vec<_> = api
-            .iter()
-            .cloned()
-            .map(|request| ("unstructured", request))
-            .chain(dropbox.map(|request| ("dropbox     ", request)))
-            .collect();
-        all.sort_by_key(|(_, request)| request.instant);
-        let lines: Vec<_> = all
-            .iter()
-            .map(|(host, request)| format!("{host} {}", traffic::line(request)))
-            .collect();
-        for same in lines.chunk_by(|one, next| one == next) {
-            match same.len() {
-                1 => self.screen.request(&same[0]),
-                times => self.screen.request(&format!("{} ({times} times)", same[0])),
-            }
-        }
-        api
-    }
-
-    async fn now(&self) -> Result<DynamicObject> {
-        Ok(self.ground.sources().get(&self.resource).await?)
-    }
-
-    /// Waits until the resource is Ready on a connection check that `before` does not know.
-    async fn verified(&self, before: Option<&DynamicObject>) -> Result<DynamicObject> {
-        let check = |object: &DynamicObject| object.data["status"]["connectionCheck"].clone();
-        let known = before.map_or(Value::Null, check);
-        let holds = move |object: Option<&DynamicObject>| {
-            object.is_some_and(|object| {
-                check(object)["status"] == "SUCCESS"
-                    && check(object)["id"] != known["id"]
-                    && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
-                    && object.data["status"]["observedGeneration"].as_i64()
-                        == object.metadata.generation
-            })
-        };
-        let verified = await_condition(self.ground.sources(), &self.resource, holds);
-        tokio::time::timeout(PATIENCE, verified)
-            .await
-            .with_context(|| format!("it has not become Ready in {PATIENCE:?}"))??
-            .context("the resource is gone")
-    }
-
-    /// Whether the connector that the status names stores what is desired.
-    fn is_desired(&self, resource: &DynamicObject) -> Result<bool> {
-        let id = source_id(resource).context("the resource has no connector")?;
-        let source = self.ground.workspace.source(id);
-        Ok(source.is_some_and(|source| Value::Object(source.config) == self.desired))
-    }
-
-    /// All connectors but the foreign one.
-    fn ours(&self) -> Vec<StoredSource> {
-        let mut sources = self.ground.workspace.sources();
-        sources.retain(|source| source.id != self.foreign.id);
-        sources
-    }
-}
-
-/// The operator's accepted requests with this method on this path below the API's base.
-fn accepted<'r>(requests: &'r [Recorded], method: &str, path: &str) -> Vec<&'r Recorded> {
-    let path = format!("/api/v1{path}");
-    requests
-        .iter()
-        .filter(|request| traffic::is_accepted(request, method) && request.path == path)
-        .collect()
-}
-
-fn connector_path(resource: &DynamicObject) -> Result<String> {
-    let id = source_id(resource).context("the resource has no connector")?;
-    Ok(format!("/sources/{id}"))
-}
-
-/// Arguments as a shell takes them.
-fn typed(arguments: &[&str]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,".contains(c);
-    let quoted: Vec<_> = arguments
-        .iter()
-        .map(|argument| {
-            if argument.chars().all(plain) {
-                (*argument).to_owned()
-            } else {
-                format!("'{argument}'")
-            }
-        })
-        .collect();
-    quoted.join(" ")
 }

@@ -5,7 +5,8 @@ use support::fake::{Outcome, Recorded};
 use url::form_urlencoded;
 
 /// Members whose values are never shown.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
+    "api_key",
     "app_key",
     "app_secret",
     "refresh_token",
