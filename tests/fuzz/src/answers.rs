@@ -6,12 +6,13 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::SecretString;
 
-use crate::answer::{self, Place, Unreadable};
+use crate::answer::{self, Place};
 use crate::elements::Elements;
 use crate::error::{Commit, ErrorKind};
 use crate::kept::Kept;
 use crate::scrub::Scrubber;
 use crate::types::ConnectorId;
+use crate::unreadable::Unreadable;
 
 /// Stands in some seeds, as an API would echo it.
 const SECRET: &str = "fuzz-secret-8c1d";

@@ -21,6 +21,8 @@ mod kept;
 mod scrub;
 #[path = "../../../src/unstructured/types.rs"]
 mod types;
+#[path = "../../../src/unstructured/unreadable.rs"]
+mod unreadable;
 #[path = "../../../src/options/values.rs"]
 mod values;
 

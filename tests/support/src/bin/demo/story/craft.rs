@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use kube::api::DynamicObject;
 use kube::runtime::wait::await_condition;
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::fake::Recorded;
 use support::fake::unstructured::StoredSource;
 use support::stage::{condition, source_id};
