@@ -61,15 +61,31 @@ pub enum Place {
 
 /// The credential in these bytes, without the line breaks that editors and `echo` leave at its end.
 pub fn credential(bytes: &[u8]) -> Result<&str, Flaw> {
-    let text = std::str::from_utf8(bytes).map_err(|_| match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Flaw::Utf16,
-        _ => Flaw::NotText,
-    })?;
-    let value = text.trim_end_matches(['\n', '\r']);
+    let value = trimmed(bytes)?;
     match flaw(value) {
         None => Ok(value),
         Some(flaw) => Err(flaw),
     }
+}
+
+/// The text in these bytes, without the line breaks at its end. A key file, a certificate, a connection string or a password may
+/// well hold what no token has.
+pub fn text(bytes: &[u8]) -> Result<&str, Flaw> {
+    let value = trimmed(bytes)?;
+    match value {
+        _ if value.trim().is_empty() => Err(Flaw::Empty),
+        MASK => Err(Flaw::Mask),
+        _ if value.starts_with('\u{feff}') => Err(Flaw::Odd(Odd::ByteOrderMark, Place::Start)),
+        _ => Ok(value),
+    }
+}
+
+fn trimmed(bytes: &[u8]) -> Result<&str, Flaw> {
+    let text = std::str::from_utf8(bytes).map_err(|_| match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Flaw::Utf16,
+        _ => Flaw::NotText,
+    })?;
+    Ok(text.trim_end_matches(['\n', '\r']))
 }
 
 /// What is left of a value without all that may stand around a credential by mistake.
@@ -196,6 +212,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_may_hold_what_no_token_has_and_is_neither_empty_nor_a_mask() {
+        let key = "{\n  \"type\": \"service_account\"\n}\n";
+        assert_eq!(text(key.as_bytes()), Ok(key.trim_end()));
+        assert_eq!(text("pass word \u{e4}".as_bytes()), Ok("pass word \u{e4}"));
+        assert_eq!(text(b" \n"), Err(Flaw::Empty));
+        assert_eq!(text(MASK.as_bytes()), Err(Flaw::Mask));
+        assert_eq!(text(&[0xff, 0xfe, b'a', 0]), Err(Flaw::Utf16));
+        let marked = Flaw::Odd(Odd::ByteOrderMark, Place::Start);
+        assert_eq!(text("\u{feff}a".as_bytes()), Err(marked));
+    }
 
     #[test]
     fn what_no_credential_has_is_named_by_kind_and_place() {

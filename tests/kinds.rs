@@ -342,3 +342,23 @@ async fn until_gone(definitions: &Api<CustomResourceDefinition>, name: &str) -> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_key_file_of_many_lines_is_sent_as_it_is() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.kind = kind("UnstructuredSource");
+    let file = "{\n  \"type\": \"service_account\",\n  \"private_key\": \"-----BEGIN KEY-----\\nabc d\\n\"\n}\n";
+    stage.secret("gcs", &[("key.json", file)]).await?;
+    let operator = stage.operator().await?;
+    let spec = json!({
+        "type": "gcs",
+        "config": { "remote_url": "gs://contracts" },
+        "secretConfig": { "service_account_key": { "name": "gcs", "key": "key.json" } },
+    });
+    stage.create_plain("bucket", &spec).await?;
+    stage.until_ready("bucket").await?;
+    let made = only_of_type(&stage.workspace, "gcs")?;
+    assert_eq!(made.config["service_account_key"], json!(file.trim_end()));
+    assert!(!operator.output().contains("BEGIN KEY"));
+    Ok(())
+}

@@ -17,7 +17,7 @@ use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
 use super::situation::Desired;
 use crate::flaw::{self, Flaw};
-use crate::kinds::{Credential, Credentials, Impostor};
+use crate::kinds::{Credential, Credentials, Form, Impostor};
 
 /// Reads the Secret with the credentials and puts the configuration together.
 pub async fn read_configuration(context: &Context, hand: &mut Hand) -> Result<Desired, Failure> {
@@ -83,10 +83,18 @@ impl SecretData {
         Self(secret.data.take().unwrap_or_default())
     }
 
-    /// The value of a key.
+    /// The value of a key that holds a token.
     pub fn value(&self, key: &str) -> Result<Value, Defect> {
+        self.read(key, Form::Token)
+    }
+
+    fn read(&self, key: &str, form: Form) -> Result<Value, Defect> {
         let bytes = self.bytes(key)?;
-        let value = flaw::credential(bytes).map_err(Defect::Flawed)?;
+        let value = match form {
+            Form::Token => flaw::credential(bytes),
+            Form::Text => flaw::text(bytes),
+        };
+        let value = value.map_err(Defect::Flawed)?;
         Ok(Value {
             secret: SecretString::from(value),
             trimmed: value.len() != bytes.len(),
@@ -98,7 +106,7 @@ impl SecretData {
         let bare = flaw::bare(self.bytes(wanted.key)?);
         match wanted.impostor {
             Some(impostor) if bare.starts_with(impostor.prefix) => Err(Defect::Impostor(impostor)),
-            _ => self.value(wanted.key),
+            _ => self.read(wanted.key, wanted.form),
         }
     }
 

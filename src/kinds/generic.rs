@@ -2,6 +2,7 @@
 //! connectors of any type.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::kind::Kind;
 use super::provider::{Provider, Providers, Verdict};
-use super::spec::{Credential, Credentials, Objection, Options, Spec};
+use super::spec::{Credential, Credentials, Form, Objection, Options, Spec};
 use super::types::ConnectorType;
 use crate::crd::{
     self, ConnectorOptions, Parameters, SecretParameter, UnstructuredDestinationSpec,
@@ -59,7 +60,6 @@ pub static UNSTRUCTURED_DESTINATION: Kind = Kind {
 };
 
 /// A connector of any type, of either family.
-#[derive(Debug)]
 struct Generic {
     collection: Collection,
     connector_type: String,
@@ -67,6 +67,17 @@ struct Generic {
     secret_config: BTreeMap<String, SecretParameter>,
     existing_id: Option<String>,
     options: ConnectorOptions,
+}
+
+/// The names of the parameters, never their values: somebody may have put a secret there.
+impl fmt::Debug for Generic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generic")
+            .field("collection", &self.collection)
+            .field("connector_type", &self.connector_type)
+            .field("parameters", &self.parameters().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Generic {
@@ -104,6 +115,7 @@ impl Spec for Generic {
                 parameter,
                 secret: &place.name,
                 key: &place.key,
+                form: Form::Text,
                 impostor: None,
             })
             .collect()

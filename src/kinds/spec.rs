@@ -120,8 +120,19 @@ pub struct Credential<'a> {
     pub secret: &'a str,
     /// The key in the Secret.
     pub key: &'a str,
+    /// What its value can be.
+    pub form: Form,
     /// What looks like it, and is not.
     pub impostor: Option<&'static Impostor>,
+}
+
+/// What the value of a credential can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A token: printable ASCII without a space or a quotation mark.
+    Token,
+    /// Any text, such as a key file, a connection string or a password.
+    Text,
 }
 
 /// Something that is put in the place of a credential by mistake, and is known by how it begins.
