@@ -3,15 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use reqwest::Method;
 use tokio::time::Instant;
 
+use super::answer::Place;
 use super::collection::Collection;
 use super::config::Config;
 use super::connectors::Connectors;
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
+use super::error::ApiError;
 use super::exchange::Transport;
 use super::kept::Kept;
 use super::limits::{ClientError, Options};
+use super::listing::Listing;
+use super::whole::Whole;
 
 /// A client of one workspace. Clones share connections and flow control.
 #[derive(Clone)]
@@ -35,6 +40,24 @@ impl Client {
         kept: Kept,
     ) -> Connectors {
         Connectors::new(Arc::clone(&self.0), collection, connector_type, kept)
+    }
+
+    /// All connectors of a family, of whatever type, in no particular order. Their configurations are as the service shows them:
+    /// never show one that nobody has sorted, as the service may show a secret in clear.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] when the list cannot be had, or one of them cannot be read.
+    pub async fn everything(&self, collection: Collection) -> Result<Vec<Whole>, ApiError> {
+        let url = self.0.endpoint().join(&format!("{collection}/"));
+        let mut call = self.0.call("list", Place::Collection, Method::GET, url);
+        call.max_bytes = self.0.options().max_response_bytes;
+        let listing = Listing::new(self.0.options().budget.share(), |element| {
+            let whole = Whole::read(element)?;
+            let size = whole.size();
+            Ok(Some((whole, size)))
+        });
+        self.0.take(call, listing).await
     }
 
     /// A foreign text made fit to be shown: one bounded line, without the key or this configuration's secrets in any common encoding.

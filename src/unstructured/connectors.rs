@@ -56,7 +56,13 @@ impl Connectors {
             .transport
             .call("list", Place::Collection, Method::GET, url);
         call.max_bytes = self.transport.options().max_response_bytes;
-        let listing = Listing::new(&self.connector_type, &self.kept, share);
+        let listing = Listing::new(share, |element| {
+            let connector = answer::listed(element, &self.connector_type, &self.kept)?;
+            Ok(connector.map(|connector| {
+                let size = connector.size();
+                (connector, size)
+            }))
+        });
         self.transport.take(call, listing).await
     }
 

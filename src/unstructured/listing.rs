@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::answer;
+use super::answer::Unreadable;
 use super::budget::Share;
 use super::elements::Elements;
-use super::kept::Kept;
 use super::taking::{Rejected, Taking};
-use super::types::Connector;
 
 /// Bytes of one connector as it is written.
 const LONGEST_CONNECTOR: usize = 1024 * 1024;
@@ -15,41 +13,42 @@ const LONGEST_CONNECTOR: usize = 1024 * 1024;
 /// Bytes that are asked for at a time: the budget is everybody's.
 const INSTALMENT: usize = 64 * 1024;
 
-/// The connectors of one type, as far as they have come in.
-pub(super) struct Listing<'a> {
-    connector_type: &'a str,
-    kept: &'a Kept,
+/// The connectors that are wanted, as far as they have come in. `R` reads one, tells how many bytes it takes, and passes over what is
+/// not wanted.
+pub(super) struct Listing<T, R> {
+    read: R,
     share: Arc<Share>,
     elements: Elements,
-    sources: Vec<Connector>,
+    made: Vec<T>,
     /// Bytes that were taken and not asked for yet.
     owed: usize,
 }
 
-impl<'a> Listing<'a> {
-    pub fn new(connector_type: &'a str, kept: &'a Kept, share: Arc<Share>) -> Self {
+impl<T, R: FnMut(&[u8]) -> Result<Option<(T, usize)>, Unreadable>> Listing<T, R> {
+    pub fn new(share: Arc<Share>, read: R) -> Self {
         Self {
-            connector_type,
-            kept,
+            read,
             share,
             elements: Elements::new(LONGEST_CONNECTOR),
-            sources: Vec::new(),
+            made: Vec::new(),
             owed: 0,
         }
     }
 }
 
-impl Taking for Listing<'_> {
-    type Made = Vec<Connector>;
+impl<T: Send, R: FnMut(&[u8]) -> Result<Option<(T, usize)>, Unreadable> + Send> Taking
+    for Listing<T, R>
+{
+    type Made = Vec<T>;
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Rejected> {
         self.elements.take(bytes, |element| {
-            let Some(source) = answer::listed(element, self.connector_type, self.kept)? else {
+            let Some((connector, size)) = (self.read)(element)? else {
                 return Ok(());
             };
             // A vector that grows has room for as many again.
-            self.owed += source.size() + size_of::<Connector>();
-            self.sources.push(source);
+            self.owed += size + size_of::<T>();
+            self.made.push(connector);
             if self.owed >= INSTALMENT {
                 self.share.grow(std::mem::take(&mut self.owed))?;
             }
@@ -57,10 +56,10 @@ impl Taking for Listing<'_> {
         })
     }
 
-    fn make(self) -> Result<Vec<Connector>, Rejected> {
+    fn make(self) -> Result<Vec<T>, Rejected> {
         self.elements.end()?;
         self.share.grow(self.owed)?;
-        Ok(self.sources)
+        Ok(self.made)
     }
 
     fn share(&self) -> Option<Arc<Share>> {

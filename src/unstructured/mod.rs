@@ -25,6 +25,7 @@ mod pauses;
 mod taking;
 mod types;
 mod unreadable;
+mod whole;
 
 pub use crate::http::Carrier;
 pub use budget::Budget;
@@ -39,3 +40,4 @@ pub use kept::Kept;
 pub use limits::{ClientError, Exchange, Observer, Options};
 pub use pauses::Pauses;
 pub use types::{Check, CheckStatus, Connector, ConnectorId, MASK};
+pub use whole::Whole;

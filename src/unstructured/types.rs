@@ -170,7 +170,7 @@ impl Settings {
 }
 
 /// Bytes behind a value, at most.
-fn heap(value: &Value) -> usize {
+pub(super) fn heap(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text.capacity() + PER_ALLOCATION,
