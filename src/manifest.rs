@@ -1,4 +1,4 @@
-//! The manifests that commands write: a Secret and a `DropboxSource`, with no field that says nothing.
+//! The manifests that commands write: a Secret, and a resource of any kind, with no field that says nothing.
 
 mod yaml;
 
@@ -10,8 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::crd::{CredentialKeys, DropboxSource};
+use crate::crd::CredentialKeys;
 use crate::dropbox::Subfolder;
+use crate::kinds::{DROPBOX_SOURCE, Kind};
 
 use yaml::push_text;
 pub use yaml::yaml;
@@ -103,9 +104,14 @@ pub fn source(
     if let Some(id) = existing {
         spec["existingSourceId"] = id.into();
     }
+    resource(&DROPBOX_SOURCE, name, namespace, &spec)
+}
+
+/// A resource of any kind.
+pub fn resource(kind: &Kind, name: &str, namespace: Option<&str>, spec: &Value) -> Value {
     json!({
-        "apiVersion": <DropboxSource as kube::Resource>::api_version(&()),
-        "kind": <DropboxSource as kube::Resource>::kind(&()),
+        "apiVersion": Kind::api_version(),
+        "kind": kind.name,
         "metadata": metadata(name, namespace),
         "spec": spec,
     })
@@ -149,6 +155,7 @@ fn metadata(name: &str, namespace: Option<&str>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::DropboxSource;
 
     #[test]
     fn any_text_becomes_a_name_that_kubernetes_takes() {
