@@ -349,7 +349,10 @@ async fn doctor_names_the_rights_that_its_user_lacks_and_takes_nothing_hidden_fo
     assert_eq!(told("secret")?["verdict"], "unknown", "{report:#}");
     assert_eq!(told("rights")?["verdict"], "wrong", "{report:#}");
     let message = told("rights")?["message"].as_str().unwrap_or_default();
-    assert!(message.contains("you may not get secrets"), "{message}");
+    assert!(
+        message.contains("get secrets") && message.contains("list pineconedestinations"),
+        "{message}"
+    );
     let wrong = findings.iter().filter(|f| f["verdict"] == "wrong");
     assert_eq!(wrong.count(), 1, "{report:#}");
 

@@ -252,5 +252,8 @@ async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Finding
         format!("you may not {} {place}", words.join(", ")),
         "ask an administrator for a Role with these rights; what they hide cannot be looked at",
     );
-    denied.iter().all(|(_, resource)| *resource == "secrets")
+    // One kind that may be read is worth a look.
+    kinds::ALL
+        .iter()
+        .any(|kind| denied.iter().all(|(_, resource)| *resource != kind.plural))
 }

@@ -24,16 +24,13 @@ pub(super) async fn list(
     let objects = match objects.list(&ListParams::default()).await {
         Ok(objects) => objects.items,
         Err(error) if is_missing(&error) => Vec::new(),
-        // Somebody who may see one kind may be denied another, and what was just installed is not served at once.
+        // The rights were looked at before, and said.
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Vec::new(),
+        // A definition that was just installed is not served at once.
         Err(error @ kube::Error::Api(_)) => {
             let what = format!("the resources of the kind {} cannot be read", kind.name);
             let message = sentence(&error, &what);
-            findings.unknown(
-                kind.name,
-                "resource",
-                message,
-                "have somebody run this who may",
-            );
+            findings.unknown(kind.name, "resource", message, "try again");
             Vec::new()
         }
         Err(error) => {

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::answer;
-use super::unreadable::Unreadable;
 use super::kept::Kept;
 use super::types::{Connector, heap};
+use super::unreadable::Unreadable;
 
 /// A connector of any type with its whole configuration, as the service shows it: nothing is cut, and what is masked shows the mask.
 #[derive(Clone, PartialEq)]
