@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::answer::Unreadable;
 use super::budget::Share;
 use super::elements::Elements;
 use super::taking::{Rejected, Taking};
+use super::unreadable::Unreadable;
 
 /// Bytes of one connector as it is written.
 const LONGEST_CONNECTOR: usize = 1024 * 1024;

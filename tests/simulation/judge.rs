@@ -123,7 +123,7 @@ fn delete(books: &Books, connector: &StoredSource, by: &str) -> Option<String> {
             "somebody else made it, and no resource that goes has it on record".to_owned(),
         );
     }
-    if books.left.contains(id) {
+    if books.is_left(id) {
         return Some(
             "it was left on purpose, and no resource that goes has it on record".to_owned(),
         );
@@ -220,7 +220,7 @@ fn is_watched(setting: Setting, resource: &Resource) -> bool {
 fn unaccounted(books: &Books, connector: &StoredSource) -> Option<String> {
     let id = &connector.id;
     let meant = books.foreign.contains(id)
-        || books.left.contains(id)
+        || books.is_left(id)
         || books.names_left.contains(&connector.name);
     if meant || holders(books, id).next().is_some() {
         return None;

@@ -37,6 +37,8 @@ pub struct Books {
     pub rivals: bool,
     /// What events say is left behind.
     pub told: String,
+    /// Connectors whose resource went with its namespace: each has to be deleted, or told.
+    pub orphans: BTreeSet<String>,
 }
 
 /// A resource as it was written last.
@@ -206,14 +208,23 @@ impl Books {
         }
     }
 
+    /// Whether a connector was meant to stay, or went with its namespace and was told. The event follows when the resource has gone.
+    pub fn is_left(&self, id: &str) -> bool {
+        self.left.contains(id) || (self.orphans.contains(id) && self.told.contains(id))
+    }
+
     /// A resource is gone: what was meant to stay?
     fn went(&mut self, cluster: &'static str, resource: &Resource) {
         let (namespace, _) = resource.name();
         let abandoned = self.definition_going.contains_key(cluster);
-        let orphaned = self
+        let namespace_goes = self
             .namespaces_going
-            .contains_key(&(cluster, namespace.to_owned()))
-            && resource.source_id().is_none_or(|id| self.told.contains(id));
+            .contains_key(&(cluster, namespace.to_owned()));
+        if namespace_goes {
+            self.orphans
+                .extend(resource.source_id().map(ToOwned::to_owned));
+        }
+        let orphaned = namespace_goes && resource.source_id().is_none();
         if abandoned || orphaned || resource.retains() || resource.meddled {
             self.left
                 .extend(resource.source_id().map(ToOwned::to_owned));
