@@ -7,6 +7,7 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -68,6 +69,11 @@ impl Scrubber {
                 ));
             }
             if secret.len() >= SHORTEST_INSIDE_WORDS {
+                // As it is written where an escape that is cut off before it would swallow its beginning.
+                let escaped: String = byte_serialize(secret).collect();
+                if escaped.as_bytes() != secret {
+                    needles.push(Zeroizing::new(escaped.into_bytes()));
+                }
                 for alignment in 0..3 {
                     needles.push(base64(&STANDARD_NO_PAD, secret, alignment));
                     needles.push(base64(&URL_SAFE_NO_PAD, secret, alignment));
@@ -316,6 +322,13 @@ mod tests {
 
     fn scrubbed(secret: &str, text: &str) -> String {
         scrubber(&[secret]).scrub(text)
+    }
+
+    #[test]
+    fn half_an_escape_before_an_escaped_secret_does_not_hide_it() {
+        let scrubber = Scrubber::new(&[SecretString::from("co\0a221a")]);
+        let shown = scrubber.scrub("%2co%00a221a");
+        assert!(!shown.contains("co%00a221a"), "{shown}");
     }
 
     #[test]
