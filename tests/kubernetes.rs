@@ -159,6 +159,13 @@ async fn an_unreadable_resource_stops_no_other() -> Result<()> {
     stage.until_reason("another", "NameConflict").await?;
     stage.until_reason("thief", "NameConflict").await?;
     assert_eq!(stage.creates().len(), 2);
+
+    // Nor does doctor offer its connector to others.
+    stage.edit("fine", json!({ "remoteUrl": 7 })).await?;
+    let arguments = format!("-n {}", stage.namespace);
+    let findings = crate::remedies::unclaimed(&stage, &arguments).await?;
+    let verdicts: Vec<_> = findings.iter().map(|finding| &finding["verdict"]).collect();
+    assert_eq!(verdicts, ["right"], "{findings:#?}");
     Ok(())
 }
 

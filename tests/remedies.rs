@@ -200,7 +200,7 @@ async fn what_doctor_says_to_do_about_a_resource_repairs_it() -> Result<()> {
 }
 
 /// The findings about connectors that no resource holds, or that there is none.
-async fn unclaimed(stage: &Stage, arguments: &str) -> Result<Vec<Value>> {
+pub async fn unclaimed(stage: &Stage, arguments: &str) -> Result<Vec<Value>> {
     let (_, mut findings) = doctor(stage, arguments).await?;
     findings.retain(|finding| finding["check"] == "unclaimed");
     Ok(findings)
@@ -287,6 +287,37 @@ async fn a_connector_that_no_resource_holds_is_told_with_the_line_that_adopts_it
     assert_eq!(adopted.data["spec"]["workspace"], workspace);
     assert_eq!(stage.creates().len(), creates, "none was added");
     all_right().await
+}
+
+#[tokio::test]
+async fn who_may_not_see_other_namespaces_is_told_so_of_what_no_resource_holds() -> Result<()> {
+    let mut stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    stage.create("contracts", json!({})).await?;
+    let held = stage.until_ready("contracts").await?;
+    let held = source_id(&held).context("no connector")?;
+    let left = format!("{}.left.test", stage.namespace);
+    let config = json!({ "remote_url": "dropbox://data", "recursive": false });
+    let left = stage.workspace.insert("dropbox", &left, config);
+    let rules = json!([
+        { "apiGroups": ["connectors.unstructured.io"], "resources": ["*"], "verbs": ["get", "list"] },
+        { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] },
+    ]);
+    let kubeconfig = crate::terminal::user(&stage, "reads-here", rules).await?;
+    stage.set("KUBECONFIG", kubeconfig.to_str().context("a path")?);
+
+    let findings = unclaimed(&stage, &format!("-n {}", stage.namespace)).await?;
+    let told: Vec<_> = findings
+        .iter()
+        .filter_map(|finding| finding["message"].as_str())
+        .collect();
+    assert!(
+        matches!(told.as_slice(), [one] if one.contains(&left) && one.contains("that you may see")),
+        "{told:#?}"
+    );
+    assert!(!told[0].contains(held), "{told:#?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ async fn without_a_browser_the_page_is_opened_by_hand() -> Result<()> {
 }
 
 /// The kubeconfig of a user who may do what is `allowed` in the stage's namespace, and nothing else.
-async fn user(stage: &Stage, name: &str, allowed: Value) -> Result<PathBuf> {
+pub async fn user(stage: &Stage, name: &str, allowed: Value) -> Result<PathBuf> {
     use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
     let params = PatchParams::apply("tests").force();
     let role = json!({

@@ -16,7 +16,7 @@ use std::io;
 use kube::ResourceExt;
 
 use crate::hosts::HostPolicy;
-use crate::kinds::{self, Resource};
+use crate::kinds::Resource;
 use crate::options::Exit;
 use crate::output::print;
 use crate::terminal::Paint;
@@ -80,17 +80,14 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     if !cluster::examine(&client, namespace, findings).await {
         return Ok(());
     }
-    let mut listed = Vec::new();
-    for kind in kinds::ALL {
-        listed.extend(list(&client, kind, namespace, findings).await?);
-    }
+    let listed = list(&client, namespace, findings).await?;
     let is_meant = |resource: &&Resource| {
         let name = options.name.as_deref();
         name.is_none_or(|name| resource.name_any() == name)
     };
-    let meant: Vec<_> = listed.iter().filter(is_meant).collect();
+    let meant: Vec<_> = listed.resources.iter().filter(is_meant).collect();
     if meant.is_empty() {
-        missing(options, namespace, &listed, findings);
+        missing(options, namespace, &listed.resources, findings);
     }
     let mut workspaces = Workspaces::default();
     for resource in meant {
@@ -113,7 +110,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     if options.name.is_none() {
         let uses_own = |resource: &Resource| resource.spec.options().workspace.is_none();
         if let Some(key) = &own_key
-            && !listed.iter().any(uses_own)
+            && !listed.resources.iter().any(uses_own)
         {
             let again = match namespace {
                 Some(name) => format!("unstructured-operator doctor -n {name}"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster;
 use super::findings::Findings;
-use super::listing::list;
+use super::listing::{Listed, list};
 use super::options::Options;
 use crate::controller::key::Key;
 use crate::controller::naming::ClusterName;
@@ -18,7 +18,7 @@ use crate::controller::unclaimed::Seen;
 use crate::crd::WorkspaceReference;
 use crate::dropbox::Subfolder;
 use crate::hosts::Reach;
-use crate::kinds::{self, Resource, existing_field};
+use crate::kinds::existing_field;
 use crate::manifest;
 use crate::options::{Workspace, namespace as namespace_name, object_name};
 use crate::scrub::one_line;
@@ -43,9 +43,9 @@ type Shelf = (Collection, String);
 
 /// Every workspace that was listed: endpoint, fingerprint of the key, and what was listed of it.
 #[derive(Default)]
-pub(super) struct Workspaces(BTreeMap<(String, String, Shelf), Listed>);
+pub(super) struct Workspaces(BTreeMap<(String, String, Shelf), Contents>);
 
-struct Listed {
+struct Contents {
     sources: Vec<Connector>,
     /// How resources name the workspace, by their namespace. None: it is the operator's own.
     references: BTreeMap<String, Option<WorkspaceReference>>,
@@ -69,7 +69,7 @@ impl Workspaces {
             ..
         } = listing;
         let place = (endpoint.to_string(), fingerprint, shelf);
-        let listed = self.0.entry(place).or_insert_with(|| Listed {
+        let listed = self.0.entry(place).or_insert_with(|| Contents {
             sources: listing.sources,
             references: BTreeMap::new(),
         });
@@ -107,7 +107,7 @@ impl Workspaces {
                     dropbox,
                 );
                 let references = BTreeMap::new();
-                self.0.entry(place).or_insert(Listed {
+                self.0.entry(place).or_insert(Contents {
                     sources,
                     references,
                 });
@@ -125,7 +125,7 @@ impl Workspaces {
         options: &Options,
         client: &Client,
         namespace: Option<&str>,
-        listed: Vec<Resource>,
+        listed: Listed,
         findings: &mut Findings,
     ) {
         if self.0.is_empty() {
@@ -139,21 +139,24 @@ impl Workspaces {
             }
         };
         // A resource in another namespace may hold a connector of this one.
-        let all = if namespace.is_some() {
-            everywhere(client).await
-        } else {
-            None
+        let (listed, all) = match namespace {
+            None => {
+                let all = !listed.is_partial;
+                (listed, all)
+            }
+            Some(_) => match everywhere(client).await {
+                Some(everywhere) => (everywhere, true),
+                None => (listed, false),
+            },
         };
-        let is_all = namespace.is_none() || all.is_some();
-        let resources = all.unwrap_or(listed);
         let namespaces: Vec<_> = namespace.map(ToOwned::to_owned).into_iter().collect();
         let mut seen = Seen::new(&cluster, &namespaces);
         let mut known = Resources {
-            held: HashSet::new(),
+            held: listed.held,
             names: HashSet::new(),
-            all: is_all,
+            all,
         };
-        for resource in &resources {
+        for resource in &listed.resources {
             seen.see(resource);
             known
                 .held
@@ -178,18 +181,15 @@ fn subject(endpoint: &str) -> String {
     format!("workspace {endpoint}")
 }
 
-/// The resources of all kinds and namespaces, where they may be listed.
-async fn everywhere(client: &Client) -> Option<Vec<Resource>> {
-    let mut all = Vec::new();
-    for kind in kinds::ALL {
-        // What cannot be read is told where it is looked at.
-        let mut aside = Findings::default();
-        all.extend(list(client, kind, None, &mut aside).await.ok()?);
-    }
-    Some(all)
+/// The resources of all namespaces, if nothing hides any.
+async fn everywhere(client: &Client) -> Option<Listed> {
+    // What cannot be read is told where it is looked at.
+    let mut aside = Findings::default();
+    let listed = list(client, None, &mut aside).await.ok()?;
+    (!listed.is_partial).then_some(listed)
 }
 
-impl Listed {
+impl Contents {
     fn tell(
         &self,
         subject: &str,
