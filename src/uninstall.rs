@@ -87,7 +87,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     for (definition, _) in &installed {
         for resource in &definition.resources().await? {
             count += 1;
-            if let Some(id) = resource.data["status"][definition.kind.id_field()].as_str() {
+            if let Some(id) = resource.data["status"][definition.kind.family().id_field].as_str() {
                 let name = definition.full_name(resource);
                 print(&format!("{name} leaves connector {id}\n"))?;
             }

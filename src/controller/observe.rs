@@ -287,7 +287,7 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
         .transpose()
         .unwrap_or_else(|error| {
             objection = Some(Problem::InvalidField(
-                resource.kind.existing_field(),
+                resource.kind.family().existing_field,
                 format!("{error}"),
             ));
             None

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 
 use crate::crd::Reason;
 use crate::flaw::Flaw;
-use crate::kinds::{Impostor, Objection, existing_field};
+use crate::kinds::{Impostor, Objection, family};
 use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind};
 
 /// How a pass ended.
@@ -493,7 +493,7 @@ impl Outcome {
                 format!(
                     "{} {id} is not in this workspace. Make a new resource with the right id, or use the API key \
                      of the workspace that holds it.",
-                    existing_field(*collection)
+                    family(*collection).existing_field
                 ),
             ),
             Self::WrongKind { collection, id } => row(
@@ -502,7 +502,7 @@ impl Outcome {
                 NextInventory,
                 format!(
                     "{} {id} is a connector of another type. Make a new resource with the right id.",
-                    existing_field(*collection)
+                    family(*collection).existing_field
                 ),
             ),
             Self::WorkspaceChanged { id, fingerprint } => row(

@@ -1,13 +1,10 @@
 //! What every kind of connector has in common: policies, references and the status.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use kube::core::{Message, Reason, Rule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// What to do with a connector that already carries the resource's `connectorName`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -33,10 +30,7 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SecretReference {
     /// Name of the Secret. It is always read from the resource's own namespace.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(schema_with = "secret_name")]
     pub name: String,
 }
 
@@ -44,14 +38,11 @@ pub struct SecretReference {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SecretKeyReference {
     /// Name of the Secret. It is always read from the resource's own namespace.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(schema_with = "secret_name")]
     pub name: String,
     /// Key inside the Secret whose value is the API key.
     #[serde(default = "api_key")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "secret_key")]
     pub key: String,
 }
 
@@ -138,43 +129,34 @@ pub(super) fn fixed(field: &str) -> Rule {
     .reason(Reason::FieldValueForbidden)
 }
 
-/// A key of a Secret whose value is one parameter of a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
-pub struct SecretParameter {
-    /// Name of the Secret. It is always read from the resource's own namespace.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
-    pub name: String,
-    /// Key inside the Secret whose value is the parameter.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub key: String,
-}
-
-/// Values that anyone may read, by parameter, as the API names them. Sent as they are written.
-pub type Parameters = BTreeMap<String, Value>;
-
-/// The schema of [`Parameters`]: whatever JSON there is.
-pub(super) fn parameters(_: &mut SchemaGenerator) -> Schema {
+/// The schema of the id of a connector.
+pub(super) fn connector_id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "object",
-        "maxProperties": MOST_PARAMETERS,
-        "x-kubernetes-preserve-unknown-fields": true,
+        "type": "string",
+        "maxLength": 36,
+        "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
     })
 }
 
-/// The schema of the parameters that are in Secrets.
-pub(super) fn secret_parameters(generator: &mut SchemaGenerator) -> Schema {
+/// The schema of the name of a Secret.
+pub(super) fn secret_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "object",
-        "maxProperties": MOST_PARAMETERS,
-        "additionalProperties": generator.subschema_for::<SecretParameter>(),
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 253,
+        "pattern": "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
     })
 }
 
-/// As many parameters as the type with the most has, several times.
-const MOST_PARAMETERS: u32 = 64;
+/// The schema of a key inside a Secret.
+pub(super) fn secret_key(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 253,
+        "pattern": "^[-._a-zA-Z0-9]+$",
+    })
+}
 
 /// What the operator last knew to be true.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]

@@ -59,20 +59,26 @@ pub(super) fn complete(
     crd
 }
 
-/// What tells the two families apart.
-pub(super) struct Family {
-    /// The field of the status that holds the id of the connector.
-    id_field: &'static str,
+/// What tells the resources of sources and those of destinations apart.
+pub struct Family {
+    /// The field of a spec that names a connector to take over.
+    pub existing_field: &'static str,
+    /// The field of a status that holds the id of the connector.
+    pub id_field: &'static str,
     /// The title of its column.
     id_title: &'static str,
 }
 
-pub(super) const SOURCE: Family = Family {
+/// Of sources.
+pub const SOURCE: Family = Family {
+    existing_field: "existingSourceId",
     id_field: "sourceId",
     id_title: "Source ID",
 };
 
-pub(super) const DESTINATION: Family = Family {
+/// Of destinations.
+pub const DESTINATION: Family = Family {
+    existing_field: "existingDestinationId",
     id_field: "destinationId",
     id_title: "Destination ID",
 };

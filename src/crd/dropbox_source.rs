@@ -5,7 +5,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::connector::{ConnectorOptions, SecretReference, fixed};
+use super::connector::{ConnectorOptions, SecretReference, connector_id, fixed, secret_key};
 use super::definition::{SOURCE, complete};
 
 /// A Dropbox folder that an Unstructured workspace reads documents from. The operator makes the matching source connector exist
@@ -22,7 +22,7 @@ use super::definition::{SOURCE, complete};
     shortname = "dbxsrc",
     category = "unstructured"
 )]
-#[x_kube(validation = fixed("existingSourceId"))]
+#[x_kube(validation = fixed(SOURCE.existing_field))]
 pub struct DropboxSourceSpec {
     /// The folder to read, as `dropbox://<subfolder>[/...]`, relative to the Dropbox app's own folder. The app folder's root
     /// cannot be used: Unstructured does not support it.
@@ -42,12 +42,7 @@ pub struct DropboxSourceSpec {
 
     /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 36),
-        regex(
-            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-        )
-    )]
+    #[schemars(schema_with = "connector_id")]
     pub existing_source_id: Option<String>,
 
     /// What all kinds have in common.
@@ -80,13 +75,13 @@ pub struct Credentials {
 #[serde(rename_all = "camelCase", default)]
 pub struct CredentialKeys {
     /// Key whose value is the app key of the Dropbox app.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "secret_key")]
     pub app_key: String,
     /// Key whose value is the app secret of the Dropbox app.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "secret_key")]
     pub app_secret: String,
     /// Key whose value is the refresh token: the one that lasts, not an access token (`sl.…`), which dies after four hours.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "secret_key")]
     pub refresh_token: String,
 }
 

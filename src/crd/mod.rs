@@ -2,6 +2,7 @@
 //!
 //! The doc comments of the fields are the descriptions in the CRD, so they are written for the person at `kubectl explain`.
 
+mod any_connector;
 mod conditions;
 mod connector;
 mod definition;
@@ -13,12 +14,14 @@ mod unstructured_destination;
 mod unstructured_source;
 mod words;
 
+pub use any_connector::{AnyConnector, MOST_PARAMETERS, Parameters, SecretParameter};
 pub use conditions::{ConditionType, Reason};
 pub use connector::{
     AdoptionPolicy, ConnectionCheck, ConnectorOptions, ConnectorStatus, CreateIntent,
-    DeletionPolicy, LostCreates, Parameters, SecretKeyReference, SecretParameter, SecretReference,
-    WorkspaceReference, WorkspaceStatus,
+    DeletionPolicy, LostCreates, SecretKeyReference, SecretReference, WorkspaceReference,
+    WorkspaceStatus,
 };
+pub use definition::{DESTINATION, Family, SOURCE};
 pub use definitions::{definitions, definitions_yaml};
 pub use dropbox_source::{
     CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec,

@@ -5,7 +5,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::connector::{ConnectorOptions, SecretReference, fixed};
+use super::connector::{ConnectorOptions, SecretReference, connector_id, fixed, secret_key};
 use super::definition::{DESTINATION, complete};
 
 /// A Pinecone index that an Unstructured workspace writes vectors to. The operator makes the matching destination connector exist
@@ -25,7 +25,7 @@ use super::definition::{DESTINATION, complete};
 #[x_kube(
     validation = Rule::new("has(self.indexName) != (has(self.autoCreateIndex) && self.autoCreateIndex)")
         .message("give either indexName or autoCreateIndex: true, and not both"),
-    validation = fixed("existingDestinationId")
+    validation = fixed(DESTINATION.existing_field)
 )]
 pub struct PineconeDestinationSpec {
     /// The index to write to. It has to exist, with as many dimensions as the embeddings have.
@@ -55,12 +55,7 @@ pub struct PineconeDestinationSpec {
 
     /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 36),
-        regex(
-            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-        )
-    )]
+    #[schemars(schema_with = "connector_id")]
     pub existing_destination_id: Option<String>,
 
     /// What all kinds have in common.
@@ -84,7 +79,7 @@ pub struct PineconeCredentials {
 #[serde(rename_all = "camelCase", default)]
 pub struct PineconeKeys {
     /// Key whose value is the Pinecone API key.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "secret_key")]
     pub api_key: String,
 }
 

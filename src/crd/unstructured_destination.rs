@@ -1,14 +1,11 @@
 //! `UnstructuredDestination`: a destination of any type.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::connector::{
-    ConnectorOptions, Parameters, SecretParameter, fixed, parameters, secret_parameters,
-};
+use super::any_connector::AnyConnector;
+use super::connector::{ConnectorOptions, connector_id, fixed};
 use super::definition::{DESTINATION, complete};
 
 /// A place of any type that an Unstructured workspace writes its results to. The operator makes the matching
@@ -25,37 +22,15 @@ use super::definition::{DESTINATION, complete};
     shortname = "udst",
     category = "unstructured"
 )]
-#[x_kube(validation = fixed("existingDestinationId"))]
+#[x_kube(validation = fixed(DESTINATION.existing_field))]
 pub struct UnstructuredDestinationSpec {
-    /// The connector's type, as the Unstructured API names it, for example `pinecone`. Immutable.
-    #[serde(rename = "type")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$")
-    )]
-    #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("type cannot be changed: a connector keeps its type; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
-        .reason(Reason::FieldValueForbidden))]
-    pub connector_type: String,
-
-    /// The parameters that anyone may read, as the Unstructured API names them. They are sent as they are written.
-    #[serde(default)]
-    #[schemars(schema_with = "parameters")]
-    pub config: Parameters,
-
-    /// The parameters that nobody may read: for each, the key of a Secret that holds its value.
-    #[serde(default)]
-    #[schemars(schema_with = "secret_parameters")]
-    pub secret_config: BTreeMap<String, SecretParameter>,
+    /// The connector.
+    #[serde(flatten)]
+    pub connector: AnyConnector,
 
     /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 36),
-        regex(
-            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-        )
-    )]
+    #[schemars(schema_with = "connector_id")]
     pub existing_destination_id: Option<String>,
 
     /// What all kinds have in common.

@@ -18,7 +18,7 @@ use crate::controller::unclaimed::Seen;
 use crate::crd::WorkspaceReference;
 use crate::dropbox::Subfolder;
 use crate::hosts::Reach;
-use crate::kinds::existing_field;
+use crate::kinds::family;
 use crate::manifest;
 use crate::options::{Workspace, namespace as namespace_name, object_name};
 use crate::scrub::one_line;
@@ -222,7 +222,7 @@ impl Contents {
                 message = format!("{message}, once the Secret {secret} holds its credentials");
                 line
             } else {
-                let field = existing_field(*collection);
+                let field = family(*collection).existing_field;
                 format!("write a resource with {field}: {id}")
             };
             findings.unknown(subject, CHECK, message, next);

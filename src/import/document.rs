@@ -6,17 +6,15 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::crd::MOST_PARAMETERS;
 use crate::dropbox::Subfolder;
 use crate::kinds::{
     ConnectorType, DROPBOX_SOURCE, Kind, PINECONE_DESTINATION, UNSTRUCTURED_DESTINATION,
-    UNSTRUCTURED_SOURCE, existing_field,
+    UNSTRUCTURED_SOURCE,
 };
 use crate::manifest::{dns_name, resource, source, unique_name, yaml};
 use crate::scrub::one_line;
 use crate::unstructured::{Collection, MASK, Whole};
-
-/// As many parameters as a resource may have in `config`, and in `secretConfig`.
-const MOST_PARAMETERS: usize = 64;
 
 /// Words in the name of a parameter that is not known, after which it is taken for a secret.
 const SECRETIVE: [&str; 6] = [
@@ -105,7 +103,7 @@ impl<'a> Writer<'a> {
         let secret = self.secret_of(&name);
         self.need(&secret, &["api_key"]);
         spec["credentials"] = json!({ "secretRef": { "name": secret } });
-        spec[existing_field(Collection::Destinations)] = whole.connector.id.to_string().into();
+        spec[PINECONE_DESTINATION.family().existing_field] = whole.connector.id.to_string().into();
         let manifest = resource(&PINECONE_DESTINATION, &name, self.namespace, &spec);
         heading(whole) + &yaml(&manifest)
     }
@@ -155,7 +153,7 @@ impl<'a> Writer<'a> {
             let keys: Vec<_> = sorted.secret.iter().map(String::as_str).collect();
             self.need(&secret, &keys);
         }
-        spec[existing_field(family)] = whole.connector.id.to_string().into();
+        spec[kind.family().existing_field] = whole.connector.id.to_string().into();
         document.push_str(&yaml(&resource(kind, &name, self.namespace, &spec)));
         Ok(document)
     }

@@ -14,8 +14,7 @@ use super::provider::{Provider, Providers, Verdict};
 use super::spec::{Credential, Credentials, Form, Objection, Options, Spec};
 use super::types::ConnectorType;
 use crate::crd::{
-    self, ConnectorOptions, Parameters, SecretParameter, UnstructuredDestinationSpec,
-    UnstructuredSourceSpec,
+    self, AnyConnector, ConnectorOptions, UnstructuredDestinationSpec, UnstructuredSourceSpec,
 };
 use crate::unstructured::Collection;
 
@@ -30,9 +29,7 @@ pub static UNSTRUCTURED_SOURCE: Kind = Kind {
         let spec: UnstructuredSourceSpec = serde_json::from_value(spec)?;
         Ok(Box::new(Generic {
             collection: Collection::Sources,
-            connector_type: spec.connector_type,
-            config: spec.config,
-            secret_config: spec.secret_config,
+            connector: spec.connector,
             existing_id: spec.existing_source_id,
             options: spec.options,
         }))
@@ -50,9 +47,7 @@ pub static UNSTRUCTURED_DESTINATION: Kind = Kind {
         let spec: UnstructuredDestinationSpec = serde_json::from_value(spec)?;
         Ok(Box::new(Generic {
             collection: Collection::Destinations,
-            connector_type: spec.connector_type,
-            config: spec.config,
-            secret_config: spec.secret_config,
+            connector: spec.connector,
             existing_id: spec.existing_destination_id,
             options: spec.options,
         }))
@@ -62,9 +57,7 @@ pub static UNSTRUCTURED_DESTINATION: Kind = Kind {
 /// A connector of any type, of either family.
 struct Generic {
     collection: Collection,
-    connector_type: String,
-    config: Parameters,
-    secret_config: BTreeMap<String, SecretParameter>,
+    connector: AnyConnector,
     existing_id: Option<String>,
     options: ConnectorOptions,
 }
@@ -74,7 +67,7 @@ impl fmt::Debug for Generic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generic")
             .field("collection", &self.collection)
-            .field("connector_type", &self.connector_type)
+            .field("connector_type", &self.connector.connector_type)
             .field("parameters", &self.parameters().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
@@ -82,19 +75,23 @@ impl fmt::Debug for Generic {
 
 impl Generic {
     fn known(&self) -> Option<&'static ConnectorType> {
-        ConnectorType::find(self.collection, &self.connector_type)
+        ConnectorType::find(self.collection, &self.connector.connector_type)
     }
 
     /// Every parameter that is given.
     fn parameters(&self) -> impl Iterator<Item = &str> {
-        let all = self.config.keys().chain(self.secret_config.keys());
+        let all = self
+            .connector
+            .config
+            .keys()
+            .chain(self.connector.secret_config.keys());
         all.map(String::as_str)
     }
 }
 
 impl Spec for Generic {
     fn connector_type(&self) -> &str {
-        &self.connector_type
+        &self.connector.connector_type
     }
 
     fn options(&self) -> Options<'_> {
@@ -102,14 +99,14 @@ impl Spec for Generic {
     }
 
     fn settings(&self) -> BTreeMap<&str, Value> {
-        let settings = self.config.iter();
+        let settings = self.connector.config.iter();
         settings
             .map(|(name, value)| (name.as_str(), value.clone()))
             .collect()
     }
 
     fn credentials(&self) -> Vec<Credential<'_>> {
-        let credentials = self.secret_config.iter();
+        let credentials = self.connector.secret_config.iter();
         credentials
             .map(|(parameter, place)| Credential {
                 parameter,
@@ -122,28 +119,22 @@ impl Spec for Generic {
     }
 
     fn objection(&self) -> Option<Objection> {
-        let given = |name: &&str| self.parameters().any(|parameter| parameter == *name);
-        if let Some(twice) = self
-            .config
-            .keys()
-            .find(|name| self.secret_config.contains_key(*name))
-        {
+        let AnyConnector {
+            config,
+            secret_config,
+            ..
+        } = &self.connector;
+        if let Some(twice) = config.keys().find(|name| secret_config.contains_key(*name)) {
             return Some(Objection::GivenTwice(twice.clone()));
         }
         let known = self.known()?;
-        if let Some(secret) = self
-            .config
-            .keys()
-            .find(|name| known.secret.contains(&name.as_str()))
-        {
+        let is_secret = |name: &&String| known.secret.contains(&name.as_str());
+        if let Some(secret) = config.keys().find(is_secret) {
             return Some(Objection::SecretInConfig(secret.clone()));
         }
-        let missing: Vec<_> = known
-            .required
-            .iter()
-            .copied()
-            .filter(|name| !given(name))
-            .collect();
+        let given = |name: &str| config.contains_key(name) || secret_config.contains_key(name);
+        let required = known.required.iter().copied();
+        let missing: Vec<_> = required.filter(|name| !given(name)).collect();
         (!missing.is_empty()).then_some(Objection::Missing {
             connector_type: known.name,
             parameters: missing,
@@ -155,14 +146,14 @@ impl Spec for Generic {
             return Some(format!(
                 "The type {:?} is not one that this version knows: it is sent as it is written. Check its spelling if Unstructured \
                  refuses it.",
-                self.connector_type
+                self.connector.connector_type
             ));
         };
         let unknown: Vec<_> = self.parameters().filter(|name| !known.has(name)).collect();
         (!unknown.is_empty()).then(|| {
             format!(
                 "Connectors of the type {:?} have no parameter that this version knows as {}: sent as written. Check the spelling.",
-                self.connector_type,
+                self.connector.connector_type,
                 unknown.join(", ")
             )
         })

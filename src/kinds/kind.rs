@@ -59,30 +59,17 @@ impl Kind {
         }
     }
 
-    /// The field of the status that holds the id of the connector.
-    pub fn id_field(&self) -> &'static str {
-        id_field(self.collection)
-    }
-
-    /// The field of the spec that names a connector to take over.
-    pub fn existing_field(&self) -> &'static str {
-        existing_field(self.collection)
+    /// How the fields are called that the two families have names of their own for.
+    pub fn family(&self) -> &'static crd::Family {
+        family(self.collection)
     }
 }
 
-/// The field of a spec that names a connector of this family to take over.
-pub const fn existing_field(collection: Collection) -> &'static str {
+/// How resources for connectors of this collection call the fields that have a name of their own there.
+pub const fn family(collection: Collection) -> &'static crd::Family {
     match collection {
-        Collection::Sources => "existingSourceId",
-        Collection::Destinations => "existingDestinationId",
-    }
-}
-
-/// The field of a status that holds the id of a connector of this family.
-pub const fn id_field(collection: Collection) -> &'static str {
-    match collection {
-        Collection::Sources => "sourceId",
-        Collection::Destinations => "destinationId",
+        Collection::Sources => &crd::SOURCE,
+        Collection::Destinations => &crd::DESTINATION,
     }
 }
 

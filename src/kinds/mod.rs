@@ -12,7 +12,7 @@ mod types;
 pub use dropbox::DROPBOX_SOURCE;
 pub(crate) use dropbox::suspicions;
 pub use generic::{UNSTRUCTURED_DESTINATION, UNSTRUCTURED_SOURCE};
-pub use kind::{Kind, existing_field, id_field};
+pub use kind::{Kind, family};
 pub use pinecone::PINECONE_DESTINATION;
 pub use provider::{Provider, Providers, Shortfall, Verdict};
 pub use resource::{Holding, Resource};

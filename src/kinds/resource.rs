@@ -6,10 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
 use kube::core::NamespaceResourceScope;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::kind::{Kind, id_field};
+use super::kind::Kind;
 use super::spec::Spec;
 use crate::crd::{self, ConnectorStatus};
 use crate::unstructured::ConnectorId;
@@ -48,8 +47,9 @@ impl Kind {
     ///
     /// What it holds, when it does not fit the operator's types.
     pub fn read(&'static self, mut object: DynamicObject) -> Result<Resource, Box<Holding>> {
+        let connector = self.connector_of(&object);
         let spec = (self.read)(object.data["spec"].take());
-        let status = self.read_status(&object.data["status"]);
+        let status = self.read_status(object.data["status"].take());
         match (spec, status) {
             (Ok(spec), Ok(status)) => Ok(Resource {
                 kind: self,
@@ -57,47 +57,47 @@ impl Kind {
                 spec: spec.into(),
                 status,
             }),
-            _ => Err(Box::new(self.holding(object))),
+            _ => Err(Box::new(Holding {
+                kind: self,
+                metadata: object.metadata,
+                connector,
+            })),
         }
     }
 
     /// What an object of this kind holds.
     pub fn holding(&'static self, object: DynamicObject) -> Holding {
-        let id = object.data["status"][self.id_field()].as_str();
         Holding {
             kind: self,
-            connector: id.and_then(|id| id.parse().ok()),
+            connector: self.connector_of(&object),
             metadata: object.metadata,
         }
     }
 
-    fn read_status(&self, status: &Value) -> serde_json::Result<Option<ConnectorStatus>> {
-        if status.is_null() {
-            return Ok(None);
-        }
-        let mut status = status.clone();
-        if let Some(fields) = status.as_object_mut()
-            && let Some(id) = fields.remove(self.id_field())
-        {
-            fields.insert(ID.to_owned(), id);
-        }
-        ConnectorStatus::deserialize(status).map(Some)
+    fn connector_of(&self, object: &DynamicObject) -> Option<ConnectorId> {
+        let id = object.data["status"][self.family().id_field].as_str()?;
+        id.parse().ok()
+    }
+
+    fn read_status(&self, mut status: Value) -> serde_json::Result<Option<ConnectorStatus>> {
+        rename(&mut status, self.family().id_field, ID);
+        serde_json::from_value(status)
     }
 
     /// A status as objects of this kind show it.
     pub fn show_status(&self, status: &ConnectorStatus) -> Value {
-        show_status(status, id_field(self.collection))
+        let mut shown = serde_json::to_value(status).unwrap_or_default();
+        rename(&mut shown, ID, self.family().id_field);
+        shown
     }
 }
 
-fn show_status(status: &ConnectorStatus, id_field: &str) -> Value {
-    let mut shown = serde_json::to_value(status).unwrap_or_default();
-    if let Some(fields) = shown.as_object_mut()
-        && let Some(id) = fields.remove(ID)
+fn rename(status: &mut Value, from: &str, to: &str) {
+    if let Some(fields) = status.as_object_mut()
+        && let Some(id) = fields.remove(from)
     {
-        fields.insert(id_field.to_owned(), id);
+        fields.insert(to.to_owned(), id);
     }
-    shown
 }
 
 impl Resource {

@@ -104,7 +104,7 @@ fn specs() -> Result<String> {
 fn status() -> Result<String> {
     let mut same: Option<String> = None;
     for kind in kinds::ALL {
-        let id = format!("| `{}` |", kind.id_field());
+        let id = format!("| `{}` |", kind.family().id_field);
         let table = fields(part(&(kind.definition)(), "status")?)?;
         ensure!(table.contains(&id), "{} shows no {id}", kind.name);
         let mut lines: Vec<_> = table.lines().collect();
