@@ -143,9 +143,7 @@ async fn a_namespace_whose_key_nobody_holds_terminates_and_its_orphan_is_named()
         .secret("workspace", &[("api_key", "tenant-key-0005")])
         .await?;
     let spec = json!({ "workspace": { "apiKeySecretRef": { "name": "workspace" } } });
-    stage.create("contracts", spec).await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
+    let id = stage.create_ready("contracts", spec).await?;
     operator.kill()?;
     drop_secret(&stage, "workspace").await?;
     let namespaces: Api<Namespace> = Api::all(stage.client.clone());
@@ -248,11 +246,9 @@ async fn a_404_means_gone_only_where_connectors_can_be_listed() -> Result<()> {
     let stage = stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage
-        .create("contracts", json!({ "verify": false }))
+    let id = stage
+        .create_ready("contracts", json!({ "verify": false }))
         .await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
     // The API moved, and its router says of every path what it says of a connector that is not there.
     stage
         .api

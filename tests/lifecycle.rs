@@ -165,9 +165,7 @@ async fn a_suspended_resource_writes_nothing_and_catches_up_at_once_when_resumed
     stage.set("SYNC_INTERVAL", "300ms");
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
+    let id = stage.create_ready("contracts", json!({})).await?;
     stage.edit("contracts", json!({ "suspend": true })).await?;
     stage.until_reason("contracts", "Suspended").await?;
     let writes = stage.writes();

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde_json::json;
 use support::fake::unstructured::{Route, answers};
 use support::fake::{Answer, Fault};
-use support::stage::{APP_KEY, APP_SECRET, condition, eventually, source_id};
+use support::stage::{APP_KEY, APP_SECRET, condition, eventually};
 
 use crate::stage;
 
@@ -48,11 +48,9 @@ async fn an_update_that_was_taken_is_sent_once_whatever_the_answer() -> Result<(
     stage.set("SYNC_INTERVAL", "300ms");
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage
-        .create("contracts", json!({ "verify": false }))
+    let id = stage
+        .create_ready("contracts", json!({ "verify": false }))
         .await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
     for (n, (how, fault)) in odd_successes().into_iter().enumerate() {
         stage.api.inject(Route::Update, fault);
         let folder = format!("dropbox://contracts/{n}");
@@ -76,11 +74,9 @@ async fn an_update_that_was_not_taken_is_sent_again_whatever_the_answer_says() -
     stage.set("SYNC_INTERVAL", "300ms");
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage
-        .create("contracts", json!({ "verify": false }))
+    let id = stage
+        .create_ready("contracts", json!({ "verify": false }))
         .await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
     let answers = [
         Answer::json(202, &json!({})),
         Answer::html(200, "<html>Log in</html>"),
@@ -107,11 +103,9 @@ async fn a_rotation_counts_as_applied_only_where_an_answer_says_so() -> Result<(
     stage.set("SYNC_INTERVAL", "300ms");
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage
-        .create("contracts", json!({ "verify": false }))
+    let id = stage
+        .create_ready("contracts", json!({ "verify": false }))
         .await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
     // A look at the connector shows the folder that it had all along, and no secret.
     let page = Fault::answer(Answer::html(200, "<html>Log in</html>"));
     stage.api.inject(Route::Update, page.always());

@@ -317,9 +317,7 @@ async fn a_status_that_others_keep_changing_is_answered_ever_more_slowly_and_tol
     let stage = stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).context("an id")?.to_owned();
+    let id = stage.create_ready("contracts", json!({})).await?;
 
     let params = PatchParams {
         field_manager: Some("rival".to_owned()),

@@ -137,9 +137,7 @@ async fn what_doctor_says_to_do_about_a_resource_repairs_it() -> Result<()> {
     stage.keep_secret(tenant);
     stage.dropbox.add_folder("/data");
     stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).context("an id")?.to_owned();
+    let id = stage.create_ready("contracts", json!({})).await?;
     let arguments = format!("-n {} contracts", stage.namespace);
 
     stage
@@ -294,9 +292,7 @@ async fn who_may_not_see_other_namespaces_is_told_so_of_what_no_resource_holds()
     let mut stage = stage().await?;
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    let held = stage.until_ready("contracts").await?;
-    let held = source_id(&held).context("no connector")?;
+    let held = stage.create_ready("contracts", json!({})).await?;
     let left = format!("{}.left.test", stage.namespace);
     let config = json!({ "remote_url": "dropbox://data", "recursive": false });
     let left = stage.workspace.insert("dropbox", &left, config);
@@ -316,7 +312,7 @@ async fn who_may_not_see_other_namespaces_is_told_so_of_what_no_resource_holds()
         matches!(told.as_slice(), [one] if one.contains(&left) && one.contains("that you may see")),
         "{told:#?}"
     );
-    assert!(!told[0].contains(held), "{told:#?}");
+    assert!(!told[0].contains(&held), "{told:#?}");
     Ok(())
 }
 

@@ -55,11 +55,9 @@ async fn a_configuration_changed_behind_our_back_is_restored_by_one_put() -> Res
     stage.set("SYNC_INTERVAL", "200ms");
     let operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage
-        .create("contracts", json!({ "remoteUrl": "dropbox://contracts" }))
+    let id = stage
+        .create_ready("contracts", json!({ "remoteUrl": "dropbox://contracts" }))
         .await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
 
     stage.workspace.edit(&id, |source| {
         source
@@ -158,9 +156,7 @@ async fn a_secret_shown_in_clear_that_differs_is_restored() -> Result<()> {
     stage.api.configure(|rules| rules.masking = Masking::Clear);
     let _operator = stage.operator().await?;
     stage.good_secret().await?;
-    stage.create("contracts", json!({})).await?;
-    let ready = stage.until_ready("contracts").await?;
-    let id = source_id(&ready).unwrap_or_default().to_owned();
+    let id = stage.create_ready("contracts", json!({})).await?;
 
     stage.workspace.edit(&id, |source| {
         source.config.insert("recursive".into(), json!(true));

@@ -333,6 +333,14 @@ impl Stage {
         .await
     }
 
+    /// Creates a resource, waits until it is ready and tells the id of its connector.
+    pub async fn create_ready(&self, name: &str, spec: Value) -> Result<String> {
+        self.create(name, spec).await?;
+        let ready = self.until_ready(name).await?;
+        let id = source_id(&ready).context("a resource without a connector is ready")?;
+        Ok(id.to_owned())
+    }
+
     /// Waits until a resource's Ready condition has this reason, for its present generation.
     pub async fn until_reason(&self, name: &str, reason: &str) -> Result<DynamicObject> {
         self.until(name, |object| {
