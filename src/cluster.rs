@@ -4,6 +4,7 @@ use kube::{Client, Error};
 
 use crate::crd::DropboxSource;
 use crate::exit::Exit;
+use crate::kube_error::{is_forbidden, is_missing};
 
 /// The definition of a kind is missing.
 pub(crate) fn not_installed(kind: &str) -> String {
@@ -13,15 +14,10 @@ pub(crate) fn not_installed(kind: &str) -> String {
     )
 }
 
-/// Whether the server knows nothing at a path. Its answer there is plain text, so the code alone tells.
-pub(crate) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Api(status) if status.code == 404)
-}
-
 /// A Kubernetes error in a sentence that quotes nothing.
 pub(crate) fn sentence(error: &Error, what: &str) -> String {
     match error {
-        Error::Api(status) if status.is_forbidden() => {
+        _ if is_forbidden(error) => {
             format!("{what}: you may not; ask an administrator for the right")
         }
         Error::Api(status) if status.code == 401 => {

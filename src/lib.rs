@@ -11,6 +11,7 @@ mod cluster;
 pub mod flaw;
 pub mod hosts;
 mod http;
+mod kube_error;
 #[cfg(test)]
 mod loopback;
 mod proxy;

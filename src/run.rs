@@ -18,6 +18,7 @@ use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::hosts::HostPolicy;
 use crate::http::USER_AGENT;
 use crate::kinds::Providers;
+use crate::kube_error::is_forbidden;
 use crate::options::Exit;
 use crate::own_key::OwnKey;
 use crate::pinecone::{PineconeClient, PineconeClientError};
@@ -280,7 +281,7 @@ async fn cluster_name(
     loop {
         match namespaces.get_metadata("kube-system").await {
             Ok(namespace) => return Ok(namespace.uid().map(|uid| ClusterName::from_uid(&uid))),
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            Err(error) if is_forbidden(&error) => {
                 return Err(RunError::Option(
                     "the operator may not read the kube-system namespace, from which it derives its cluster name: set \
                      --cluster-name (CLUSTER_NAME)"

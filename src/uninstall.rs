@@ -18,6 +18,7 @@ use crate::cluster::sentence;
 use crate::controller::key::Key;
 use crate::crd::FINALIZER;
 use crate::kinds::{self, Kind};
+use crate::kube_error::{is_conflict, is_missing};
 use crate::options::{self, Exit};
 use crate::output::print;
 
@@ -144,9 +145,7 @@ impl Definition {
             .delete(&self.kind.definition_name(), &params)
             .await
         {
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
-                Ok(())
-            }
+            Err(error) if is_settled(&error) => Ok(()),
             Err(error) => Err(failed("the definition cannot be deleted", &error)),
             Ok(_) => Ok(()),
         }
@@ -156,7 +155,7 @@ impl Definition {
     async fn resources(&self) -> Result<Vec<DynamicObject>, Exit> {
         match self.resources.list(&ListParams::default()).await {
             Ok(list) => Ok(list.items),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
             Err(error) => Err(failed("the resources cannot be listed", &error)),
         }
     }
@@ -191,10 +190,7 @@ impl Definition {
             .patch(&resource.name_any(), &PatchParams::default(), &patch)
             .await
         {
-            // The operator was faster, or somebody else wrote: the next look tells.
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
-                Ok(())
-            }
+            Err(error) if is_settled(&error) => Ok(()),
             Err(error) => {
                 let what = format!("{} cannot be let go", self.full_name(&resource));
                 Err(failed(&what, &error))
@@ -228,6 +224,11 @@ async fn held(definitions: &[(Definition, String)]) -> Result<Exit, Exit> {
 fn is_ours(resource: &DynamicObject) -> bool {
     resource.metadata.deletion_timestamp.is_some()
         && resource.finalizers().iter().any(|f| f == FINALIZER)
+}
+
+/// Whether the object is gone already, or somebody else wrote to it: the next look tells.
+fn is_settled(error: &kube::Error) -> bool {
+    is_missing(error) || is_conflict(error)
 }
 
 fn failed(what: &str, error: &kube::Error) -> Exit {

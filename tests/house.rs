@@ -198,6 +198,27 @@ fn no_import_runs_upward_or_in_a_circle() -> Result<()> {
     Ok(())
 }
 
+/// `kube` 5.0.0 knows no refusal in plain text by these.
+#[test]
+fn a_refusal_of_the_api_server_is_known_by_its_code() -> Result<()> {
+    let blind = [
+        "not_found",
+        "conflict",
+        "forbidden",
+        "invalid",
+        "already_exists",
+    ];
+    let blind = blind.map(|what| format!("status.is_{what}()"));
+    for (module, text) in &Sources::read()?.files {
+        let used = blind.iter().find(|blind| text.contains(blind.as_str()));
+        ensure!(
+            used.is_none(),
+            "{module:?} uses {used:?}: see kube_error.rs"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn every_file_can_be_read_in_one_sitting() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -14,6 +14,7 @@ use super::outcome::Failure;
 use super::refusal::kubernetes;
 use super::situation::DefinitionFate;
 use crate::kinds::Kind;
+use crate::kube_error::{is_forbidden, is_missing};
 
 /// Looks at the definition, or, where the operator never had the right to, at what every account may see.
 pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Failure> {
@@ -25,7 +26,7 @@ pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Fail
             let stays = definition.is_some_and(|d| d.metadata.deletion_timestamp.is_none());
             Ok(fate_of(stays))
         }
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+        Err(error) if is_forbidden(&error) => {
             if context.rights.was_readable.load(Ordering::Relaxed) {
                 Ok(DefinitionFate::Unknown)
             } else {
@@ -50,8 +51,8 @@ async fn discovered(context: &Context, kind: &Kind) -> Result<DefinitionFate, Fa
                 served.verbs.iter().any(|verb| verb == "patch")
             })))
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(DefinitionFate::Going),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(DefinitionFate::Unknown),
+        Err(error) if is_missing(&error) => Ok(DefinitionFate::Going),
+        Err(error) if is_forbidden(&error) => Ok(DefinitionFate::Unknown),
         Err(error) => Err(kubernetes(&error)),
     }
 }

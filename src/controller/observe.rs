@@ -28,6 +28,7 @@ use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConnectorStatus, DeletionPolicy, FINALIZER,
 };
 use crate::kinds::{Kind, Resource};
+use crate::kube_error::is_forbidden;
 use crate::unstructured::{ConnectorId, Digest};
 
 /// Gathers what there is to know of a resource.
@@ -344,7 +345,7 @@ async fn deletion(
         match namespaces.get_metadata_opt(&key.namespace).await {
             Ok(namespace) => namespace,
             // Then nobody is left behind for its sake.
-            Err(kube::Error::Api(status)) if status.is_forbidden() => None,
+            Err(error) if is_forbidden(&error) => None,
             Err(error) => return Err(kubernetes(&error)),
         }
     } else {

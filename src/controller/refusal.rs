@@ -4,10 +4,14 @@ use kube::api::DynamicObject;
 
 use super::outcome::Failure;
 use crate::kinds::{Kind, Resource};
+use crate::kube_error::{is_conflict, is_missing};
 use crate::scrub::one_line;
 
 /// A failure of the Kubernetes API, in words that hold no object's content.
 pub fn kubernetes(error: &kube::Error) -> Failure {
+    if is_conflict(error) || is_missing(error) {
+        return Failure::Conflict;
+    }
     let status = match error {
         kube::Error::Api(status) => status,
         kube::Error::Service(_) | kube::Error::HyperError(_) => {
@@ -15,9 +19,6 @@ pub fn kubernetes(error: &kube::Error) -> Failure {
         }
         _ => return Failure::Kubernetes("its answer cannot be read".to_owned()),
     };
-    if status.is_conflict() || status.is_not_found() {
-        return Failure::Conflict;
-    }
     if status.message.contains("strict decoding error") {
         return Failure::Definition(one_line(&status.message));
     }

@@ -18,6 +18,7 @@ use super::refusal::kubernetes;
 use super::situation::Desired;
 use crate::flaw::{self, Flaw};
 use crate::kinds::{Credential, Credentials, Form, Impostor};
+use crate::kube_error::is_forbidden;
 
 /// Reads the Secret with the credentials and puts the configuration together.
 pub async fn read_configuration(context: &Context, hand: &mut Hand) -> Result<Desired, Failure> {
@@ -178,7 +179,7 @@ pub(crate) async fn read_secret(
             context.secret_versions.read(key, None);
             Ok(Reading::Missing)
         }
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Reading::Forbidden),
+        Err(error) if is_forbidden(&error) => Ok(Reading::Forbidden),
         Err(error) => Err(kubernetes(&error)),
     }
 }

@@ -11,7 +11,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::time::sleep;
 
 use super::context::Context;
-use crate::cluster::{is_missing, not_installed};
+use crate::cluster::not_installed;
+use crate::kube_error::is_missing;
 
 /// A watch that fails is tried again after a time between the first and the second of these. The longest is short: until it works
 /// again nothing new is seen, and one request in that time is no burden.

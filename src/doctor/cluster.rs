@@ -15,6 +15,7 @@ use crate::cluster::{not_installed, sentence};
 use crate::controller::naming::ClusterName;
 use crate::crd::GROUP;
 use crate::kinds::{self, Kind};
+use crate::kube_error::is_forbidden;
 use crate::runtime::leader;
 use crate::runtime::scope::Scope;
 
@@ -87,7 +88,7 @@ async fn definition(client: &Client, kind: &Kind, findings: &mut Findings) -> bo
             findings.wrong(CLUSTER, CHECK, not_installed(kind.name), INSTALL);
             false
         }
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+        Err(error) if is_forbidden(&error) => {
             findings.unknown(
                 CLUSTER,
                 CHECK,

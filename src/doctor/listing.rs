@@ -6,9 +6,10 @@ use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 
 use super::findings::Findings;
-use crate::cluster::{is_missing, sentence};
+use crate::cluster::sentence;
 use crate::controller::key::Key;
 use crate::kinds::{self, Kind, Resource};
+use crate::kube_error::{is_forbidden, is_missing};
 use crate::options::Exit;
 use crate::unstructured::ConnectorId;
 
@@ -52,7 +53,7 @@ impl Listed {
             Ok(objects) => objects.items,
             Err(error) if is_missing(&error) => return Ok(()),
             // The rights were looked at before, and said.
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            Err(error) if is_forbidden(&error) => {
                 self.is_partial = true;
                 return Ok(());
             }

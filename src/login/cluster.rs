@@ -9,6 +9,7 @@ use super::options::Options;
 use super::request::Change;
 use crate::cluster::{find_definition, sentence};
 use crate::crd::{DropboxSource, RECONCILE_AT};
+use crate::kube_error::{is_forbidden, is_missing};
 use crate::manifest::{self, SecretManifest};
 use crate::options::Exit;
 use crate::output::say;
@@ -172,7 +173,7 @@ fn complete(existing: &DropboxSource, fields: &Map<String, Value>) -> Value {
 /// What the cluster refused, and what to do. Its words may quote what was sent, but never a Secret's values: it shows field names.
 fn refused(what: &str, error: &kube::Error) -> Exit {
     Exit::Failed(match error {
-        kube::Error::Api(status) if status.is_forbidden() => format!(
+        _ if is_forbidden(error) => format!(
             "you may not {what}: ask an administrator for the right, or use --output and have the files applied"
         ),
         kube::Error::Api(status) if status.code == 409 => format!(
@@ -180,7 +181,7 @@ fn refused(what: &str, error: &kube::Error) -> Exit {
              change the credentials alone with --secret-only",
             one_line(&status.message)
         ),
-        kube::Error::Api(status) if status.is_not_found() => format!(
+        _ if is_missing(error) => format!(
             "cannot {what}: the namespace does not exist; create it with kubectl create namespace"
         ),
         kube::Error::Api(status) if status.code == 422 => {

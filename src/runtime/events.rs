@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 use super::event_text::{INSTANCE_LIMIT, cut, event_name, shorten};
 use super::metrics::Metrics;
 use crate::clock;
+use crate::kube_error::{is_forbidden, is_missing};
 
 /// Events waiting to be written; more than these are dropped.
 const QUEUE: usize = 1024;
@@ -217,8 +218,8 @@ impl Writer {
             .await
         {
             // Last words are written where they can be.
-            Ok(Err(kube::Error::Api(status)))
-                if status.is_forbidden() && !is_terminating(&status) && self.home.is_some() =>
+            Ok(Err(error))
+                if is_forbidden(&error) && !is_terminating(&error) && self.home.is_some() =>
             {
                 self.write(self.pod(), repeated, &abroad(&identity)).await
             }
@@ -236,7 +237,7 @@ impl Writer {
                 self.series.insert(identity, series);
             }
             // Nothing is wrong, and nobody could read it for long.
-            Ok(Err(kube::Error::Api(status))) if is_terminating(&status) => {
+            Ok(Err(error)) if is_terminating(&error) => {
                 self.metrics.event_dropped();
                 debug!("no event is written in a namespace that is being deleted");
             }
@@ -347,7 +348,10 @@ fn abroad(Identity { object, note }: &Identity) -> EventNote {
 }
 
 /// Whether the API server refused an object because its namespace is being deleted.
-fn is_terminating(status: &kube::core::Status) -> bool {
+fn is_terminating(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .into_iter()
@@ -379,7 +383,7 @@ async fn write(
         };
         let patch = Patch::Merge(json!({ "series": series }));
         match events.patch(&name, &parameters, &patch).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) if is_missing(&error) => {}
             answer => return answer.map(|_| Written::Again),
         }
     }

@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use super::leadership::Tenure;
 pub use super::leadership::{Leadership, Standing};
 use super::scope::{Scope, WATCHES};
+use crate::kube_error::{is_conflict, is_forbidden, is_missing};
 use crate::unstructured::Pauses;
 
 /// The label, and its value, by which the Leases of all operators are found, whatever each is called.
@@ -270,9 +271,7 @@ impl Leases<'_> {
         let asked = Instant::now();
         match self.claim(current).await {
             Ok(lease) => Ok(Some((lease, asked + self.election.renew_deadline))),
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
-                Ok(None)
-            }
+            Err(error) if is_conflict(&error) || is_missing(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -321,7 +320,7 @@ impl Leases<'_> {
                 *lease = renewed;
                 return Ok(true);
             }
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+            Err(error) if is_conflict(&error) || is_missing(&error) => {}
             Err(error) => return Err(error.into()),
         }
         // Somebody wrote to it: a candidate, a person, or an earlier request of ours whose answer was lost.
@@ -349,7 +348,7 @@ impl Leases<'_> {
 
     async fn try_release(&self, lease: Lease) -> Result<(), Failure> {
         match self.write(released(lease)).await {
-            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            Err(error) if is_conflict(&error) => {}
             answer => return Ok(answer.map(drop)?),
         }
         match self.api.get_opt(&self.election.name).await? {
@@ -474,9 +473,10 @@ enum Failure {
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden,
-            error => Self::Api(error),
+        if is_forbidden(&error) {
+            Self::Forbidden
+        } else {
+            Self::Api(error)
         }
     }
 }

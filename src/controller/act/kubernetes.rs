@@ -17,6 +17,7 @@ use super::super::refusal::{kubernetes, read};
 use super::super::report::{self};
 use super::super::situation::Situation;
 use crate::crd::FINALIZER;
+use crate::kube_error::is_missing;
 use crate::unstructured::ConnectorId;
 
 use super::actor::{Actor, no_workspace, occasion};
@@ -60,7 +61,7 @@ impl Actor<'_> {
                 }
             }
             // Whoever took the last finalizer off, the resource is gone as intended.
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Answer::Failed(kubernetes(&error)),
         }
         self.context.index.claims(|claims| claims.released(&who));
@@ -153,7 +154,7 @@ impl Actor<'_> {
                         }
                     }
                     Ok(_) => return Answer::Failed(Failure::Conflict),
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    Err(error) if is_missing(&error) => {
                         return Answer::Failed(Failure::Conflict);
                     }
                     Err(_) => {}
