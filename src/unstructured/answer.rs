@@ -13,14 +13,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Commit, ErrorKind};
-use super::kept::{Kept, cut};
-use super::types::{Check, CheckStatus, Connector, ConnectorId, Settings, timestamp};
+use super::ids::ConnectorId;
+use super::kept::{Kept, LONGEST_NAME, cut};
+use super::types::{Check, CheckStatus, Connector, Settings, timestamp};
 use super::unreadable::Unreadable;
 use crate::clock;
 use crate::scrub::Scrubber;
-
-/// Characters of a name that are kept: many times those of any name of ours, which a longer one can only differ from.
-const LONGEST_NAME: usize = 1000;
 
 /// Fields and complaints of a refusal that are read.
 const MOST_COMPLAINTS: usize = 10;
@@ -308,7 +306,7 @@ pub(super) fn connector_with_id(
     if source.id == *id {
         Ok(source)
     } else {
-        Err(Unreadable::ANOTHER_CONNECTOR)
+        Err(Unreadable::ANOTHER)
     }
 }
 
@@ -321,7 +319,7 @@ pub(super) fn updated(
 ) -> Result<Option<Connector>, Unreadable> {
     match connector(body, kept) {
         Ok(source) if source.id == *id => Ok(Some(source)),
-        Ok(_) => Err(Unreadable::ANOTHER_CONNECTOR),
+        Ok(_) => Err(Unreadable::ANOTHER),
         Err(_) => done(body).map(|()| None),
     }
 }
@@ -367,7 +365,8 @@ fn read_check(check: WireCheck, scrubber: &Scrubber) -> Result<Check, Unreadable
     Ok(Check { id, status, reason })
 }
 
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
+/// Reads a body, and says what is wrong with one that cannot be read.
+pub(super) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         _ if body.trim_ascii_start().starts_with(b"<") => Unreadable::PAGE,
         Category::Eof => Unreadable::EARLY_END,

@@ -13,10 +13,12 @@ use super::connectors::Connectors;
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
 use super::error::ApiError;
 use super::exchange::Transport;
+use super::jobs::Jobs;
 use super::kept::Kept;
 use super::limits::{ClientError, Options};
 use super::listing::Listing;
 use super::whole::Whole;
+use super::workflows::Workflows;
 
 /// A client of one workspace. Clones share connections and flow control.
 #[derive(Clone)]
@@ -42,6 +44,16 @@ impl Client {
         Connectors::new(Arc::clone(&self.0), collection, connector_type, kept)
     }
 
+    /// The workflows of the workspace.
+    pub fn workflows(&self) -> Workflows {
+        Workflows::new(Arc::clone(&self.0))
+    }
+
+    /// The jobs of the workspace.
+    pub fn jobs(&self) -> Jobs {
+        Jobs::new(Arc::clone(&self.0))
+    }
+
     /// All connectors of a family, of whatever type, in no particular order. Their configurations are as the service shows them:
     /// never show one that nobody has sorted, as the service may show a secret in clear.
     ///
@@ -62,7 +74,7 @@ impl Client {
 
     /// A foreign text made fit to be shown: one bounded line, without the key or this configuration's secrets in any common encoding.
     pub fn scrub(&self, config: &Config, text: &str) -> String {
-        self.0.scrubber(Some(config)).scrub(text)
+        self.0.scrubber(config.secrets()).scrub(text)
     }
 
     /// Where this client calls.

@@ -20,6 +20,14 @@ impl Collection {
         }
     }
 
+    /// The parameter that asks the list of workflows for those that use one connector.
+    pub(super) const fn id_filter(self) -> &'static str {
+        match self {
+            Self::Sources => "source_id",
+            Self::Destinations => "destination_id",
+        }
+    }
+
     /// The parameter that asks a list for one type.
     pub(super) const fn filter(self) -> &'static str {
         match self {

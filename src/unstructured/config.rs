@@ -2,18 +2,15 @@
 //! from another, and how it is compared with what the service shows.
 
 use std::fmt;
-use std::io;
-use std::str::FromStr;
 
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
+use super::body::Carried;
+use super::digest::{Digest, Digester};
 use super::types::{MASK, Settings};
 use crate::scrub::Scrubber;
 
@@ -34,16 +31,6 @@ enum Field {
     Plain(Value),
     Secret(SecretString),
 }
-
-/// Tells configurations apart, secrets included, without telling anything about them to who does not hold the key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest([u8; 32]);
-
-/// A string that is no [`Digest`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a configuration digest is 64 hexadecimal digits")]
-pub struct DigestError;
 
 // === impl ConfigBuilder ===
 
@@ -100,6 +87,11 @@ impl Config {
             .into()
     }
 
+    /// How many fields it has.
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
         self.fields.iter().filter_map(|(_, field)| match field {
             Field::Plain(_) => None,
@@ -111,30 +103,30 @@ impl Config {
     ///
     /// With a key of its owner's own (a resource's UID), equal secrets of two owners have different digests.
     pub fn digest(&self, key: &[u8]) -> Digest {
+        let mut digester = Digester::new(key, "unstructured connector configuration v1");
+        self.digest_into(&mut digester);
+        digester.finish()
+    }
+
+    /// Takes in each field as three parts, in the order of their names.
+    pub(super) fn digest_into(&self, digester: &mut Digester) {
         let mut fields: Vec<_> = self.fields.iter().collect();
         fields.sort_unstable_by_key(|(name, _)| name);
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-        mac.update(b"unstructured connector configuration v1");
-        let mut update = |part: &[u8]| {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        };
         for (name, field) in fields {
-            update(name.as_bytes());
+            digester.part(name.as_bytes());
             match field {
                 Field::Plain(value) => {
                     let mut canonical = value.clone();
                     canonical.sort_all_objects();
-                    update(b"plain");
-                    update(canonical.to_string().as_bytes());
+                    digester.part(b"plain");
+                    digester.part(canonical.to_string().as_bytes());
                 }
                 Field::Secret(secret) => {
-                    update(b"secret");
-                    update(secret.expose_secret().as_bytes());
+                    digester.part(b"secret");
+                    digester.part(secret.expose_secret().as_bytes());
                 }
             }
         }
-        Digest(mac.finalize().into_bytes().into())
     }
 
     /// The names of our fields of which the service readably shows another value. One that it does not show is no difference;
@@ -211,7 +203,7 @@ pub(super) struct Body<'a> {
 }
 
 /// A configuration on its way out: the one form of it that can be serialised.
-struct Exposed<'a>(&'a Config);
+pub(super) struct Exposed<'a>(pub &'a Config);
 
 impl<'a> Body<'a> {
     pub(super) fn create(name: &'a str, connector_type: &'a str, config: &'a Config) -> Self {
@@ -229,20 +221,15 @@ impl<'a> Body<'a> {
             config: Exposed(config),
         }
     }
+}
 
-    pub(super) fn config(&self) -> &'a Config {
-        self.config.0
+impl<'a> Carried<'a> for Body<'a> {
+    fn masked(&self) -> Vec<String> {
+        self.config.0.masked()
     }
 
-    /// Writes the body into one buffer of exactly its size, so that no copy of a secret is left behind in one that was outgrown.
-    pub(super) fn to_json(&self) -> Zeroizing<Vec<u8>> {
-        const WRITABLE: &str =
-            "maps with string keys are JSON, and memory takes all that is written";
-        let mut size = Size(0);
-        serde_json::to_writer(&mut size, self).expect(WRITABLE);
-        let mut json = Zeroizing::new(Vec::with_capacity(size.0));
-        serde_json::to_writer(&mut *json, self).expect(WRITABLE);
-        json
+    fn secrets(&self) -> Vec<&'a SecretString> {
+        self.config.0.secrets().collect()
     }
 }
 
@@ -260,62 +247,12 @@ impl Serialize for Exposed<'_> {
     }
 }
 
-struct Size(usize);
-
-impl io::Write for Size {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-// === impl Digest ===
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({self})")
-    }
-}
-
-impl FromStr for Digest {
-    type Err = DigestError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| DigestError)?;
-        Ok(Self(bytes))
-    }
-}
-
-impl TryFrom<String> for Digest {
-    type Error = DigestError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::body::to_json;
     use super::*;
 
     fn observed(value: Value) -> Settings {
@@ -423,7 +360,7 @@ mod tests {
         #[test]
         fn a_body_holds_every_value_in_a_buffer_of_its_size(secret in "\\PC{0,40}", plain in "\\PC{0,40}") {
             let config = Config::builder().secret("s", SecretString::from(secret.as_str())).plain("p", plain.as_str()).build();
-            let body = Body::update(&config).to_json();
+            let body = to_json(&Body::update(&config));
             prop_assert_eq!(body.len(), body.capacity());
             prop_assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"config": {"s": secret, "p": plain}}));
         }

@@ -14,9 +14,10 @@ use super::collection::Collection;
 use super::config::{Body, Config};
 use super::error::{ApiError, ErrorKind};
 use super::exchange::Transport;
+use super::ids::ConnectorId;
 use super::kept::Kept;
 use super::listing::Listing;
-use super::types::{Check, Connector, ConnectorId};
+use super::types::{Check, Connector};
 
 /// The connectors of one type in a workspace. Clones share everything.
 #[derive(Clone)]
@@ -146,7 +147,7 @@ impl Connectors {
         let result = self
             .transport
             .make(call, |body| {
-                answer::check(body, &self.transport.scrubber(None))
+                answer::check(body, &self.transport.scrubber([]))
             })
             .await;
         match result {
@@ -170,7 +171,7 @@ impl Connectors {
         match self
             .transport
             .make(call, |body| {
-                answer::latest_check(body, &self.transport.scrubber(None))
+                answer::latest_check(body, &self.transport.scrubber([]))
             })
             .await
         {

@@ -54,7 +54,7 @@ impl Elements {
                 At::Inside(depth) => {
                     let (length, depth) = depth.until_end(bytes);
                     if self.element.len() + length > self.longest {
-                        return Err(Unreadable("has a connector that is too long").into());
+                        return Err(Unreadable("has an element that is too long").into());
                     }
                     self.element.extend_from_slice(&bytes[..length]);
                     self.at = At::Inside(depth);

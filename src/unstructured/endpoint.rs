@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::types::ConnectorId;
+use super::ids::is_identity;
 use crate::http::BaseUrl;
 pub use crate::http::UrlError as EndpointError;
 
@@ -64,10 +64,7 @@ impl Endpoint {
         let (_, below) = path.split_once(API).unwrap_or_default();
         let parts = below
             .split('/')
-            .map(|part| match part.parse::<ConnectorId>() {
-                Ok(_) => "{id}",
-                Err(_) => part,
-            });
+            .map(|part| if is_identity(part) { "{id}" } else { part });
         parts.collect::<Vec<_>>().join("/")
     }
 }
@@ -146,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_names_the_call_and_neither_the_deployment_nor_the_connector() {
+    fn a_template_names_the_call_and_neither_the_deployment_nor_the_object() {
         let endpoint = Endpoint::parse("https://example.com/deployed/here", false).unwrap();
         let id = "7cf30ead-cf54-479f-a897-b5fbe8790b76";
         let mut listing = endpoint.join("sources/");
@@ -157,6 +154,16 @@ mod tests {
             (
                 endpoint.join(&format!("destinations/{id}/connection-check")),
                 "/destinations/{id}/connection-check",
+            ),
+            (endpoint.join("workflows/"), "/workflows/"),
+            (
+                endpoint.join(&format!("workflows/{id}/run")),
+                "/workflows/{id}/run",
+            ),
+            (endpoint.join(&format!("jobs/{id}")), "/jobs/{id}"),
+            (
+                endpoint.join(&format!("jobs/{id}/failed-files")),
+                "/jobs/{id}/failed-files",
             ),
         ] {
             assert_eq!(Endpoint::template(&url), template);

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
+use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, debug};
 use url::Url;
 
 use super::answer::{self, Place};
+use super::body::{Carried, to_json};
 use super::budget::Exceeded;
-use super::config::{Body, Config};
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
 use super::error::{ApiError, Commit, ErrorKind};
 use super::flow::{Flow, Health};
@@ -44,8 +45,8 @@ pub(super) struct Call<'a> {
     operation: &'static str,
     place: Place,
     request: Request,
-    /// The configuration that it carries, whose secrets an answer may echo.
-    config: Option<&'a Config>,
+    /// The secrets that it carries, which an answer may echo.
+    secrets: Vec<&'a SecretString>,
     pub max_bytes: usize,
 }
 
@@ -60,8 +61,8 @@ impl<'a> Call<'a> {
     }
 
     /// The call with a configuration as its body; refused when the configuration holds the mask.
-    pub fn carrying(mut self, body: &Body<'a>) -> Result<Self, ApiError> {
-        let fields = body.config().masked();
+    pub fn carrying(mut self, body: &impl Carried<'a>) -> Result<Self, ApiError> {
+        let fields = body.masked();
         if !fields.is_empty() {
             let message = format!(
                 "nothing was sent: {} would be the mask that the API shows in place of a secret; give the real value",
@@ -76,8 +77,8 @@ impl<'a> Call<'a> {
         }
         let headers = self.request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *self.request.body_mut() = Some(Bytes::from_owner(body.to_json()).into());
-        self.config = Some(body.config());
+        *self.request.body_mut() = Some(Bytes::from_owner(to_json(body)).into());
+        self.secrets = body.secrets();
         Ok(self)
     }
 }
@@ -157,7 +158,7 @@ impl Transport {
             operation,
             place,
             request,
-            config: None,
+            secrets: Vec::new(),
             max_bytes: MAX_OBJECT_BYTES,
         }
     }
@@ -226,7 +227,7 @@ impl Transport {
         status: &mut Option<u16>,
         body: B,
     ) -> Result<B::Made, ApiError> {
-        let scrubber = || self.scrubber(call.config);
+        let scrubber = || self.scrubber(call.secrets.iter().copied());
         let sent = http::send(&self.http, self.options.carrier.as_ref(), call.request);
         let response = match timeout_at(deadline, sent).await {
             Ok(Ok(response)) => response,
@@ -297,15 +298,10 @@ impl Transport {
         ApiError::new(ErrorKind::Interrupted, None, Commit::Unknown, &message)
     }
 
-    /// Knows the secrets that an exchange may bring back: the key, and those of the configuration that was sent. Made only where
+    /// Knows the secrets that an exchange may bring back: the key, and those that were sent. Made only where
     /// something foreign is to be shown.
-    pub fn scrubber(&self, config: Option<&Config>) -> Scrubber {
-        Scrubber::new(
-            config
-                .into_iter()
-                .flat_map(Config::secrets)
-                .chain([self.key.secret()]),
-        )
+    pub fn scrubber<'s>(&'s self, sent: impl IntoIterator<Item = &'s SecretString>) -> Scrubber {
+        Scrubber::new(sent.into_iter().chain([self.key.secret()]))
     }
 
     fn late(&self, what: &str, status: Option<u16>, commit: Commit) -> ApiError {
@@ -343,7 +339,7 @@ fn rejection(
         Rejected::NoRoom(Exceeded { limit }) => (
             ErrorKind::NoRoom,
             format!(
-                "the list of connectors takes more memory than is left for it: of all workspaces it is the largest, and together \
+                "the list takes more memory than is left for it: of all workspaces it is the largest, and together \
                  they may take {} MiB",
                 limit >> 20
             ),

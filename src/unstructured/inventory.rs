@@ -18,8 +18,9 @@ use super::budget::Share;
 use super::config::Config;
 use super::connectors::Connectors;
 use super::error::ApiError;
+use super::ids::ConnectorId;
 use super::list::List;
-use super::types::{Connector, ConnectorId};
+use super::types::Connector;
 
 /// The connectors of one type in one workspace.
 ///

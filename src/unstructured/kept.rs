@@ -15,6 +15,9 @@ use super::unreadable::Unreadable;
 /// Bytes of a value that are kept. A longer one is cut: it can only differ from ours.
 const LONGEST_VALUE: usize = 4096;
 
+/// Bytes of a name that are kept: many times those of any name of ours, which a longer one can only differ from.
+pub(super) const LONGEST_NAME: usize = 1000;
+
 /// Which settings of a connector are kept of what is read. Clones share the names.
 #[derive(Clone, Debug)]
 pub enum Kept {

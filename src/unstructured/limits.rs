@@ -44,7 +44,8 @@ pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
 /// One request and what came of it. A call that flow control held back is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// `list`, `get`, `create`, `update`, `delete`, `start_check` or `latest_check`.
+    /// Of connectors: `list`, `get`, `create`, `update`, `delete`, `start_check` or `latest_check`. Of workflows and jobs with what
+    /// it is of, such as `create_workflow` or `list_jobs`.
     pub operation: &'static str,
     /// `ok`, or the error's kind in one word ([`ErrorKind::as_str`]).
     pub outcome: &'static str,

@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::types::{Connector, ConnectorId};
+use super::ids::ConnectorId;
+use super::types::Connector;
 
 /// Sorted rather than hashed: that takes no room beside the connectors themselves.
 #[derive(Debug)]

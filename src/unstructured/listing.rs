@@ -1,4 +1,4 @@
-//! Reads a list of connectors as it comes in. Of each, what somebody may ask for is kept, in memory that a budget has room for.
+//! Reads a list as it comes in. Of each of its objects, what somebody may ask for is kept, in memory that a budget has room for.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use super::elements::Elements;
 use super::taking::{Rejected, Taking};
 use super::unreadable::Unreadable;
 
-/// Bytes of one connector as it is written.
-const LONGEST_CONNECTOR: usize = 1024 * 1024;
+/// Bytes of one object as it is written.
+const LONGEST: usize = 1024 * 1024;
 
 /// Bytes that are asked for at a time: the budget is everybody's.
 const INSTALMENT: usize = 64 * 1024;
 
-/// The connectors that are wanted, as far as they have come in. `R` reads one, tells how many bytes it takes, and passes over what is
+/// The objects that are wanted, as far as they have come in. `R` reads one, tells how many bytes it takes, and passes over what is
 /// not wanted.
 pub(super) struct Listing<T, R> {
     read: R,
@@ -29,7 +29,7 @@ impl<T, R: FnMut(&[u8]) -> Result<Option<(T, usize)>, Unreadable>> Listing<T, R>
         Self {
             read,
             share,
-            elements: Elements::new(LONGEST_CONNECTOR),
+            elements: Elements::new(LONGEST),
             made: Vec::new(),
             owed: 0,
         }
@@ -43,12 +43,12 @@ impl<T: Send, R: FnMut(&[u8]) -> Result<Option<(T, usize)>, Unreadable> + Send> 
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Rejected> {
         self.elements.take(bytes, |element| {
-            let Some((connector, size)) = (self.read)(element)? else {
+            let Some((object, size)) = (self.read)(element)? else {
                 return Ok(());
             };
             // A vector that grows has room for as many again.
             self.owed += size + size_of::<T>();
-            self.made.push(connector);
+            self.made.push(object);
             if self.owed >= INSTALMENT {
                 self.share.grow(std::mem::take(&mut self.owed))?;
             }

@@ -2,32 +2,20 @@
 //! published schema; identity and name alone must be there.
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use super::ids::ConnectorId;
 
 /// What the service shows in place of a secret, whatever its length.
 pub const MASK: &str = "**********";
 
 /// What an allocation takes beside what is asked for, at most.
-const PER_ALLOCATION: usize = 16;
-
-/// A connector's identity, given by the service: a UUID, written in lower case with hyphens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ConnectorId(Uuid);
-
-/// A string that is no [`ConnectorId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a source id is a UUID such as 7cf30ead-cf54-479f-a897-b5fbe8790b76; copy it from the connector's page or from the API"
-)]
-pub struct ConnectorIdError;
+pub(super) const PER_ALLOCATION: usize = 16;
 
 /// A source connector as the service shows it. Thousands are held at a time, so none has room to spare.
 #[derive(Clone, PartialEq)]
@@ -75,42 +63,6 @@ pub struct Check {
     pub reason: Option<String>,
 }
 
-// === impl ConnectorId ===
-
-impl FromStr for ConnectorId {
-    type Err = ConnectorIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The hyphenated form only: the others that the parser takes (braces, urn:) are not what the service calls an id.
-        if text.len() != 36 {
-            return Err(ConnectorIdError);
-        }
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| ConnectorIdError)
-    }
-}
-
-impl TryFrom<String> for ConnectorId {
-    type Error = ConnectorIdError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<ConnectorId> for String {
-    fn from(id: ConnectorId) -> Self {
-        id.to_string()
-    }
-}
-
-impl fmt::Display for ConnectorId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
-
 // === impl Connector ===
 
 impl fmt::Debug for Connector {
@@ -123,7 +75,7 @@ impl fmt::Debug for Connector {
             created_at,
         } = self;
         f.debug_struct("Connector")
-            .field("id", &id.0)
+            .field("id", id)
             .field("name", name)
             .field("connector_type", connector_type)
             .field("settings", settings)
@@ -244,22 +196,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_id_is_a_hyphenated_uuid_in_lower_case() {
-        let id: ConnectorId = "7CF30EAD-cf54-479f-a897-b5fbe8790b76".parse().unwrap();
-        assert_eq!(id.to_string(), "7cf30ead-cf54-479f-a897-b5fbe8790b76");
-        assert_eq!(json!(id), json!("7cf30ead-cf54-479f-a897-b5fbe8790b76"));
-        for bad in [
-            "",
-            "x",
-            "7cf30eadcf54479fa897b5fbe8790b76",
-            "{7cf30ead-cf54-479f-a897-b5fbe8790b}",
-            "../../workflows/7cf30ead-cf54-479f",
-        ] {
-            assert_eq!(bad.parse::<ConnectorId>(), Err(ConnectorIdError), "{bad}");
-        }
-    }
-
-    #[test]
     fn a_time_without_a_zone_is_utc_and_an_odd_one_is_none() {
         let time = timestamp(&json!("2025-09-10T21:34:39.811955Z"));
         assert!(time.is_some());
@@ -279,7 +215,7 @@ mod tests {
     #[test]
     fn a_connectors_debug_shows_no_value_of_its_configuration() {
         let source = Connector {
-            id: ConnectorId(Uuid::nil()),
+            id: "7cf30ead-cf54-479f-a897-b5fbe8790b76".parse().unwrap(),
             name: "contracts".into(),
             connector_type: "dropbox".into(),
             settings: Map::from_iter([("app_key".into(), json!("in clear"))]).into(),

@@ -9,5 +9,6 @@ impl Unreadable {
     pub const EARLY_END: Self = Self("ends too early");
     pub const SHAPE: Self = Self("has another shape than documented");
     pub const SYNTAX: Self = Self("is not JSON, or too deep");
-    pub const ANOTHER_CONNECTOR: Self = Self("is about another connector");
+    pub const ANOTHER: Self = Self("is about another object than the one that was asked for");
+    pub const JOB_WITHOUT_WORKFLOW: Self = Self("has a job without a workflow's UUID");
 }

@@ -1,0 +1,131 @@
+//! When the service runs a workflow by itself. It takes a phrase, and shows a cron expression.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A schedule that the service knows; there are no others, and no time zone: all start at minute 0, presumably in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Schedule {
+    /// At minutes 0, 15, 30 and 45.
+    Every15Minutes,
+    /// At each full hour.
+    EveryHour,
+    /// At each second hour, from midnight on.
+    Every2Hours,
+    /// At each fourth hour, from midnight on.
+    Every4Hours,
+    /// At each sixth hour, from midnight on.
+    Every6Hours,
+    /// At each eighth hour, from midnight on.
+    Every8Hours,
+    /// At each tenth hour, from midnight on: at 0, 10 and 20.
+    Every10Hours,
+    /// At midnight and at noon.
+    Every12Hours,
+    /// At midnight.
+    Daily,
+    /// At midnight of each Sunday.
+    Weekly,
+    /// At midnight of each first day of a month.
+    Monthly,
+}
+
+/// A string that is no [`Schedule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a schedule is \"every 15 minutes\", \"every hour\", \"every 2 hours\" (or 4, 6, 8, 10, 12), \"daily\", \"weekly\" or \
+     \"monthly\""
+)]
+pub struct ScheduleError;
+
+impl Schedule {
+    /// Every one, the most frequent first.
+    pub const ALL: [Self; 11] = [
+        Self::Every15Minutes,
+        Self::EveryHour,
+        Self::Every2Hours,
+        Self::Every4Hours,
+        Self::Every6Hours,
+        Self::Every8Hours,
+        Self::Every10Hours,
+        Self::Every12Hours,
+        Self::Daily,
+        Self::Weekly,
+        Self::Monthly,
+    ];
+
+    /// How it is written in a request.
+    pub const fn phrase(self) -> &'static str {
+        self.words().0
+    }
+
+    /// How an answer shows it.
+    pub const fn cron(self) -> &'static str {
+        self.words().1
+    }
+
+    /// As the vendor's documentation maps them.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Every15Minutes => ("every 15 minutes", "*/15 * * * *"),
+            Self::EveryHour => ("every hour", "0 * * * *"),
+            Self::Every2Hours => ("every 2 hours", "0 */2 * * *"),
+            Self::Every4Hours => ("every 4 hours", "0 */4 * * *"),
+            Self::Every6Hours => ("every 6 hours", "0 */6 * * *"),
+            Self::Every8Hours => ("every 8 hours", "0 */8 * * *"),
+            Self::Every10Hours => ("every 10 hours", "0 */10 * * *"),
+            Self::Every12Hours => ("every 12 hours", "0 */12 * * *"),
+            Self::Daily => ("daily", "0 0 * * *"),
+            Self::Weekly => ("weekly", "0 0 * * 0"),
+            Self::Monthly => ("monthly", "0 0 1 * *"),
+        }
+    }
+
+    /// Whether an answer that shows this means this schedule.
+    pub(super) fn is_shown_as(self, text: &str) -> bool {
+        text.split_whitespace().eq(self.cron().split(' ')) || text == self.phrase()
+    }
+}
+
+/// The phrase.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.phrase())
+    }
+}
+
+/// Reads the phrase.
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter();
+        known
+            .into_iter()
+            .find(|schedule| schedule.phrase() == text)
+            .ok_or(ScheduleError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_schedule_is_read_from_its_phrase_and_known_by_its_cron_expression() {
+        let crons: BTreeSet<_> = Schedule::ALL.iter().map(|each| each.cron()).collect();
+        assert_eq!(crons.len(), Schedule::ALL.len());
+        for schedule in Schedule::ALL {
+            assert_eq!(schedule.to_string().parse(), Ok(schedule));
+            for other in Schedule::ALL {
+                assert_eq!(schedule.is_shown_as(other.cron()), schedule == other);
+            }
+        }
+        assert!(Schedule::Daily.is_shown_as(" 0 0  * * * "));
+        for bad in ["", "Daily", "0 0 * * *", "every 3 hours"] {
+            assert_eq!(bad.parse::<Schedule>(), Err(ScheduleError), "{bad}");
+        }
+    }
+}
