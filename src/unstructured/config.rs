@@ -26,8 +26,9 @@ pub struct Config {
 #[derive(Default)]
 pub struct ConfigBuilder(Config);
 
+/// One field's value.
 #[derive(Clone)]
-enum Field {
+pub(super) enum Field {
     Plain(Value),
     Secret(SecretString),
 }
@@ -87,9 +88,11 @@ impl Config {
             .into()
     }
 
-    /// How many fields it has.
-    pub(super) fn len(&self) -> usize {
-        self.fields.len()
+    /// All fields, in their order.
+    pub(super) fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &Field)> {
+        self.fields
+            .iter()
+            .map(|(name, field)| (name.as_str(), field))
     }
 
     pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
@@ -167,7 +170,8 @@ impl fmt::Debug for Config {
 }
 
 impl Field {
-    fn differs(&self, observed: &Value) -> bool {
+    /// Whether a value that is shown is readably another one.
+    pub(super) fn differs(&self, observed: &Value) -> bool {
         match (self, observed) {
             (Self::Plain(Value::Number(ours)), Value::Number(theirs)) => {
                 ours.as_f64() != theirs.as_f64()

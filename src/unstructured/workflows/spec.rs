@@ -97,7 +97,7 @@ impl WorkflowSpec {
             for part in [&node.name, &node.node_type, &node.subtype] {
                 digester.part(part.as_bytes());
             }
-            digester.count(node.settings.len());
+            digester.count(node.settings.fields().len());
             node.settings.digest_into(&mut digester);
         }
         digester.finish()
