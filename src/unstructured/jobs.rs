@@ -143,3 +143,6 @@ impl fmt::Debug for Jobs {
         write!(f, "Jobs({})", self.transport.endpoint())
     }
 }
+
+#[cfg(test)]
+mod tests;

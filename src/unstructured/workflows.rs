@@ -229,3 +229,6 @@ impl fmt::Debug for Workflows {
         write!(f, "Workflows({})", self.transport.endpoint())
     }
 }
+
+#[cfg(test)]
+mod tests;

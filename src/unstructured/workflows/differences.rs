@@ -134,13 +134,13 @@ fn compare(ours: &Node, theirs: &ShownNode, found: &mut Differences) {
         let shown = theirs.settings.get(name).unwrap_or(&Value::Null);
         match field {
             Field::Plain(value) => compare_value(path, value, shown, found),
-            _ if shown.is_null() => {
+            Field::Secret(_) if shown.is_null() => {
                 found.ignored.insert(path);
             }
-            // A reference to a secret, as masked ones, cannot be read.
-            _ if shown.is_object() || is_masked(shown) => {}
-            secret => {
-                if secret.differs(shown) {
+            // A reference to a secret, like a masked one, cannot be read.
+            Field::Secret(_) if shown.is_object() || is_masked(shown) => {}
+            Field::Secret(_) => {
+                if field.differs(shown) {
                     found.drift.insert(path);
                 }
             }
@@ -305,7 +305,7 @@ mod tests {
             ),
             (
                 |body| {
-                    body["schedule"]["crontab_entries"] = json!([{"cron_expression": "0 0 * * *"}])
+                    body["schedule"]["crontab_entries"] = json!([{"cron_expression": "0 0 * * *"}]);
                 },
                 &["schedule"],
             ),

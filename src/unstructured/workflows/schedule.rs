@@ -99,8 +99,7 @@ impl FromStr for Schedule {
     type Err = ScheduleError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter();
-        known
+        Self::ALL
             .into_iter()
             .find(|schedule| schedule.phrase() == text)
             .ok_or(ScheduleError)
