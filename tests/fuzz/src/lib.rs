@@ -3,10 +3,14 @@
 // Under test. Each finds its neighbours as it does at home: beside it, or at the root.
 #[path = "../../../src/unstructured/answer.rs"]
 mod answer;
+#[path = "../../../src/unstructured/body.rs"]
+mod body;
 #[path = "../../../src/clock.rs"]
 pub mod clock;
 #[path = "../../../src/unstructured/config.rs"]
 mod config;
+#[path = "../../../src/unstructured/digest.rs"]
+mod digest;
 #[path = "../../../src/unstructured/elements.rs"]
 mod elements;
 #[path = "../../../src/unstructured/error.rs"]
@@ -15,6 +19,8 @@ mod error;
 mod folder;
 #[path = "../../../src/hosts.rs"]
 mod hosts;
+#[path = "../../../src/unstructured/ids.rs"]
+mod ids;
 #[path = "../../../src/unstructured/kept.rs"]
 mod kept;
 #[path = "../../../src/scrub.rs"]
@@ -25,6 +31,17 @@ mod types;
 mod unreadable;
 #[path = "../../../src/options/values.rs"]
 mod values;
+
+#[path = "../../../src/unstructured/jobs"]
+mod jobs {
+    pub mod details;
+    pub mod job;
+}
+
+#[path = "../../../src/unstructured/workflows"]
+mod workflows {
+    pub mod shown;
+}
 
 mod answers;
 mod folders;
