@@ -83,16 +83,24 @@ impl StoredWorkflow {
             reprocess_all,
             state,
         } = change;
-        let end = |id: Option<String>| id.into_iter().collect();
         self.name = name.unwrap_or_else(|| self.name.clone());
         self.workflow_type = workflow_type.unwrap_or_else(|| self.workflow_type.clone());
-        self.sources = source.map_or_else(|| self.sources.clone(), end);
-        self.destinations = destination.map_or_else(|| self.destinations.clone(), end);
+        for (end, said) in [
+            (&mut self.sources, source),
+            (&mut self.destinations, destination),
+        ] {
+            match said {
+                Said::Nothing => {}
+                Said::Null => end.clear(),
+                Said::Text(id) => *end = vec![id],
+            }
+        }
         self.nodes = nodes.unwrap_or_else(|| self.nodes.clone());
-        self.schedule = schedule.map_or_else(
-            || self.schedule.clone(),
-            |phrase| phrase.and_then(|phrase| schedule::cron(&phrase)),
-        );
+        match schedule {
+            Said::Nothing => {}
+            Said::Null => self.schedule = None,
+            Said::Text(phrase) => self.schedule = schedule::cron(&phrase),
+        }
         self.reprocess_all = reprocess_all.unwrap_or(self.reprocess_all);
         self.status = state.unwrap_or_else(|| self.status.clone());
     }
@@ -139,16 +147,25 @@ impl StoredWorkflow {
     }
 }
 
-/// What a create or an update says; nothing of what it leaves out. What can be ended is there twice.
-#[derive(Default)]
+/// What a body says of a member that null ends.
+pub(super) enum Said {
+    /// It is left out.
+    Nothing,
+    /// Null.
+    Null,
+    /// A text.
+    Text(String),
+}
+
+/// What a create or an update says; nothing of what it leaves out.
 pub(super) struct Change {
     pub(super) name: Option<String>,
     pub(super) workflow_type: Option<String>,
-    pub(super) source: Option<Option<String>>,
-    pub(super) destination: Option<Option<String>>,
+    pub(super) source: Said,
+    pub(super) destination: Said,
     pub(super) nodes: Option<Vec<StoredNode>>,
     /// The phrase.
-    pub(super) schedule: Option<Option<String>>,
+    pub(super) schedule: Said,
     pub(super) reprocess_all: Option<bool>,
     pub(super) state: Option<String>,
 }

@@ -4,8 +4,14 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
-    StoredNode, answers, config::Config, envelope::Invalid, nodes, operations::Violation,
-    rules::Rules, schedule, workflow::Change,
+    StoredNode, answers,
+    config::Config,
+    envelope::Invalid,
+    nodes,
+    operations::Violation,
+    rules::Rules,
+    schedule,
+    workflow::{Change, Said},
 };
 use crate::fake::Answer;
 
@@ -113,34 +119,40 @@ impl Reader<'_> {
         }
     }
 
-    fn id(&mut self, name: &str, items: &mut Vec<Value>) -> Option<Option<String>> {
+    fn clearable(&mut self, name: &str, items: &mut Vec<Value>) -> Said {
         if self.body.get(name) == Some(&Value::Null) {
             self.body.remove(name);
-            return Some(None);
+            return Said::Null;
         }
-        let id = self.text(name, &[], items)?;
+        self.text(name, &[], items)
+            .map_or(Said::Nothing, Said::Text)
+    }
+
+    fn id(&mut self, name: &str, items: &mut Vec<Value>) -> Said {
+        let said = self.clearable(name, items);
+        let Said::Text(id) = said else {
+            return said;
+        };
         match Uuid::parse_str(&id) {
-            Ok(id) => Some(Some(id.to_string())),
-            Err(_) if self.keys_for_ids => Some(Some(id)),
+            Ok(id) => Said::Text(id.to_string()),
+            Err(_) if self.keys_for_ids => Said::Text(id),
             Err(error) => {
                 let message = format!("Input should be a valid UUID, {error}");
                 items.push(self.invalid("uuid_parsing", &["body", name], &message, id.into()));
-                None
+                Said::Nothing
             }
         }
     }
 
-    fn schedule(&mut self, items: &mut Vec<Value>) -> Option<Option<String>> {
-        let cleared = self.body.get("schedule") == Some(&Value::Null);
-        match self.text("schedule", &[], items) {
-            None => cleared.then_some(None),
-            Some(phrase) if schedule::cron(&phrase).is_some() => Some(Some(phrase)),
-            Some(phrase) => {
-                let phrases: Vec<_> = schedule::phrases().collect();
-                items.push(self.not_among("schedule", &phrases, phrase.into()));
-                None
-            }
+    fn schedule(&mut self, items: &mut Vec<Value>) -> Said {
+        let said = self.clearable("schedule", items);
+        if let Said::Text(phrase) = &said
+            && schedule::cron(phrase).is_none()
+        {
+            let phrases: Vec<_> = schedule::phrases().collect();
+            items.push(self.not_among("schedule", &phrases, phrase.as_str().into()));
         }
+        said
     }
 
     fn nodes(&mut self, items: &mut Vec<Value>) -> Option<Vec<StoredNode>> {

@@ -4,7 +4,7 @@ use super::{
     DeleteWhileActive, Family, StoredWorkflow, answers, envelope, keys,
     operations::{Violation, refused},
     rules::{Permission, Rules},
-    workflow::Change,
+    workflow::{Change, Said},
     workflow_body::Reader,
     workflow_query,
     workspace::Workspace,
@@ -95,8 +95,8 @@ impl WorkflowCall<'_> {
         if rules.state_ignored {
             change.state = None;
         }
-        if rules.omitted_schedule_clears {
-            change.schedule.get_or_insert(None);
+        if rules.omitted_schedule_clears && matches!(change.schedule, Said::Nothing) {
+            change.schedule = Said::Null;
         }
         self.freeze_list();
         let workflow = self.workflow()?;
@@ -172,7 +172,7 @@ impl WorkflowCall<'_> {
             (Family::Sources, &mut change.source),
             (Family::Destinations, &mut change.destination),
         ] {
-            let Some(named) = end.as_mut().and_then(Option::as_mut) else {
+            let Said::Text(named) = end else {
                 continue;
             };
             let collection = self.workspace.of(family);

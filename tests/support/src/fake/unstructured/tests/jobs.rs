@@ -110,9 +110,9 @@ async fn a_job_passes_as_it_is_looked_at() {
     assert_eq!(details["processing_status"], "SUCCESS");
     let summary = json!({ "total_docs": 3, "total_docs_succeeded": 3, "total_docs_failed": 0 });
     assert_eq!(details["summary"], summary);
-    let stats = details["node_stats"].as_array().expect("one for each node");
-    assert_eq!(stats.len(), 3);
-    assert!(stats.iter().all(|node| node["success"] == 3));
+    let nodes = details["node_stats"].as_array().expect("one for each node");
+    assert_eq!(nodes.len(), 3);
+    assert!(nodes.iter().all(|node| node["success"] == 3));
     assert_eq!(
         pipeline.part(job, "failed-files").await,
         json!({ "failed_files": [] })

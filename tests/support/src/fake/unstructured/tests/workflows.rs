@@ -419,7 +419,7 @@ async fn others_change_workflows_too() {
     );
     assert_eq!(drifted["updated_at"], created["updated_at"]);
     workspace.edit_workflow(id(&created), |workflow| {
-        workflow.status = "paused".to_owned()
+        workflow.status = "paused".to_owned();
     });
     workspace.set_workflow(id(&created), json!({ "schedule": "every 15 minutes" }));
     let (_, edited) = caller.call(GET, &path).await;
@@ -438,4 +438,17 @@ async fn a_create_can_lose_its_answer() {
     api.inject(Route::CreateWorkflow, gone);
     assert_eq!(pipeline.try_create(&json!({})).await.0, 503);
     assert_eq!(pipeline.ids("?name=w").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_printed_line_hides_the_keys_of_others_in_settings() {
+    let pipeline = pipeline(|_| {});
+    let mut nodes = pipeline.body()["workflow_nodes"].clone();
+    nodes[0]["settings"]["provider_api_key"] = "sk-1".into();
+    pipeline.create(&json!({ "workflow_nodes": nodes })).await;
+    let line = pipeline.ground.api.requests()[0].to_string();
+    assert!(
+        line.contains("(hidden)") && !line.contains("sk-1"),
+        "{line}"
+    );
 }
