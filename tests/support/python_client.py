@@ -195,7 +195,8 @@ def workflow_life(client):
     say("create keeps the ends", [workflow.sources, workflow.destinations], [[end] for end in ends.values()])
     crons = [entry.cron_expression for entry in workflow.schedule.crontab_entries]
     say("the schedule is a cron expression", crons, ["0 0 * * *"])
-    say("create keeps the nodes", sorted(node.type for node in workflow.workflow_nodes), ["chunk", "embed", "partition"])
+    types = sorted(node.type for node in workflow.workflow_nodes)
+    say("create keeps the nodes", types, ["chunk", "embed", "partition"])
     say("list shows it", ids(), [workflow.id])
     by_id = {"workflow_id": workflow.id}
     say("get shows the same", call("get_workflow", **by_id).workflow_information, workflow)

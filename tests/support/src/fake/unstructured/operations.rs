@@ -152,7 +152,7 @@ impl Call<'_> {
     }
 
     pub(super) fn delete(&mut self) -> Result<Answer, Answer> {
-        let in_use = self.connector()?.in_use || self.workspace.pipelines.use_connector(&self.id);
+        let in_use = self.connector()?.in_use || self.workspace.pipelines.uses(&self.id);
         let title = self.family.title();
         if let (true, Permission::Refused(status)) = (in_use, self.rules.delete_in_use) {
             let text = format!("{title} with id {} is used by a workflow", self.id);

@@ -39,8 +39,8 @@ impl WorkspaceHandle {
         })
     }
 
-    /// Somebody else creates a workflow with this body of a POST; returns its id. Panics when it says something wrong;
-    /// what it refers to need not be there.
+    /// Somebody else creates a workflow with this body of a POST; returns its id. Panics when it says something
+    /// wrong; what it refers to need not be there.
     pub fn insert_workflow(&self, body: Value) -> String {
         let change = self.change(body, &["name", "workflow_type"]);
         let workflow_type = change.workflow_type.clone().unwrap_or_default();
@@ -52,8 +52,8 @@ impl WorkspaceHandle {
         id
     }
 
-    /// Somebody else changes what this body of a PUT names, in the console perhaps; what it leaves out stays. Panics when
-    /// the workflow is not there or the body says something wrong.
+    /// Somebody else changes what this body of a PUT names, in the console perhaps; what it leaves out stays. Panics
+    /// when the workflow is not there or the body says something wrong.
     pub fn set_workflow(&self, id: &str, patch: Value) {
         let change = self.change(patch, &[]);
         self.edit_workflow(id, |workflow| workflow.take(change));
@@ -74,7 +74,7 @@ impl WorkspaceHandle {
         self.with(|w| w.remove_workflow(id)).is_some()
     }
 
-    /// The service changes what it fills in where nodes of a subtype do not have a setting, in what is stored already too.
+    /// The service changes what it fills in where nodes of a subtype lack a setting, in what is stored already too.
     pub fn drift_default(&self, subtype: &str, setting: &str, value: Value) {
         let setting = (subtype.to_owned(), setting.to_owned());
         self.with(|w| w.pipelines.drift.insert(setting, value));

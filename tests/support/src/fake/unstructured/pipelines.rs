@@ -69,7 +69,7 @@ impl Pipelines {
     }
 
     /// Whether a workflow has this connector at one of its ends.
-    pub(super) fn use_connector(&self, id: &str) -> bool {
+    pub(super) fn uses(&self, id: &str) -> bool {
         let ends =
             |w: &StoredWorkflow| w.sources.iter().chain(&w.destinations).any(|end| end == id);
         self.workflows.iter().any(ends)
@@ -92,17 +92,18 @@ impl Workspace {
         workflow: &StoredWorkflow,
         job_type: &'static str,
     ) -> &StoredJob {
-        let mut end = self.pipelines.end_of_next(workflow);
-        for (family, ids) in [
+        let ends = [
             (Family::Sources, &workflow.sources),
             (Family::Destinations, &workflow.destinations),
-        ] {
-            let there = |id: &String| self.of(family).connector(id).is_some();
-            if ids.is_empty() || !ids.iter().all(there) {
-                let what = family.title();
-                end = JobEnd::Failed(format!("{what} connector not found"));
-            }
-        }
+        ];
+        let missing = ends.into_iter().find(|(family, ids)| {
+            let there = |id: &String| self.of(*family).connector(id).is_some();
+            ids.is_empty() || !ids.iter().all(there)
+        });
+        let end = match missing {
+            Some((family, _)) => JobEnd::Failed(format!("{} connector not found", family.title())),
+            None => self.pipelines.end_of_next(workflow),
+        };
         let mut job = StoredJob::new(workflow, job_type, end);
         // Without vectors nothing gets into Pinecone's index, and nobody is told.
         let destination = workflow.destinations.first();

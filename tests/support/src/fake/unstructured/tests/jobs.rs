@@ -240,6 +240,8 @@ async fn nothing_gets_into_an_index_without_vectors_or_from_nowhere() {
 
     let workflow = pipeline.create(&json!({})).await;
     workspace.remove(&pipeline.source);
+    let script = [JobEnd::all(7), JobEnd::all(8)];
+    workspace.script_jobs(id(&workflow), script.clone());
     let job = pipeline.started(&workflow).await;
     assert_eq!(
         pipeline.statuses(&job).await.last().map(String::as_str),
@@ -247,6 +249,12 @@ async fn nothing_gets_into_an_index_without_vectors_or_from_nowhere() {
     );
     let details = pipeline.part(&job, "details").await;
     assert_eq!(details["message"], "Source connector not found");
+
+    let source = workspace.insert("dropbox", "s2", config("data"));
+    workspace.set_workflow(id(&workflow), json!({ "source_id": source }));
+    let job = pipeline.started(&workflow).await;
+    let end = workspace.job(&job).map(|job| job.end);
+    assert_eq!(end.as_ref(), script.first(), "the script waited");
 }
 
 #[tokio::test]
