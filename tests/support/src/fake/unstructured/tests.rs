@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 mod destinations;
 mod jobs;
 mod keys;
+mod workflow_bodies;
 mod workflows;
 
 use super::*;
