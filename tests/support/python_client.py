@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives a Dropbox source and destinations of several types through their lives with the official Python client.
+"""Drives connectors of several types, and a workflow with its job, through their lives with the official Python client.
 
     pip install unstructured-client
     python3 python_client.py --url http://127.0.0.1:8000 --api-key demo-key
@@ -162,6 +162,71 @@ def life(family, kind, secrets, plain, added, change):
         say("what was deleted is gone", error.status_code, 404)
 
 
+def workflow_life(client):
+    """One workflow between two connectors, and its job, from the creation to the end."""
+
+    def say(what, actual, expected):
+        expect(f"workflow: {what}", actual, expected)
+
+    ends = {}
+    for singular, (kind, secrets, plain, *_) in [("source", SOURCES[0]), ("destination", DESTINATIONS[0])]:
+        family = Family(client, singular)
+        body = family.connector("create", name="python-client", type=kind, config={**plain, **secrets})
+        answer = family.call(f"create_{singular}", f"Create{singular.title()}", **body)
+        ends[f"{singular}_id"] = family.information(answer).id
+
+    def call(method, **members):
+        model = "".join(word.title() for word in method.split("_")) + "Request"
+        api = client.jobs if "job" in method else client.workflows
+        return getattr(api, method)(request=getattr(operations, model)(**members))
+
+    def ids():
+        return [workflow.id for workflow in call("list_workflows").response_list_workflows]
+
+    kinds = [("partition", "vlm"), ("chunk", "chunk_by_title"), ("embed", "azure_openai")]
+    nodes = [shared.WorkflowNode(name=kind, type=kind, subtype=subtype, settings={}) for kind, subtype in kinds]
+    body = {"workflow_type": shared.WorkflowType.CUSTOM, "workflow_nodes": nodes, "reprocess_all": False, **ends}
+
+    say("an empty workspace lists nothing", ids(), [])
+    daily = shared.CreateWorkflow(name="python-client", schedule=shared.Schedule.DAILY, **body)
+    created = call("create_workflow", create_workflow=daily)
+    say("create answers 200", created.status_code, 200)
+    workflow = created.workflow_information
+    say("create keeps the ends", [workflow.sources, workflow.destinations], [[end] for end in ends.values()])
+    crons = [entry.cron_expression for entry in workflow.schedule.crontab_entries]
+    say("the schedule is a cron expression", crons, ["0 0 * * *"])
+    types = sorted(node.type for node in workflow.workflow_nodes)
+    say("create keeps the nodes", types, ["chunk", "embed", "partition"])
+    say("list shows it", ids(), [workflow.id])
+    by_id = {"workflow_id": workflow.id}
+    say("get shows the same", call("get_workflow", **by_id).workflow_information, workflow)
+
+    manual = shared.UpdateWorkflow(name="renamed", schedule=None, **body)
+    updated = call("update_workflow", **by_id, update_workflow=manual).workflow_information
+    say("update renames", updated.name, "renamed")
+    say("update clears the schedule", updated.schedule.crontab_entries, [])
+
+    run = call("run_workflow", **by_id)
+    say("run answers 202", run.status_code, 202)
+    job = {"job_id": run.job_information.id}
+    say("list shows the job", [one.id for one in call("list_jobs", **by_id).response_list_jobs], [job["job_id"]])
+    statuses = []
+    while not statuses or (statuses[-1] in ("SCHEDULED", "IN_PROGRESS") and len(statuses) < 100):
+        statuses.append(call("get_job", **job).job_information.status.value)
+    say("the job completes", statuses[-1], "COMPLETED")
+    details = call("get_job_details", **job).job_details
+    say("its details say so", details.processing_status.value, "SUCCESS")
+    say("its details have every node", len(details.node_stats), len(nodes))
+    say("no file failed", call("get_job_failed_files", **job).job_failed_files.failed_files, [])
+    say("cancel answers 200", call("cancel_job", **job).status_code, 200)
+
+    say("delete answers 200", call("delete_workflow", **by_id).status_code, 200)
+    say("list shows nothing again", ids(), [])
+    for singular in ["source", "destination"]:
+        end = {f"{singular}_id": ends[f"{singular}_id"]}
+        Family(client, singular).call(f"delete_{singular}", f"Delete{singular.title()}", **end)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000")
@@ -178,6 +243,7 @@ def main():
     for singular, lives in [("source", SOURCES), ("destination", DESTINATIONS)]:
         for one in lives:
             life(Family(client, singular), *one)
+    workflow_life(client)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,22 @@ pub fn not_found() -> Answer {
 
 /// 404 for a connector that is not in the key's workspace: the text is a guess.
 pub fn no_such(family: Family, id: &str) -> Answer {
-    detail(404, &format!("{} with id {id} not found", family.title()))
+    detail(404, &missing_connector(family, id))
+}
+
+/// The text of [`no_such`].
+pub(super) fn missing_connector(family: Family, id: &str) -> String {
+    format!("{} with id {id} not found", family.title())
+}
+
+/// 404 for a workflow that is not in the key's workspace: the text is a guess.
+pub fn no_such_workflow(id: &str) -> Answer {
+    detail(404, &format!("Workflow with id {id} not found"))
+}
+
+/// 404 for a job that is not in the key's workspace.
+pub fn no_such_job() -> Answer {
+    detail(404, "Job not found")
 }
 
 /// [`no_such`] for a source.

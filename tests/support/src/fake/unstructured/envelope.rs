@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Family, answers, config::Config, rules::Rules};
+use super::{answers, config::Config, rules::Rules};
 use crate::fake::{Answer, Recorded};
 
 /// One item of a 422: what is wrong (`FastAPI`'s name for it), where, in words, and what was there.
@@ -19,7 +19,7 @@ impl Invalid<'_> {
         answers::unprocessable(&[self.item(rules)])
     }
 
-    fn item(self, rules: &Rules) -> Value {
+    pub(super) fn item(self, rules: &Rules) -> Value {
         let mut item = json!({ "type": self.kind, "loc": self.loc, "msg": self.message });
         if rules.echo_input {
             item["input"] = self.input;
@@ -28,8 +28,8 @@ impl Invalid<'_> {
     }
 }
 
-/// A path parameter that must be a UUID, in its usual form.
-pub(super) fn uuid(id: &str, family: Family, rules: &Rules) -> Result<String, Answer> {
+/// A parameter of the path or the query that must be a UUID, in its usual form.
+pub(super) fn uuid(id: &str, loc: &[&str], rules: &Rules) -> Result<String, Answer> {
     let parsed = Uuid::parse_str(id).map_err(|error| {
         let strange = |c: char| !c.is_ascii_hexdigit() && c != '-';
         let why = match id.chars().zip(1..).find(|(c, _)| strange(*c)) {
@@ -42,7 +42,7 @@ pub(super) fn uuid(id: &str, family: Family, rules: &Rules) -> Result<String, An
         };
         Invalid {
             kind: "uuid_parsing",
-            loc: &["path", family.id_parameter()],
+            loc,
             message: &format!("Input should be a valid UUID, {why}"),
             input: id.into(),
         }
@@ -51,8 +51,8 @@ pub(super) fn uuid(id: &str, family: Family, rules: &Rules) -> Result<String, An
     Ok(parsed.to_string())
 }
 
-/// The body as an object in which `texts` are strings and `config` is an object; other members are let through.
-pub(super) fn body(request: &Recorded, texts: &[&str], rules: &Rules) -> Result<Config, Answer> {
+/// The body as an object, whatever its members.
+pub(super) fn object(request: &Recorded, rules: &Rules) -> Result<Config, Answer> {
     let as_sent = || Value::from(String::from_utf8_lossy(&request.body));
     if request.body.is_empty() {
         let missing = Invalid {
@@ -85,9 +85,15 @@ pub(super) fn body(request: &Recorded, texts: &[&str], rules: &Rules) -> Result<
         }
         .refused(rules)
     })?;
-    let Value::Object(members) = body else {
-        return Err(no_object(body).refused(rules));
-    };
+    match body {
+        Value::Object(members) => Ok(members),
+        other => Err(no_object(other).refused(rules)),
+    }
+}
+
+/// The body as an object in which `texts` are strings and `config` is an object; other members are let through.
+pub(super) fn body(request: &Recorded, texts: &[&str], rules: &Rules) -> Result<Config, Answer> {
+    let members = object(request, rules)?;
     let item = |name: &str, kind, message, input: &Value| {
         let (loc, input) = (&["body", name][..], input.clone());
         let invalid = Invalid {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    CheckScript, Family, Keys, Route, StoredConnector, Unstructured, workspace::Workspace,
+    CheckScript, Family, Keys, Route, Rules, StoredConnector, Unstructured, workspace::Workspace,
 };
 use crate::fake::{
     Fault, On,
@@ -25,8 +25,13 @@ impl WorkspaceHandle {
         Self { shared, index }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Workspace) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Workspace) -> T) -> T {
         act(&mut lock(&self.shared.api.state).workspaces[self.index])
+    }
+
+    /// How the API behaves now.
+    pub(super) fn rules(&self) -> Rules {
+        lock(&self.shared.api.state).rules.clone()
     }
 
     /// This key opens this workspace too, and no other.

@@ -45,7 +45,7 @@ pub enum GivenKey {
 pub enum AbsentKey {
     /// None: answers show null.
     Null,
-    /// One made of its name and six hexadecimal digits.
+    /// One made of its name and, for a connector, six hexadecimal digits.
     Derived,
 }
 
@@ -133,16 +133,28 @@ fn is_slug(key: &str) -> bool {
         .all(|part| !part.is_empty() && part.chars().all(letter))
 }
 
-/// A key for an object that was created without one: its name as a slug, and the end of its id.
+/// A key for a connector that was created without one: its name as a slug, and the end of its id.
 pub(super) fn derive(name: &str, id: &str) -> String {
-    let name = name.to_lowercase();
-    let parts = name.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
-    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
     let digits = &id[id.len() - 6..];
-    let mut slug = parts.join("-");
-    slug.truncate(LONGEST - 1 - digits.len());
-    match slug.trim_end_matches('-') {
+    match slug(name, LONGEST - 1 - digits.len()).as_str() {
         "" => digits.to_owned(),
         slug => format!("{slug}-{digits}"),
     }
+}
+
+/// A key for a workflow that was created without one: its name as a slug, if that leaves anything.
+pub(super) fn derive_for_workflow(name: &str, id: &str) -> String {
+    match slug(name, LONGEST).as_str() {
+        "" => derive(name, id),
+        slug => slug.to_owned(),
+    }
+}
+
+fn slug(name: &str, longest: usize) -> String {
+    let name = name.to_lowercase();
+    let parts = name.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    let mut slug = parts.join("-");
+    slug.truncate(longest);
+    slug.trim_end_matches('-').to_owned()
 }

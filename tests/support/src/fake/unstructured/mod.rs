@@ -1,22 +1,37 @@
-//! The Unstructured platform's API: the connectors of workspaces, sources and destinations, and their connection checks.
+//! The Unstructured platform's API: the connectors of workspaces, sources and destinations, and their connection checks;
+//! the workflows between them, and the jobs that run these.
 //!
 //! Statuses, shapes and texts follow the published `OpenAPI` document, the official SDK and recorded answers of the
 //! service; what is not known for certain is a switch in [`Rules`] or, for the keys of objects, in a workspace's [`Keys`].
-//! Workflows and jobs are not there: their paths get 404.
+//! Templates, notifications and jobs without a workflow are not there: their paths get 404.
 
 pub mod answers;
 mod check;
 mod config;
+mod dispatch;
 mod envelope;
 mod family;
 mod handle;
+mod job;
+mod job_operations;
 mod keys;
+mod lag;
+mod nodes;
 mod operations;
+mod pipeline_handle;
+mod pipeline_rules;
+mod pipelines;
 mod routes;
 mod rules;
+mod schedule;
+mod target;
 #[cfg(test)]
 mod tests;
 mod types;
+mod workflow;
+mod workflow_body;
+mod workflow_operations;
+mod workflow_query;
 mod workspace;
 
 use std::{
@@ -28,13 +43,18 @@ pub use check::{CheckScript, Poll};
 pub use config::{Config, MASK};
 pub use family::Family;
 pub use handle::{Connectors, WorkspaceHandle};
+pub use job::{JobEnd, JobStatus, StoredJob};
 pub use keys::{AbsentKey, GivenKey, Keys, TakenKey};
+pub use nodes::StoredNode;
+pub use pipeline_handle::Tick;
+pub use pipeline_rules::{Cancel, DeleteWhileActive, NodeOrder, PipelineRules};
 pub use routes::Route;
 pub use rules::{
     ListOrder, Masking, MissingSlash, NoCheckYet, Permission, RateLimit, ReceivedMask, Rename,
     Rules, Validation,
 };
 pub(in crate::fake) use types::is_secret;
+pub use workflow::StoredWorkflow;
 pub use workspace::{StoredConnector, StoredSource};
 
 use super::{Fake, journal::lock};

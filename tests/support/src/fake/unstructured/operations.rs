@@ -152,7 +152,7 @@ impl Call<'_> {
     }
 
     pub(super) fn delete(&mut self) -> Result<Answer, Answer> {
-        let in_use = self.connector()?.in_use;
+        let in_use = self.connector()?.in_use || self.workspace.pipelines.uses(&self.id);
         let title = self.family.title();
         if let (true, Permission::Refused(status)) = (in_use, self.rules.delete_in_use) {
             let text = format!("{title} with id {} is used by a workflow", self.id);
@@ -274,7 +274,7 @@ fn configuration(body: &mut Config) -> Config {
 }
 
 /// 412 in the words that the service has for a secret it cannot take.
-fn mask_refused(fields: impl IntoIterator<Item = String>) -> Answer {
+pub(super) fn mask_refused(fields: impl IntoIterator<Item = String>) -> Answer {
     let message =
         "Field is sensitive and must be wrapped in as a secret reference or new secret value";
     let errors = fields.into_iter().map(|field| (field, message.to_owned()));
@@ -282,7 +282,7 @@ fn mask_refused(fields: impl IntoIterator<Item = String>) -> Answer {
 }
 
 /// A refusal for a reason of state, in the shape that its status usually has.
-fn refused(status: u16, field: &str, text: &str) -> Answer {
+pub(super) fn refused(status: u16, field: &str, text: &str) -> Answer {
     match status {
         412 => answers::invalid_configuration(&[(field.to_owned(), text.to_owned())]),
         status => answers::detail(status, text),

@@ -3,19 +3,15 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    Family, State, Unstructured, answers,
-    config::MASK,
-    envelope,
-    operations::{Call, Violation},
-    rules::{MissingSlash, Rules},
-    workspace::Workspace,
+    State, Unstructured, answers, config::MASK, dispatch::dispatch, operations::Violation,
+    rules::MissingSlash, target::Target,
 };
 use crate::fake::{
     Answer, Api,
     journal::{Recorded, lock},
 };
 
-/// An operation of the API, on either family of connectors: [`Family::of`] tells of which a request is.
+/// An operation of the API. What names no kind of object is on connectors of either family: [`Family::of`](super::Family::of) tells of which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `GET /{family}/`
@@ -32,44 +28,28 @@ pub enum Route {
     StartCheck,
     /// `GET /{family}/{id}/connection-check`
     LatestCheck,
-}
-
-/// What a path names.
-enum Target<'a> {
-    Collection(Family),
-    Item(Family, &'a str),
-    Check(Family, &'a str),
-    /// One slash too many or too few: the path it should have been.
-    Elsewhere(String),
-    Unknown,
-}
-
-impl Target<'_> {
-    fn of(path: &str) -> Target<'_> {
-        let beginning = |family: Family| {
-            let rest = path.strip_prefix("/api/v1/")?;
-            Some((family, rest.strip_prefix(family.path())?))
-        };
-        let Some((family, rest)) = Family::ALL.into_iter().find_map(beginning) else {
-            return Target::Unknown;
-        };
-        if rest.is_empty() {
-            return Target::Elsewhere(format!("{path}/"));
-        }
-        let Some(rest) = rest.strip_prefix('/') else {
-            return Target::Unknown;
-        };
-        let segments: Vec<_> = rest.split('/').collect();
-        match *segments {
-            [""] => Target::Collection(family),
-            [id] => Target::Item(family, id),
-            [id, "connection-check"] if !id.is_empty() => Target::Check(family, id),
-            [id, ""] | [id, "connection-check", ""] if !id.is_empty() => {
-                Target::Elsewhere(path.trim_end_matches('/').to_owned())
-            }
-            _ => Target::Unknown,
-        }
-    }
+    /// `GET /workflows/`
+    ListWorkflows,
+    /// `POST /workflows/`
+    CreateWorkflow,
+    /// `GET /workflows/{id}`
+    GetWorkflow,
+    /// `PUT /workflows/{id}`
+    UpdateWorkflow,
+    /// `DELETE /workflows/{id}`
+    DeleteWorkflow,
+    /// `POST /workflows/{id}/run`
+    RunWorkflow,
+    /// `GET /jobs/`
+    ListJobs,
+    /// `GET /jobs/{id}`
+    GetJob,
+    /// `POST /jobs/{id}/cancel`
+    CancelJob,
+    /// `GET /jobs/{id}/details`
+    JobDetails,
+    /// `GET /jobs/{id}/failed-files`
+    FailedFiles,
 }
 
 impl Api for Unstructured {
@@ -86,6 +66,17 @@ impl Api for Unstructured {
             (Target::Item(..), "DELETE") => Route::Delete,
             (Target::Check(..), "POST") => Route::StartCheck,
             (Target::Check(..), "GET") => Route::LatestCheck,
+            (Target::Workflows, "GET") => Route::ListWorkflows,
+            (Target::Workflows, "POST") => Route::CreateWorkflow,
+            (Target::Workflow(_), "GET") => Route::GetWorkflow,
+            (Target::Workflow(_), "PUT") => Route::UpdateWorkflow,
+            (Target::Workflow(_), "DELETE") => Route::DeleteWorkflow,
+            (Target::Run(_), "POST") => Route::RunWorkflow,
+            (Target::Jobs, "GET") => Route::ListJobs,
+            (Target::Job(_), "GET") => Route::GetJob,
+            (Target::CancelJob(_), "POST") => Route::CancelJob,
+            (Target::JobDetails(_), "GET") => Route::JobDetails,
+            (Target::FailedFiles(_), "GET") => Route::FailedFiles,
             _ => return None,
         })
     }
@@ -132,11 +123,12 @@ fn check_form(route: Option<Route>, request: &Recorded, violation: Violation<'_>
     }
     match route {
         None => violation("not a route of the API"),
-        Some(Route::Create | Route::Update) => {}
+        Some(Route::Create | Route::Update | Route::CreateWorkflow | Route::UpdateWorkflow) => {}
         Some(_) if !request.body.is_empty() => violation("a body where none belongs"),
         Some(_) => {}
     }
-    if !request.query.is_empty() && route != Some(Route::List) {
+    let lists = [Route::List, Route::ListWorkflows, Route::ListJobs].map(Some);
+    if !request.query.is_empty() && !lists.contains(&route) {
         violation("a query where none belongs");
     }
 }
@@ -164,28 +156,7 @@ impl State {
         {
             return Err(answers::too_many_requests(limit.retry_after.as_deref()));
         }
-        let (family, id) = match target {
-            Target::Collection(family) => (family, String::new()),
-            Target::Item(family, id) | Target::Check(family, id) => {
-                (family, identify(id, family, workspace, rules)?)
-            }
-            Target::Elsewhere(_) | Target::Unknown => unreachable!("it has a route"),
-        };
-        let mut call = Call {
-            rules,
-            workspace,
-            family,
-            id,
-        };
-        match route {
-            Route::List => call.list(&request.query, violation),
-            Route::Create => call.create(request, violation),
-            Route::Get => call.get(),
-            Route::Update => call.update(request, violation),
-            Route::Delete => call.delete(),
-            Route::StartCheck => call.start_check(),
-            Route::LatestCheck => call.latest_check(),
-        }
+        dispatch((route, &target), request, rules, workspace, violation)
     }
 
     /// The router's own answers come before anybody looks at the key.
@@ -203,26 +174,8 @@ impl State {
                 };
                 Answer::empty(307).with_header("location", &format!("http://{host}{path}{query}"))
             }
-            Target::Collection(_) | Target::Item(..) | Target::Check(..) => {
-                answers::detail(405, "Method Not Allowed")
-            }
+            _ => answers::detail(405, "Method Not Allowed"),
         }
-    }
-}
-
-/// The id of what a path names: by its id or, where the workspace has it so, by its key.
-fn identify(
-    named: &str,
-    family: Family,
-    workspace: &mut Workspace,
-    rules: &Rules,
-) -> Result<String, Answer> {
-    match envelope::uuid(named, family, rules) {
-        Err(_) if workspace.keys.in_paths => match workspace.of(family).with_key(named) {
-            Some(connector) => Ok(connector.id.clone()),
-            None => Err(answers::no_such(family, named)),
-        },
-        parsed => parsed,
     }
 }
 

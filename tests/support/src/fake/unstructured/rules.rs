@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::PipelineRules;
+
 /// How the fake behaves; [`Default`] is what is known of the service, or the likeliest guess.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
@@ -16,7 +18,7 @@ pub struct Rules {
     pub rename: Rename,
     /// PUT keeps the members that it does not name, instead of replacing the whole configuration.
     pub put_merges: bool,
-    /// Whether a connector in use by a workflow can be deleted, see [`StoredConnector::in_use`](super::StoredConnector).
+    /// Whether a connector in use by a workflow can be deleted; when it can, the workflow keeps its id.
     pub delete_in_use: Permission,
     /// A delete answers 204 without a body.
     pub delete_answers_204: bool,
@@ -42,6 +44,8 @@ pub struct Rules {
     pub no_check_yet: NoCheckYet,
     /// Starting a check moves the connector's `updated_at`.
     pub check_moves_updated_at: bool,
+    /// How workflows and jobs behave.
+    pub pipelines: PipelineRules,
     /// Every request waits this long.
     pub latency: Duration,
     /// Requests above this rate get 429.
@@ -69,6 +73,7 @@ impl Default for Rules {
             missing_slash: MissingSlash::Redirect,
             no_check_yet: NoCheckYet::NotFound,
             check_moves_updated_at: false,
+            pipelines: PipelineRules::default(),
             latency: Duration::ZERO,
             rate_limit: None,
         }

@@ -4,7 +4,10 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 mod destinations;
+mod jobs;
 mod keys;
+mod workflow_bodies;
+mod workflows;
 
 use super::*;
 use crate::fake::tests::{Caller, read};
@@ -258,7 +261,7 @@ async fn only_exact_paths_and_methods_are_routes() {
             307,
             "/api/v1/sources/x/connection-check",
         ),
-        (GET, "/workflows/", 404, ""),
+        (GET, "/templates/", 404, ""),
         (GET, "/sources/x/y", 404, ""),
         (GET, "/sourcesx/", 404, ""),
         (Method::PATCH, "/sources/x", 405, ""),

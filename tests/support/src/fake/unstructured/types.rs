@@ -10,7 +10,7 @@
 
 use serde_json::Value;
 
-use super::Family;
+use super::{Family, nodes};
 
 type Row = (&'static str, &'static str, &'static str);
 
@@ -197,7 +197,7 @@ impl Field {
 pub(in crate::fake) fn is_secret(name: &str) -> bool {
     let rows = SOURCES.iter().chain(DESTINATIONS);
     let mut fields = rows.flat_map(|row| row.1.split(' ')).map(Field::parse);
-    fields.any(|field| field.secret && field.name == name)
+    nodes::SECRETS.contains(&name) || fields.any(|field| field.secret && field.name == name)
 }
 
 #[cfg(test)]

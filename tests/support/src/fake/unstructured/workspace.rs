@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Family,
+    Family, StoredWorkflow,
     check::{Check, CheckScript, timestamp},
     config::{Config, shown},
     keys::{self, AbsentKey, GivenKey, Keys},
+    lag::Lag,
+    pipelines::Pipelines,
     rules::{ListOrder, RateLimit, Rules},
 };
 use crate::wall;
@@ -34,7 +36,7 @@ pub struct StoredConnector {
     pub created_at: Timestamp,
     /// Moves with every change.
     pub updated_at: Option<Timestamp>,
-    /// A workflow refers to it; see [`Rules::delete_in_use`].
+    /// A workflow that is not in the workspace refers to it; see [`Rules::delete_in_use`].
     pub in_use: bool,
 }
 
@@ -91,6 +93,7 @@ pub(super) struct Workspace {
     pub(super) keys: Keys,
     sources: Collection,
     destinations: Collection,
+    pub(super) pipelines: Pipelines,
     /// The keys of what was deleted.
     former_keys: HashSet<String>,
     bucket: Option<(f64, Instant)>,
@@ -103,8 +106,7 @@ pub(super) struct Collection {
     /// By connector, oldest first.
     pub(super) checks: HashMap<String, Vec<Check>>,
     pub(super) check_rule: CheckRule,
-    /// What lists show instead of the connectors, and how many more do.
-    stale: Option<(Vec<StoredConnector>, u32)>,
+    lag: Lag<StoredConnector>,
     rotation: usize,
 }
 
@@ -114,7 +116,7 @@ impl Default for Collection {
             connectors: Vec::new(),
             checks: HashMap::new(),
             check_rule: Box::new(|_| CheckScript::success_after(1)),
-            stale: None,
+            lag: Lag::default(),
             rotation: 0,
         }
     }
@@ -160,10 +162,27 @@ impl Workspace {
         Some(removed)
     }
 
-    /// Whether an object of either family has this key.
+    /// Stores a new workflow under this key, or under one of the service's own where it gives them.
+    pub(super) fn add_workflow(&mut self, mut workflow: StoredWorkflow, key: Option<String>) {
+        let derived = self.keys.absent == AbsentKey::Derived;
+        let derive = || keys::derive_for_workflow(&workflow.name, &workflow.id);
+        workflow.key = key.or_else(|| derived.then(derive));
+        self.pipelines.workflows.push(workflow);
+    }
+
+    pub(super) fn remove_workflow(&mut self, id: &str) -> Option<StoredWorkflow> {
+        let workflows = &mut self.pipelines.workflows;
+        let position = workflows.iter().position(|w| w.id == id)?;
+        let removed = workflows.remove(position);
+        self.former_keys.extend(removed.key.clone());
+        Some(removed)
+    }
+
+    /// Whether a connector of either family, or a workflow, has this key.
     pub(super) fn has_key(&self, key: &str) -> bool {
         let mut all = [&self.sources, &self.destinations].into_iter();
-        all.any(|collection| collection.with_key(key).is_some())
+        let of_connector = all.any(|collection| collection.with_key(key).is_some());
+        of_connector || self.pipelines.with_key(key).is_some()
     }
 
     /// Like [`has_key`](Self::has_key), or had it when it was deleted.
@@ -201,23 +220,11 @@ impl Collection {
 
     /// To be called before a write: the next `lag` lists show what is there now.
     pub(super) fn freeze_list(&mut self, lag: u32) {
-        if lag > 0 && self.stale.is_none() {
-            self.stale = Some((self.connectors.clone(), lag));
-        }
+        self.lag.freeze(&self.connectors, lag);
     }
 
     pub(super) fn listed(&mut self, order: ListOrder) -> Vec<StoredConnector> {
-        let mut listed = match &mut self.stale {
-            Some((connectors, left)) => {
-                *left -= 1;
-                let connectors = connectors.clone();
-                if *left == 0 {
-                    self.stale = None;
-                }
-                connectors
-            }
-            None => self.connectors.clone(),
-        };
+        let mut listed = self.lag.listed(&self.connectors);
         if order == ListOrder::Rotating && !listed.is_empty() {
             self.rotation += 1;
             let first = self.rotation % listed.len();
