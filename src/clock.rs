@@ -16,6 +16,12 @@ pub fn now() -> Timestamp {
     governor.map_or_else(Timestamp::now, |clock| clock())
 }
 
+/// The same to the second: conditions do not know finer times.
+pub fn second() -> Timestamp {
+    let now = now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
 /// Puts another clock in its place, for what runs on this thread.
 pub fn govern(clock: impl Fn() -> Timestamp + 'static) {
     GOVERNOR.set(Some(Rc::new(clock)));

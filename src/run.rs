@@ -259,6 +259,7 @@ fn policy(options: &Options, api_url: Endpoint) -> Policy {
         namespaces: options.watch_namespaces.clone(),
         label_selector: options.watch_label_selector.clone(),
         sync_interval: options.sync_interval,
+        job_interval: options.job_interval,
         settle_time: options.settle_time(),
         // Long enough for every call of an ordinary pass to take its whole time.
         pass_deadline: options.request_timeout * 4,

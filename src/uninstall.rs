@@ -1,4 +1,4 @@
-//! `unstructured-operator uninstall`: the definition goes, and every resource with it; every connector stays where it is.
+//! `unstructured-operator uninstall`: the definitions go, and every resource with them; every connector and workflow stays where it is.
 //!
 //! It needs no operator. One that still runs sees that the definition is going, lets the resources go as well and leaves the connectors
 //! alone; one whose rights were taken away first cannot, and the definition would be in deletion for ever.
@@ -16,8 +16,7 @@ use serde_json::json;
 
 use crate::cluster::sentence;
 use crate::controller::key::Key;
-use crate::crd::FINALIZER;
-use crate::kinds::{self, Kind};
+use crate::crd::{self, Defined, FINALIZER};
 use crate::kube_error::{is_conflict, is_missing};
 use crate::options::{self, Exit};
 use crate::output::print;
@@ -64,7 +63,7 @@ pub struct Options {
 pub async fn run(options: &Options) -> Result<(), Exit> {
     if !options.yes {
         return Err(Exit::Refused(
-            "this deletes every resource of the cluster that stands for a connector and their definitions, and leaves the connectors: add --yes if that is meant"
+            "this deletes every resource of this operator in the cluster and their definitions, and leaves what they stand for in Unstructured: add --yes if that is meant"
                 .to_owned(),
         ));
     }
@@ -75,7 +74,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     };
     let (client, _) = target.connect()?;
     let mut installed = Vec::new();
-    for kind in kinds::ALL {
+    for kind in &crd::ALL {
         let definition = Definition::of(&client, kind);
         if let Some(uid) = definition.uid().await? {
             installed.push((definition, uid));
@@ -88,9 +87,9 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     for (definition, _) in &installed {
         for resource in &definition.resources().await? {
             count += 1;
-            if let Some(id) = resource.data["status"][definition.kind.family().id_field].as_str() {
+            if let Some(id) = resource.data["status"][definition.kind.id_field].as_str() {
                 let name = definition.full_name(resource);
-                print(&format!("{name} leaves connector {id}\n"))?;
+                print(&format!("{name} leaves {id}\n"))?;
             }
         }
     }
@@ -105,19 +104,19 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         Err(_) => return Err(held(&installed).await?),
     }
     print(&format!(
-        "The definitions and {count} resources are gone; no connector was deleted.\n"
+        "The definitions and {count} resources are gone; nothing was deleted in Unstructured.\n"
     ))
 }
 
 /// The definition of a kind, and its resources.
 struct Definition {
-    kind: &'static Kind,
+    kind: &'static Defined,
     definitions: Api<CustomResourceDefinition>,
     resources: Api<DynamicObject>,
 }
 
 impl Definition {
-    fn of(client: &Client, kind: &'static Kind) -> Self {
+    fn of(client: &Client, kind: &'static Defined) -> Self {
         Self {
             kind,
             definitions: Api::all(client.clone()),
@@ -200,7 +199,8 @@ impl Definition {
     }
 
     fn full_name(&self, resource: &DynamicObject) -> String {
-        Key::of(self.kind, &resource.metadata).to_string()
+        let namespace = resource.namespace().unwrap_or_default();
+        Key::new(self.kind.name, &namespace, &resource.name_any()).to_string()
     }
 }
 

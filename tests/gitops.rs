@@ -17,7 +17,7 @@ use support::controlplane::ControlPlane;
 use support::stage::{Stage, condition, manifest};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
-use unstructured_operator::{crd, kinds};
+use unstructured_operator::crd;
 
 fn argocd() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/argocd")
@@ -72,7 +72,7 @@ fn argocds_own_tests_of_the_health_check_pass() -> Result<()> {
 fn the_config_map_holds_the_same_health_check_for_every_kind() -> Result<()> {
     let map = yaml(&argocd().join("argocd-cm.yaml"))?;
     let script = std::fs::read_to_string(customization().join("health.lua"))?;
-    for kind in kinds::ALL {
+    for kind in &crd::ALL {
         let key = format!(
             "resource.customizations.health.{}_{}",
             crd::GROUP,
@@ -81,7 +81,7 @@ fn the_config_map_holds_the_same_health_check_for_every_kind() -> Result<()> {
         assert_eq!(map["data"][&key], script, "{key}");
     }
     let keys = map["data"].as_object().context("data")?.len();
-    assert_eq!(keys, kinds::ALL.len());
+    assert_eq!(keys, crd::ALL.len());
     Ok(())
 }
 

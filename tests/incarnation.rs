@@ -516,6 +516,7 @@ async fn live(kubernetes: MemoryApi, url: String, dropbox: Option<String>) {
             namespaces: Vec::new(),
             label_selector: None,
             sync_interval: SYNC_INTERVAL,
+            job_interval: SYNC_INTERVAL,
             settle_time: SETTLE_TIME,
             pass_deadline: REQUEST_TIMEOUT * 4,
             max_concurrent_passes: 64,

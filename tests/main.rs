@@ -41,6 +41,7 @@ mod options;
 mod oracle;
 mod ownership;
 mod pauses;
+mod pipeline;
 mod procedures;
 mod protocol_model;
 mod provider;

@@ -15,8 +15,9 @@ const DEFINITION: &str = "dropboxsources.connectors.unstructured.io";
 /// What the chart grants, in all namespaces or in each that is watched.
 fn rules() -> Value {
     json!([
-        { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources", "unstructuredsources", "pineconedestinations", "unstructureddestinations"], "verbs": ["get", "list", "watch", "patch"] },
+        { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources", "unstructuredsources", "pineconedestinations", "unstructureddestinations", "unstructuredworkflows", "unstructuredjobs"], "verbs": ["get", "list", "watch", "patch"] },
         { "apiGroups": ["connectors.unstructured.io"], "resources": ["dropboxsources/status"], "verbs": ["update"] },
+        { "apiGroups": ["connectors.unstructured.io"], "resources": ["unstructuredjobs"], "verbs": ["create", "delete"] },
         { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"] },
         { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"] },
         { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] },

@@ -154,6 +154,9 @@ const OPTIONS: &[Row] = &[
     ("--sync-interval", "SYNC_INTERVAL", "1h 30m", |o| {
         o.sync_interval == Duration::from_mins(90)
     }),
+    ("--job-interval", "JOB_INTERVAL", "30s", |o| {
+        o.job_interval == Duration::from_secs(30)
+    }),
     ("--request-timeout", "REQUEST_TIMEOUT", "5s", |o| {
         o.request_timeout == Duration::from_secs(5) && o.settle_time() == Duration::from_secs(10)
     }),

@@ -12,6 +12,8 @@ use super::definitions::{Definitions, Rights};
 use super::index::Index;
 use super::memory::Memories;
 use super::naming::ClusterName;
+use super::pipeline::catalogue::Catalogue;
+use super::pipeline::memory::Pipelines;
 use super::provider::Breakers;
 use super::queue::Queue;
 use super::secret_versions::SecretVersions;
@@ -42,6 +44,8 @@ pub struct Policy {
     pub label_selector: Option<String>,
     /// Time between two looks at a workspace.
     pub sync_interval: Duration,
+    /// Time between two looks at the runs that are under way.
+    pub job_interval: Duration,
     /// How long a create may take to come about after its answer was lost.
     pub settle_time: Duration,
     /// How long a pass may take before it begins no further effect.
@@ -65,6 +69,10 @@ pub struct Context {
     pub(super) leadership: Leadership,
     pub(super) index: Index,
     pub(super) memories: Memories,
+    /// The watch cache of workflows and jobs.
+    pub(super) catalogue: Catalogue,
+    /// What is remembered of them.
+    pub(super) pipelines: Pipelines,
     pub(super) queue: Queue,
     pub(super) definitions: Definitions,
     pub(super) rights: Rights,

@@ -13,14 +13,18 @@ use super::context::Context;
 use super::outcome::Failure;
 use super::refusal::kubernetes;
 use super::situation::DefinitionFate;
+use crate::crd::GROUP;
 use crate::kinds::Kind;
 use crate::kube_error::{is_forbidden, is_missing};
 
 /// Looks at the definition, or, where the operator never had the right to, at what every account may see.
-pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Failure> {
+pub async fn fate(context: &Context, plural: &str) -> Result<DefinitionFate, Failure> {
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> =
         Api::all(context.client.clone());
-    match definitions.get_metadata_opt(&kind.definition_name()).await {
+    match definitions
+        .get_metadata_opt(&format!("{plural}.{GROUP}"))
+        .await
+    {
         Ok(definition) => {
             context.rights.was_readable.store(true, Ordering::Relaxed);
             let stays = definition.is_some_and(|d| d.metadata.deletion_timestamp.is_none());
@@ -30,7 +34,7 @@ pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Fail
             if context.rights.was_readable.load(Ordering::Relaxed) {
                 Ok(DefinitionFate::Unknown)
             } else {
-                discovered(context, kind).await
+                discovered(context, plural).await
             }
         }
         Err(error) => Err(kubernetes(&error)),
@@ -39,14 +43,14 @@ pub async fn fate(context: &Context, kind: &Kind) -> Result<DefinitionFate, Fail
 
 /// Discovery, which every account may read, takes `create` and `patch` off a kind whose definition is being deleted, before any of
 /// its objects is.
-async fn discovered(context: &Context, kind: &Kind) -> Result<DefinitionFate, Failure> {
+async fn discovered(context: &Context, plural: &str) -> Result<DefinitionFate, Failure> {
     let path = format!("/apis/{}", Kind::api_version());
     let request = Request::get(path)
         .body(Vec::new())
         .map_err(|_| Failure::Kubernetes("the group of the resource makes no path".to_owned()))?;
     match context.client.request::<APIResourceList>(request).await {
         Ok(list) => {
-            let served = list.resources.iter().find(|r| r.name == kind.plural);
+            let served = list.resources.iter().find(|r| r.name == plural);
             Ok(fate_of(served.is_some_and(|served| {
                 served.verbs.iter().any(|verb| verb == "patch")
             })))

@@ -30,6 +30,7 @@ pub mod observe;
 pub mod open;
 pub mod outcome;
 pub mod pass;
+pub mod pipeline;
 pub mod plan;
 pub mod provider;
 pub mod queue;
@@ -46,6 +47,7 @@ pub mod sweep;
 pub mod tell;
 pub mod triggers;
 pub mod unclaimed;
+pub mod verdict;
 pub mod wake;
 pub mod watching;
 pub mod workspaces;
@@ -74,6 +76,8 @@ use index::Index;
 use listing::Listing;
 use memory::Memories;
 use naming::ClusterName;
+use pipeline::catalogue::Catalogue;
+use pipeline::memory::Pipelines;
 use provider::Breakers;
 use queue::Queue;
 use secret_versions::SecretVersions;
@@ -101,6 +105,9 @@ pub struct Parts {
     /// Hears when the work has come to a standstill.
     pub vitals: Vitals,
 }
+
+/// Workflows and jobs.
+const PIPELINE_KINDS: usize = 2;
 
 /// One of the tasks that should never end did, by a panic that is logged: without it changes would go unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +148,8 @@ pub async fn run(
         unlisted: Unlisted::default(),
         index: Index::default(),
         memories: Memories::default(),
+        catalogue: Catalogue::default(),
+        pipelines: Pipelines::default(),
         secret_versions: SecretVersions::default(),
         started: Instant::now(),
     });
@@ -154,7 +163,7 @@ pub async fn run(
     let watches_each = if sharded { 2 } else { 1 };
     context
         .unlisted
-        .expect(namespaces.len() * kinds::ALL.len() * watches_each);
+        .expect(namespaces.len() * (kinds::ALL.len() * watches_each + PIPELINE_KINDS));
     for namespace in namespaces {
         for kind in kinds::ALL {
             let listing = || Listing::new(context.clone(), filled.clone(), listing.clone());
@@ -173,6 +182,17 @@ pub async fn run(
                 listing(),
             ));
         }
+        let listing_of = || Listing::new(context.clone(), filled.clone(), listing.clone());
+        tasks.spawn(pipeline::triggers::workflows(
+            context.clone(),
+            namespace.clone(),
+            listing_of(),
+        ));
+        tasks.spawn(pipeline::triggers::jobs(
+            context.clone(),
+            namespace.clone(),
+            listing_of(),
+        ));
         tasks.spawn(triggers::secrets(
             context.clone(),
             namespace,
@@ -266,7 +286,11 @@ async fn work(context: Arc<Context>, shutdown: CancellationToken) {
         let Some((job, permit)) = job else { break };
         let context = context.clone();
         passes.spawn(async move {
-            pass::make(&context, &job).await;
+            if pipeline::is_ours(&job.key) {
+                pipeline::make(&context, &job).await;
+            } else {
+                pass::make(&context, &job).await;
+            }
             context.queue.done(&job.key);
             drop(permit);
         });

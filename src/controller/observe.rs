@@ -354,7 +354,7 @@ async fn deletion(
     Ok(Deletion {
         namespace_terminating: namespace
             .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()),
-        definition: definition::fate(context, kind).await?,
+        definition: definition::fate(context, kind.plural).await?,
         rehearsed: false,
     })
 }

@@ -1,33 +1,54 @@
-//! Opens the workspace that a resource names.
+//! Opens the workspace that a resource names, with the key that its Secret holds.
 
 use std::sync::Arc;
 
 use super::context::Context;
 use super::key::Key;
 use super::outcome::{Failure, Problem};
+use super::pipeline::board::Board;
 use super::secrets::{Defect, Reading, read_secret};
-use super::workspaces::Workspace;
+use super::workspaces::{Account, Workspace};
+use crate::crd::WorkspaceReference;
 use crate::hosts::Reach;
 use crate::kinds::Resource;
 use crate::unstructured::{ApiKey, Endpoint};
 
-/// The workspace, or what stands in the way.
+/// The workspace for the connector of a resource, or what stands in the way.
 pub async fn workspace(
     context: &Context,
     key: &Key,
     resource: &Resource,
 ) -> Result<Result<Arc<Workspace>, Problem>, Failure> {
-    let Some(reference) = resource.spec.options().workspace else {
-        return Ok(match context.own_key.get() {
-            Some(api_key) => open(
-                context,
-                resource,
-                &context.policy.api_url,
-                api_key,
-                Reach::Anywhere,
-            ),
-            None => Err(Problem::NoOperatorKey),
+    let reference = resource.spec.options().workspace;
+    let account = account(context, &key.namespace, reference).await?;
+    Ok(account.and_then(|account| open(context, resource, account)))
+}
+
+/// The lists of the workspace that an object of this namespace names, or what stands in the way.
+pub async fn board(
+    context: &Context,
+    namespace: &str,
+    reference: Option<&WorkspaceReference>,
+) -> Result<Result<Arc<Board>, Problem>, Failure> {
+    let account = account(context, namespace, reference).await?;
+    Ok(account.and_then(|account| {
+        let opened = context.workspaces.board(account);
+        opened.map_err(|error| Problem::NoClient(error.to_string()))
+    }))
+}
+
+async fn account(
+    context: &Context,
+    namespace: &str,
+    reference: Option<&WorkspaceReference>,
+) -> Result<Result<Account, Problem>, Failure> {
+    let Some(reference) = reference else {
+        let own = context.own_key.get().map(|key| Account {
+            endpoint: context.policy.api_url.clone(),
+            key,
+            reach: Reach::Anywhere,
         });
+        return Ok(own.ok_or(Problem::NoOperatorKey));
     };
     let endpoint = match reference.api_url.as_deref() {
         None => context.policy.api_url.clone(),
@@ -52,7 +73,7 @@ pub async fn workspace(
         }
     };
     let wanted = &reference.api_key_secret_ref;
-    let secret = match read_secret(context, &key.namespace, &wanted.name).await? {
+    let secret = match read_secret(context, namespace, &wanted.name).await? {
         Reading::Found(secret) => secret,
         Reading::Missing => return Ok(Err(Problem::KeySecretNotFound(wanted.name.clone()))),
         Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(wanted.name.clone()))),
@@ -67,7 +88,11 @@ pub async fn workspace(
             defect.to_string(),
         )),
         Ok(value) => match ApiKey::new(value.secret) {
-            Ok(api_key) => open(context, resource, &endpoint, api_key, reach),
+            Ok(key) => Ok(Account {
+                endpoint,
+                key,
+                reach,
+            }),
             Err(error) => Err(Problem::KeyInvalid(
                 wanted.name.clone(),
                 wanted.key.clone(),
@@ -80,14 +105,12 @@ pub async fn workspace(
 fn open(
     context: &Context,
     resource: &Resource,
-    endpoint: &Endpoint,
-    key: ApiKey,
-    reach: Reach,
+    account: Account,
 ) -> Result<Arc<Workspace>, Problem> {
     let (collection, spec) = (resource.kind.collection, &resource.spec);
     let opened = context
         .workspaces
-        .open(endpoint, key, reach, collection, spec.connector_type());
+        .open(account, collection, spec.connector_type());
     let workspace = opened.map_err(|error| Problem::NoClient(error.to_string()))?;
     let credentials = spec.credentials();
     let secret = credentials.iter().map(|credential| credential.parameter);

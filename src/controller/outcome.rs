@@ -338,7 +338,8 @@ pub struct Row {
     pub requeue: Requeue,
 }
 
-fn row(class: Class, reason: Reason, requeue: Requeue, message: impl Into<String>) -> Row {
+/// One row.
+pub fn row(class: Class, reason: Reason, requeue: Requeue, message: impl Into<String>) -> Row {
     Row {
         class,
         reason,
@@ -599,7 +600,8 @@ impl Problem {
         )
     }
 
-    fn row(&self) -> Row {
+    /// The row for it.
+    pub fn row(&self) -> Row {
         let (reason, message) = match self {
             Self::SecretNotFound(secret) => (
                 Reason::SecretNotFound,
@@ -684,11 +686,12 @@ impl Problem {
 }
 
 impl Failure {
+    /// The row for it.
     #[expect(
         clippy::too_many_lines,
         reason = "one table is read more easily than three thirds of it"
     )]
-    fn row(&self) -> Row {
+    pub fn row(&self) -> Row {
         use Class::{InProgress, Stalled};
         match self {
             Self::Api {
@@ -836,7 +839,7 @@ impl Failure {
 }
 
 /// What an API said, as the beginning of a sentence.
-fn sentence(message: &str) -> String {
+pub fn sentence(message: &str) -> String {
     let mut rest = message.trim_end_matches('.').chars();
     let first = rest.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(rest).collect()

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::outcome::{Class, Outcome};
 use super::situation::{Binding, Change, Check, Creating, Resend, Sighting, Situation, is_synced};
+use super::verdict::Verdict;
 use crate::crd::{
     ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, LostCreates, Reason,
     WorkspaceStatus,
@@ -167,13 +168,6 @@ fn connection_check(s: &Situation, outcome: &Outcome) -> Option<ConnectionCheck>
     })
 }
 
-struct Verdict {
-    kind: ConditionType,
-    status: &'static str,
-    reason: Reason,
-    message: String,
-}
-
 /// What this pass can say; a condition that is missing here is one that it has nothing to say about.
 fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
     let row = row(s, outcome);
@@ -281,7 +275,7 @@ fn conditions(
             .iter()
             .find(|c| c.type_ == kind.as_str());
         match said {
-            Some(verdict) => conditions.push(condition(verdict, before, on)),
+            Some(verdict) => conditions.push(verdict.condition(before, on.generation, &on.now)),
             // What was not looked at stays as it was; what only ever speaks of the moment does not.
             None if kind.outlives_silence()
                 && (*kind != ConditionType::ConnectionVerified || s.wanted.verify) =>
@@ -320,26 +314,6 @@ fn repeat_failure(conditions: &mut [Condition]) {
         .filter(|c| c.reason == Reason::VerificationFailed.as_str())
     {
         condition.message.clone_from(&words);
-    }
-}
-
-fn condition(verdict: &Verdict, before: Option<&Condition>, on: &Occasion) -> Condition {
-    let since = before.map(|c| {
-        let known = c.last_transition_time.clone();
-        if c.status == verdict.status {
-            known
-        } else {
-            // The clock of an operator before us may have been ahead of ours: time does not go back.
-            Time(known.0.max(on.now.0))
-        }
-    });
-    Condition {
-        type_: verdict.kind.as_str().to_owned(),
-        status: verdict.status.to_owned(),
-        reason: verdict.reason.as_str().to_owned(),
-        message: verdict.message.clone(),
-        observed_generation: Some(on.generation),
-        last_transition_time: since.unwrap_or_else(|| on.now.clone()),
     }
 }
 

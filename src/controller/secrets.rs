@@ -127,7 +127,7 @@ impl Drop for SecretData {
 
 impl Defect {
     /// The problem that it is where this key of this Secret is to hold a credential.
-    fn of(self, secret: &str, key: &str) -> Problem {
+    pub fn of(self, secret: &str, key: &str) -> Problem {
         let (secret, key) = (secret.to_owned(), key.to_owned());
         match self {
             Self::Missing => Problem::SecretKeyMissing(secret, key),

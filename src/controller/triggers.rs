@@ -19,6 +19,7 @@ use super::index::{OURS, Shown, strip};
 use super::key::{Key, SecretKey};
 use super::listing::Listing;
 use super::memory::News;
+use super::pipeline::wake::connector_changed;
 use super::queue::Priority;
 use super::recall::{self, Writer};
 use super::wake::{forget, lane_of, look_again, queue_readers};
@@ -195,6 +196,7 @@ fn see(context: &Context, kind: &'static Kind, object: DynamicObject) {
     if let Some(loser) = loser {
         look_again(context, &loser, Priority::Changed);
     }
+    connector_changed(context, &key);
     let news = context
         .memories
         .take_note(&key, before.as_ref(), &resource, context.has_settled());
@@ -276,6 +278,7 @@ fn asked(resource: &Resource) -> impl PartialEq {
 }
 
 fn gone(context: &Context, key: &Key) {
+    connector_changed(context, key);
     // Of a resource that only left the shard, others say what it holds.
     let told_here = context.policy.label_selector.is_none();
     context.index.remove(key, told_here);

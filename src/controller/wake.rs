@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::key::{Key, SecretKey};
+use super::pipeline::wake::secret_changed;
 use super::queue::{Lane, Priority};
 use crate::kinds::Resource;
 
@@ -29,6 +30,7 @@ pub fn look_again(context: &Context, key: &Key, priority: Priority) {
 
 /// Asks for passes over the resources that read a Secret.
 pub fn queue_readers(context: &Context, secret: &SecretKey, priority: Priority, since: Instant) {
+    secret_changed(context, secret, priority, since);
     for key in context.index.readers(secret) {
         if let Some(resource) = context.index.get(&key) {
             context.queue.add(&key, lane_of(&resource), priority, since);

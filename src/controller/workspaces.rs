@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::ailing::Ailing;
 use super::key::Key;
+use super::pipeline::board::Board;
 use super::situation::WorkspaceFacts;
 use serde_json::Value;
 
@@ -20,8 +21,39 @@ use crate::unstructured::{
 /// For each setting of a connector: what we sent, and how the API writes that.
 type NormalForms = HashMap<ConnectorId, HashMap<String, (Value, Value)>>;
 
+/// An API key, where it is used, and how far that endpoint may reach.
+pub struct Account {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The key.
+    pub key: ApiKey,
+    /// How far.
+    pub reach: Reach,
+}
+
 /// What has a client and limits of its own.
-type Account = (Endpoint, Fingerprint);
+type AccountName = (Endpoint, Fingerprint);
+
+/// What of an account is in use.
+#[derive(Default)]
+struct Opened {
+    shelves: BTreeMap<Shelf, Weak<Workspace>>,
+    board: Weak<Board>,
+}
+
+impl Opened {
+    fn client(&self) -> Option<Client> {
+        let any = self.shelves.values().find_map(Weak::upgrade);
+        any.map(|workspace| workspace.client.clone())
+            .or_else(|| Some(self.board.upgrade()?.client.clone()))
+    }
+
+    fn is_in_use(&mut self) -> bool {
+        self.shelves
+            .retain(|_, workspace| workspace.strong_count() > 0);
+        !self.shelves.is_empty() || self.board.strong_count() > 0
+    }
+}
 
 /// What has an inventory of its own.
 type Shelf = (Collection, String);
@@ -165,10 +197,16 @@ impl Workspace {
     }
 }
 
+impl Account {
+    fn name(&self) -> AccountName {
+        (self.endpoint.clone(), self.key.fingerprint(&self.endpoint))
+    }
+}
+
 /// Opens workspaces and hands out the ones that are open.
 pub struct Workspaces {
     options: Options,
-    open: Mutex<HashMap<Account, BTreeMap<Shelf, Weak<Workspace>>>>,
+    open: Mutex<HashMap<AccountName, Opened>>,
     opened: mpsc::UnboundedSender<Weak<Workspace>>,
 }
 
@@ -182,34 +220,23 @@ impl Workspaces {
         }
     }
 
-    /// The workspace of this key, at an endpoint that may reach so far, for connectors of one type.
+    /// The workspace of this account, for connectors of one type.
     ///
     /// # Errors
     /// When no client can be made, for example because the system has no CA certificates.
     pub fn open(
         &self,
-        endpoint: &Endpoint,
-        key: ApiKey,
-        reach: Reach,
+        account: Account,
         collection: Collection,
         connector_type: &str,
     ) -> Result<Arc<Workspace>, ClientError> {
-        let account = (endpoint.clone(), key.fingerprint(endpoint));
         let place = (collection, connector_type.to_owned());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let siblings = open.entry(account).or_default();
-        if let Some(workspace) = siblings.get(&place).and_then(Weak::upgrade) {
+        let opened = open.entry(account.name()).or_default();
+        if let Some(workspace) = opened.shelves.get(&place).and_then(Weak::upgrade) {
             return Ok(workspace);
         }
-        let client = if let Some(sibling) = siblings.values().find_map(Weak::upgrade) {
-            sibling.client.clone()
-        } else {
-            let options = Options {
-                reach,
-                ..self.options.clone()
-            };
-            Client::new(endpoint.clone(), key, &options)?
-        };
+        let client = self.client(opened, account)?;
         let connectors = client.connectors(collection, connector_type, Kept::only([]));
         let workspace = Arc::new(Workspace {
             client,
@@ -220,20 +247,45 @@ impl Workspaces {
             ailing: Arc::default(),
             unclaimed: Mutex::default(),
         });
-        siblings.insert(place, Arc::downgrade(&workspace));
-        open.retain(|_, shelves| {
-            shelves.retain(|_, workspace| workspace.strong_count() > 0);
-            !shelves.is_empty()
-        });
+        opened.shelves.insert(place, Arc::downgrade(&workspace));
+        open.retain(|_, opened| opened.is_in_use());
         // Nobody listens any more only while the process ends.
         let _ = self.opened.send(Arc::downgrade(&workspace));
         Ok(workspace)
     }
 
+    /// The lists of this account's workflows and jobs.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn board(&self, account: Account) -> Result<Arc<Board>, ClientError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = open.entry(account.name()).or_default();
+        if let Some(board) = opened.board.upgrade() {
+            return Ok(board);
+        }
+        let board = Arc::new(Board::new(self.client(opened, account)?));
+        opened.board = Arc::downgrade(&board);
+        open.retain(|_, opened| opened.is_in_use());
+        Ok(board)
+    }
+
+    /// The one client of an account.
+    fn client(&self, opened: &Opened, account: Account) -> Result<Client, ClientError> {
+        if let Some(client) = opened.client() {
+            return Ok(client);
+        }
+        let options = Options {
+            reach: account.reach,
+            ..self.options.clone()
+        };
+        Client::new(account.endpoint, account.key, &options)
+    }
+
     /// How many connectors in the open workspaces carry a default name of this cluster and belong to nobody.
     pub fn unclaimed(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let shelves = open.values().flat_map(BTreeMap::values);
+        let shelves = open.values().flat_map(|opened| opened.shelves.values());
         let open = shelves.filter_map(Weak::upgrade);
         open.map(|workspace| workspace.unclaimed()).sum()
     }
@@ -242,8 +294,8 @@ impl Workspaces {
     pub fn paused(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values()
-            .filter_map(|shelves| shelves.values().find_map(Weak::upgrade))
-            .filter(|workspace| workspace.client.paused_until().is_some())
+            .filter_map(Opened::client)
+            .filter(|client| client.paused_until().is_some())
             .count()
     }
 }

@@ -50,7 +50,7 @@ pub struct SecretParameter {
 pub type Parameters = BTreeMap<String, Value>;
 
 /// The schema of [`Parameters`]: whatever JSON there is.
-fn parameters(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn parameters(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": MOST_PARAMETERS,
@@ -59,7 +59,7 @@ fn parameters(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// The schema of the parameters that are in Secrets.
-fn secret_parameters(generator: &mut SchemaGenerator) -> Schema {
+pub(super) fn secret_parameters(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": MOST_PARAMETERS,

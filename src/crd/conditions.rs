@@ -18,6 +18,14 @@ words! {
     Synced,
     /// What Unstructured's own connection check said. `Unknown` while it runs or when it gave no result.
     ConnectionVerified,
+    /// Of a workflow: both connectors are there and have their desired configuration.
+    ReferencesReady,
+    /// Of a workflow: what became of the run that ended last. It never makes the workflow unready.
+    LastJobSucceeded,
+    /// Of a job: the run has ended, and no document failed.
+    Complete,
+    /// Of a job: it has ended in another way.
+    Failed,
 }
 
 impl ConditionType {
@@ -25,7 +33,11 @@ impl ConditionType {
     pub const fn outlives_silence(self) -> bool {
         matches!(
             self,
-            Self::CredentialsValid | Self::Synced | Self::ConnectionVerified
+            Self::CredentialsValid
+                | Self::Synced
+                | Self::ConnectionVerified
+                | Self::ReferencesReady
+                | Self::LastJobSucceeded
         )
     }
 }
@@ -122,6 +134,40 @@ words! {
     KubernetesForbidden,
     /// The installed definition is older than the operator and cannot hold its status. Apply the definition of this release.
     DefinitionOutdated,
+    /// A workflow waits for the resource of its source to have its desired configuration.
+    SourceNotReady,
+    /// A workflow waits for the resource of its destination to have its desired configuration.
+    DestinationNotReady,
+    /// The workflow and its connectors are in different workspaces. Give them the same `workspace`.
+    WorkspaceMismatch,
+    /// `existingWorkflowId` names a workflow that is not in this workspace, or a job names one that does not exist. Correct it.
+    WorkflowNotFound,
+    /// A job waits for its workflow to be ready.
+    WorkflowNotReady,
+    /// A job waits for another run of its workflow to end.
+    Waiting,
+    /// A run is under way.
+    Running,
+    /// The run ended, and no document failed.
+    Succeeded,
+    /// The run ended without a failure and without a document: there was nothing to process, or the source is empty.
+    NoDocuments,
+    /// The run ended, and some documents failed. `status.failedFiles` of the job names them.
+    CompletedWithErrors,
+    /// The run failed.
+    Failed,
+    /// The run was cancelled.
+    Stopped,
+    /// The run took longer than `spec.timeout`, and was cancelled.
+    TimedOut,
+    /// Another run of the workflow was under way, and `onActive` is `Fail`.
+    WorkflowBusy,
+    /// A job of this name has asked for its run before: it was restored or made again. Nothing is started; make a job of another name.
+    AlreadyRun,
+    /// The workflow of the job is gone, or its run cannot be found any more.
+    Abandoned,
+    /// No run of the workflow has ended yet, as far as the operator saw.
+    NoJobs,
     /// The connector is being deleted.
     Deleting,
     /// The connector cannot be deleted. Do what the message says, or leave it behind with `deletionPolicy: Retain`.

@@ -205,7 +205,7 @@ pub struct ConnectorStatus {
 /// `observedGeneration` of a resource that nobody has looked at: no tool takes it for ready.
 const UNOBSERVED: i64 = -1;
 
-fn unobserved() -> i64 {
+pub(super) fn unobserved() -> i64 {
     UNOBSERVED
 }
 

@@ -30,14 +30,32 @@ pub(super) fn complete(
     family: &Family,
     about: (&str, &str),
 ) -> CustomResourceDefinition {
-    let kept = KEPT.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    crd.metadata.annotations = Some(kept.into());
     for version in &mut crd.spec.versions {
-        version.additional_printer_columns = Some(columns(family, about));
         version.subresources = Some(CustomResourceSubresources {
             status: Some(CustomResourceSubresourceStatus(json!({}))),
             ..CustomResourceSubresources::default()
         });
+        if let Some(properties) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+            .and_then(|schema| schema.properties.as_mut())
+        {
+            properties.insert("status".to_owned(), status(family.id_field));
+        }
+    }
+    finish(crd, &columns(family, about))
+}
+
+/// The same for a kind whose definition has its status already.
+pub(super) fn finish(
+    mut crd: CustomResourceDefinition,
+    columns: &[CustomResourceColumnDefinition],
+) -> CustomResourceDefinition {
+    let kept = KEPT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    crd.metadata.annotations = Some(kept.into());
+    for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(columns.to_vec());
         let Some(schema) = version
             .schema
             .as_mut()
@@ -45,8 +63,12 @@ pub(super) fn complete(
         else {
             continue;
         };
-        if let Some(properties) = &mut schema.properties {
-            properties.insert("status".to_owned(), status(family.id_field));
+        let status = schema
+            .properties
+            .as_mut()
+            .and_then(|properties| properties.get_mut("status"));
+        if let Some(status) = status {
+            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
         }
         tidy(schema);
         schema.title = None;
@@ -85,33 +107,43 @@ pub const DESTINATION: Family = Family {
 
 /// What `kubectl get` shows: what the resource is about, how it is, and with `-o wide` what else there is to say.
 fn columns(family: &Family, (title, path): (&str, &str)) -> Vec<CustomResourceColumnDefinition> {
-    let ready = |field| format!(r#".status.conditions[?(@.type=="Ready")].{field}"#);
-    let column =
-        |name: &str, type_: &str, json_path: String, priority| CustomResourceColumnDefinition {
-            name: name.to_owned(),
-            type_: type_.to_owned(),
-            json_path,
-            priority,
-            ..CustomResourceColumnDefinition::default()
-        };
+    let mut columns = condition_columns("Ready");
+    columns.insert(0, column(title, "string", path.to_owned(), None));
+    let id = format!(".status.{}", family.id_field);
+    columns.insert(4, column(family.id_title, "string", id, Some(1)));
+    columns
+}
+
+/// What a condition says, and the age.
+pub(super) fn condition_columns(condition: &str) -> Vec<CustomResourceColumnDefinition> {
+    let field = |field: &str| format!(r#".status.conditions[?(@.type=="{condition}")].{field}"#);
     vec![
-        column(title, "string", path.to_owned(), None),
-        column("Ready", "string", ready("status"), None),
-        column("Reason", "string", ready("reason"), None),
+        column(condition, "string", field("status"), None),
+        column("Reason", "string", field("reason"), None),
         column(
             "Age",
             "date",
             ".metadata.creationTimestamp".to_owned(),
             None,
         ),
-        column(
-            family.id_title,
-            "string",
-            format!(".status.{}", family.id_field),
-            Some(1),
-        ),
-        column("Message", "string", ready("message"), Some(1)),
+        column("Message", "string", field("message"), Some(1)),
     ]
+}
+
+/// One column; with a priority of 1, for `-o wide` only.
+pub(super) fn column(
+    name: &str,
+    type_: &str,
+    json_path: String,
+    priority: Option<i32>,
+) -> CustomResourceColumnDefinition {
+    CustomResourceColumnDefinition {
+        name: name.to_owned(),
+        type_: type_.to_owned(),
+        json_path,
+        priority,
+        ..CustomResourceColumnDefinition::default()
+    }
 }
 
 /// The schema of the status.
@@ -132,7 +164,6 @@ fn status(id_field: &str) -> JSONSchemaProps {
     let mut schema: JSONSchemaProps =
         serde_json::from_value(schema).expect("what schemars makes of a struct is a schema");
     schema.title = None;
-    schema.default = Some(JSON(json!({ "observedGeneration": -1 })));
     if let Some(properties) = &mut schema.properties
         && let Some(id) = properties.remove("id")
     {

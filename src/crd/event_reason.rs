@@ -31,6 +31,26 @@ words! {
     Unclaimed,
     /// The resource cannot be let go, because the operator lost the right to. Kept in a namespace that the operator may write to.
     Stuck,
+    /// Unstructured dropped a setting of a node that it does not know.
+    SettingIgnored,
+    /// The nodes of a workflow are in an order, or of a sort, that makes its runs fail or write nothing.
+    Advice,
+    /// A run was started.
+    Started,
+    /// A run that somebody else had started is followed.
+    Joined,
+    /// A run was told to stop.
+    Cancelled,
+    /// A run ended, and no document failed.
+    Succeeded,
+    /// A run ended, and some documents failed.
+    CompletedWithErrors,
+    /// A run failed.
+    Failed,
+    /// A run ended without any document.
+    NoDocuments,
+    /// A run was stopped.
+    Stopped,
     /// A line break at the end of a value in the Secret was ignored.
     SecretTrimmed,
     /// The connector has a type or a parameter that this version of the operator does not know. It was sent all the same.

@@ -9,9 +9,12 @@ mod definition;
 mod definitions;
 mod dropbox_source;
 mod event_reason;
+mod group;
 mod pinecone_destination;
 mod unstructured_destination;
+mod unstructured_job;
 mod unstructured_source;
+mod unstructured_workflow;
 mod words;
 
 pub use any_connector::{AnyConnector, MOST_PARAMETERS, Parameters, SecretParameter};
@@ -22,12 +25,13 @@ pub use connector::{
     WorkspaceStatus,
 };
 pub use definition::{DESTINATION, Family, SOURCE};
-pub use definitions::{definitions, definitions_yaml};
+pub use definitions::{ALL, Defined, definitions, definitions_yaml};
 pub use dropbox_source::{
     CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec,
     definition as dropbox_source_definition,
 };
 pub use event_reason::EventReason;
+pub use group::{GROUP, VERSION};
 pub use pinecone_destination::{
     PineconeCredentials, PineconeDestination, PineconeDestinationSpec, PineconeKeys,
     definition as pinecone_destination_definition,
@@ -40,11 +44,15 @@ pub use unstructured_source::{
     UnstructuredSource, UnstructuredSourceSpec, definition as unstructured_source_definition,
 };
 
-/// API group of every resource here.
-pub const GROUP: &str = "connectors.unstructured.io";
-
-/// Their version.
-pub const VERSION: &str = "v1alpha1";
+pub use unstructured_job::{
+    Documents, FailedDocument, JobPhase, JobStatus, NodeCounts, OnActive, RunRequest,
+    UnstructuredJob, UnstructuredJobSpec, WorkflowReference,
+};
+pub use unstructured_workflow::{
+    DestinationKind, DestinationReference, JobSummary, RunRecord, SourceKind, SourceReference,
+    UnstructuredWorkflow, UnstructuredWorkflowSpec, WorkflowActivity, WorkflowNode,
+    WorkflowSchedule, WorkflowStatus,
+};
 
 /// Annotation that forces a pass: any new value does, and is copied to `status.lastHandledReconcileAt` when it was handled.
 pub const RECONCILE_AT: &str = "connectors.unstructured.io/reconcile-at";
@@ -56,6 +64,16 @@ pub const ACCEPT_WORKSPACE: &str = "connectors.unstructured.io/accept-workspace"
 /// Annotation by which a user confirms that a record in the status which names another cluster's connector is meant: its value is the
 /// name of this cluster, so that a copy in a third cluster confirms nothing there.
 pub const ACCEPT_RECORD: &str = "connectors.unstructured.io/accept-record";
+
+/// Annotation of a workflow: any new value makes exactly one `UnstructuredJob`, and is copied to `status.lastHandledRunAt`.
+pub const RUN_AT: &str = "connectors.unstructured.io/run-at";
+
+/// Annotation that the operator puts on a job before it asks for its run: the UID of the job. It outlives a backup without the status, so
+/// that a job which was restored runs no second time.
+pub const RUN: &str = "connectors.unstructured.io/run";
+
+/// Label of the jobs that [`RUN_AT`] made.
+pub const MADE_BY_RUN_AT: &str = "connectors.unstructured.io/made-by-run-at";
 
 /// Finalizer that keeps a resource until its connector is deleted or deliberately left.
 pub const FINALIZER: &str = "connectors.unstructured.io/connector";

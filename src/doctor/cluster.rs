@@ -13,8 +13,8 @@ use kube::{Api, Client, ResourceExt};
 use super::findings::Findings;
 use crate::cluster::{not_installed, sentence};
 use crate::controller::naming::ClusterName;
-use crate::crd::GROUP;
-use crate::kinds::{self, Kind};
+use crate::crd::{self, Defined, GROUP};
+use crate::kinds;
 use crate::kube_error::is_forbidden;
 use crate::runtime::leader;
 use crate::runtime::scope::Scope;
@@ -46,13 +46,13 @@ pub(super) async fn examine(
 /// Whether any kind is defined.
 async fn definitions(client: &Client, findings: &mut Findings) -> bool {
     let mut any = false;
-    for kind in kinds::ALL {
+    for kind in &crd::ALL {
         any |= definition(client, kind, findings).await;
     }
     any
 }
 
-async fn definition(client: &Client, kind: &Kind, findings: &mut Findings) -> bool {
+async fn definition(client: &Client, kind: &Defined, findings: &mut Findings) -> bool {
     const CHECK: &str = "definition";
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     match definitions.get_opt(&kind.definition_name()).await {
@@ -208,7 +208,7 @@ async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Finding
         |name| format!("in the namespace {name}"),
     );
     let mut denied = Vec::new();
-    let kinds = kinds::ALL.iter();
+    let kinds = crd::ALL.iter();
     let resources = kinds.flat_map(|kind| ["get", "list"].map(|verb| (verb, GROUP, kind.plural)));
     for (verb, group, resource) in resources.chain([("get", "", "secrets")]) {
         let review = SelfSubjectAccessReview {

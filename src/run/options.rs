@@ -87,6 +87,10 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
     pub sync_interval: Duration,
 
+    /// Look at the runs that are under way at this interval; two requests for each workspace, however many there are
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = values::duration)]
+    pub job_interval: Duration,
+
     /// Give up a request to the Unstructured API after this time, and one to Dropbox after a third of it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub request_timeout: Duration,

@@ -1,5 +1,5 @@
 //! What Prometheus sees. Every label takes one of a few values that are fixed at compile time: an enum of this file or a
-//! `&'static str`. No object's name, no message, no URL is ever a label.
+//! `&'static str`. No message, no URL is ever a label, and an object's name only where [`RunMetrics`] counts by workflow.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,7 @@ use prometheus_client::{
 };
 
 use super::process::Process;
+use super::run_metrics::RunMetrics;
 
 /// The exposition format of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -135,6 +136,7 @@ struct Inner {
     paused_workspaces: Gauge,
     unclaimed_connectors: Gauge,
     stuck_deletions: Gauge,
+    runs: RunMetrics,
 }
 
 impl Default for Metrics {
@@ -174,6 +176,8 @@ impl Metrics {
             || Histogram::new([1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0]);
         let (secret_to_update, time_to_ready) = (waiting(), waiting());
 
+        let runs = RunMetrics::default();
+        runs.register(registry);
         let mut metrics = Registrar(registry);
         Self(Arc::new(Inner {
             reconciles: metrics.add("reconciles", "Reconciles by how they ended"),
@@ -241,8 +245,14 @@ impl Metrics {
                 "stuck_deletions",
                 "Resources that the operator lacks the right to let go",
             ),
+            runs,
             registry: root,
         }))
+    }
+
+    /// What is counted of runs.
+    pub fn runs(&self) -> &RunMetrics {
+        &self.0.runs
     }
 
     /// There will be reconciles of `kind`. Every result is shown as zero from now on, or its first one would not be an increase.

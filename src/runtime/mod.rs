@@ -14,6 +14,7 @@ pub mod logging;
 pub mod metrics;
 pub mod pod;
 mod process;
+pub mod run_metrics;
 pub mod scope;
 pub mod shutdown;
 pub mod traces;

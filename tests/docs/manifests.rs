@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
 use serde::Deserialize;
-use unstructured_operator::kinds;
+use unstructured_operator::crd;
 
 use super::pages;
 use crate::stage;
@@ -27,7 +27,7 @@ async fn every_resource_that_is_shown_is_accepted() -> Result<()> {
                 let object = DynamicObject::deserialize(document);
                 let mut object = object.with_context(|| format!("{place} is no manifest"))?;
                 let named = object.types.as_ref().map(|types| types.kind.as_str());
-                let Some(kind) = kinds::ALL.iter().find(|kind| Some(kind.name) == named) else {
+                let Some(kind) = crd::ALL.iter().find(|kind| Some(kind.name) == named) else {
                     continue;
                 };
                 object.metadata.namespace = None;
@@ -43,6 +43,6 @@ async fn every_resource_that_is_shown_is_accepted() -> Result<()> {
         }
     }
     ensure!(shown.values().sum::<i32>() > 6, "only {shown:?} are shown");
-    ensure!(shown.len() == kinds::ALL.len(), "only {shown:?} are shown");
+    ensure!(shown.len() == crd::ALL.len(), "only {shown:?} are shown");
     Ok(())
 }

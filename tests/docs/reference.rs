@@ -23,6 +23,12 @@ fn the_reference_is_what_the_code_says() -> Result<()> {
     for (page, name, content) in [
         ("fields", "spec", specs()?),
         ("fields", "status", status()?),
+        (
+            "fields",
+            "workflow-status",
+            status_of("UnstructuredWorkflow")?,
+        ),
+        ("fields", "job-status", status_of("UnstructuredJob")?),
         ("types", "sources", types(Collection::Sources)),
         ("types", "destinations", types(Collection::Destinations)),
         ("conditions", "conditions", words("Condition", conditions)),
@@ -80,7 +86,7 @@ fn with_section(text: &str, name: &str, content: &str) -> Result<String> {
 /// A section for each kind: what it is, what `kubectl` calls it, and its spec.
 fn specs() -> Result<String> {
     let mut sections = Vec::new();
-    for kind in kinds::ALL {
+    for kind in &crd::ALL {
         let definition = (kind.definition)();
         let names = &definition.spec.names;
         let short = names.short_names.iter().flatten();
@@ -129,6 +135,15 @@ fn status() -> Result<String> {
         );
     }
     same.context("there is no kind")
+}
+
+/// The status of a kind that stands for no connector.
+fn status_of(name: &str) -> Result<String> {
+    let mut kinds = crd::ALL.iter();
+    let kind = kinds
+        .find(|kind| kind.name == name)
+        .context("no such kind")?;
+    fields(part(&(kind.definition)(), "status")?)
 }
 
 /// The row of the id of either family.

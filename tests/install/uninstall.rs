@@ -137,7 +137,7 @@ async fn helm_deletes_the_definition_first_where_it_is_not_kept() -> Result<()> 
     cluster.is_left_in_peace().await?;
     let told = cluster.kubelet.logs();
     for source in cluster.workspace.sources() {
-        let line = format!("leaves connector {}", source.id);
+        let line = format!("leaves {}", source.id);
         ensure!(told.contains(&line), "the hook does not say that {line}");
     }
     for kind in ["clusterrole", "clusterrolebinding"] {

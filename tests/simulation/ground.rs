@@ -13,8 +13,8 @@ use support::fake::unstructured::{CheckScript, Route, WorkspaceHandle};
 use support::fake::{Answer, FakeDropbox, FakeUnstructured, Fault};
 use support::memory_api::{Caller, MemoryApi};
 use tokio::time::Instant;
+use unstructured_operator::crd;
 use unstructured_operator::crd::{definitions, dropbox_source_definition as definition};
-use unstructured_operator::kinds;
 
 use super::chronicle::Chronicle;
 use super::weather::{Sky, hits};
@@ -265,7 +265,7 @@ const GROUP: &str = "connectors.unstructured.io";
 /// What the chart allows in each namespace that the operator works in.
 fn rules() -> Vec<Value> {
     let verbs = ["get", "list", "watch", "patch"];
-    let all = kinds::ALL.map(|kind| kind.plural);
+    let all = crd::ALL.each_ref().map(|kind| kind.plural);
     vec![
         rule(GROUP, &all, &verbs),
         rule(GROUP, &["dropboxsources/status"], &["update"]),

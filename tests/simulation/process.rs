@@ -187,6 +187,7 @@ fn live(
         namespaces: settings.namespaces.clone(),
         label_selector: settings.label_selector.clone(),
         sync_interval: SYNC_INTERVAL,
+        job_interval: SYNC_INTERVAL,
         settle_time: SETTLE_TIME,
         pass_deadline: REQUEST_TIMEOUT * 4,
         max_concurrent_passes: 64,

@@ -7,6 +7,7 @@ CLUSTER_NAME: {{ default "" .Values.clusterName | quote }}
 DROPBOX_API_URL: {{ default "" $config.dropboxApiUrl | quote }}
 LOG_FORMAT: {{ default "" $config.logFormat | quote }}
 LOG_LEVEL: {{ default "" $config.logLevel | quote }}
+JOB_INTERVAL: {{ default "" $config.jobInterval | quote }}
 MAX_CONCURRENT_RECONCILES: {{ default "" $config.maxConcurrentReconciles }}
 MAX_CONCURRENT_REQUESTS: {{ default "" $config.maxConcurrentRequests }}
 MAX_INVENTORY_MEMORY: {{ default "" $config.maxInventoryMemory | quote }}

@@ -114,6 +114,10 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 - apiGroups: [connectors.unstructured.io]
   resources: {{ include "unstructured-operator.resources" (dict "root" . "parts" (list "/finalizers")) }}
   verbs: [update]
+# The annotation run-at makes a job; history and time to live take finished ones away.
+- apiGroups: [connectors.unstructured.io]
+  resources: [unstructuredjobs]
+  verbs: [create, delete]
 # Watched by their metadata; a value is fetched when a resource needs it.
 - apiGroups: [""]
   resources: [secrets]

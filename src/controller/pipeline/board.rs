@@ -1,0 +1,106 @@
+//! What a workspace's lists of workflows and jobs said last. All that work in one workspace share them: following a thousand jobs
+//! costs as many requests as following one.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::unstructured::{ApiError, Client, Job, JobState, Jobs, Workflow, WorkflowId, Workflows};
+
+/// The lists of one workspace, and what makes the calls about single objects.
+pub struct Board {
+    /// What all calls have in common.
+    pub client: Client,
+    /// Makes the calls about workflows.
+    pub workflows: Workflows,
+    /// Makes the calls about jobs.
+    pub jobs: Jobs,
+    all_workflows: Shared<Workflow>,
+    active_jobs: Shared<Job>,
+    all_jobs: Shared<Job>,
+}
+
+/// A list, and when it was asked for.
+pub struct Listed<T> {
+    /// Nothing in it is older.
+    pub since: Instant,
+    /// What it holds.
+    pub items: Vec<T>,
+}
+
+/// A list that whoever comes first asks for, and the others wait for.
+type Shared<T> = Mutex<Option<Arc<Listed<T>>>>;
+
+impl Board {
+    /// Nothing has been listed yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            workflows: client.workflows(),
+            jobs: client.jobs(),
+            client,
+            all_workflows: Shared::default(),
+            active_jobs: Shared::default(),
+            all_jobs: Shared::default(),
+        }
+    }
+
+    /// All workflows, as they were at this time or later.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] when they cannot be listed.
+    pub async fn all_workflows(&self, at: Instant) -> Result<Arc<Listed<Workflow>>, ApiError> {
+        listed(&self.all_workflows, at, self.workflows.list()).await
+    }
+
+    /// All jobs of all workflows, as they were at this time or later. The list has no pages and grows for ever, so it is asked for
+    /// seldom.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] when they cannot be listed.
+    pub async fn all_jobs(&self, at: Instant) -> Result<Arc<Listed<Job>>, ApiError> {
+        listed(&self.all_jobs, at, self.jobs.list(None, None)).await
+    }
+
+    /// The jobs that have not ended, as they were at this time or later.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] when they cannot be listed.
+    pub async fn active_jobs(&self, at: Instant) -> Result<Arc<Listed<Job>>, ApiError> {
+        // In the order in which a job goes through them: one that begins between the two is in both, not in neither.
+        let both = async {
+            let mut active = self.jobs.list(None, Some(&JobState::Scheduled)).await?;
+            let running = self.jobs.list(None, Some(&JobState::InProgress)).await?;
+            active.retain(|job| running.iter().all(|other| other.id != job.id));
+            active.extend(running);
+            Ok(active)
+        };
+        listed(&self.active_jobs, at, both).await
+    }
+
+    /// The jobs of one workflow, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`] when they cannot be listed.
+    pub async fn jobs_of(&self, workflow: &WorkflowId) -> Result<Vec<Job>, ApiError> {
+        self.jobs.list(Some(workflow), None).await
+    }
+}
+
+async fn listed<T>(
+    shared: &Shared<T>,
+    at: Instant,
+    list: impl Future<Output = Result<Vec<T>, ApiError>>,
+) -> Result<Arc<Listed<T>>, ApiError> {
+    let mut known = shared.lock().await;
+    if let Some(listed) = known.as_ref().filter(|listed| listed.since >= at) {
+        return Ok(listed.clone());
+    }
+    let since = Instant::now();
+    let items = list.await?;
+    Ok(known.insert(Arc::new(Listed { since, items })).clone())
+}

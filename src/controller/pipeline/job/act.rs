@@ -1,0 +1,341 @@
+//! Performs one effect and says what it was answered. Nothing is decided here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::super::super::context::Context;
+use super::super::super::outcome::Failure;
+use super::super::super::refusal::kubernetes;
+use super::super::board::Board;
+use super::super::memory::Memory;
+use super::super::notice::tell;
+use super::super::object::Object;
+use super::super::writing::{api, set_finalizer, write_status};
+use super::ending::end_from;
+use super::observe::Hand;
+use super::outcome::Outcome;
+use super::report::{self, Occasion};
+use super::situation::{Answer, Asking, Effect, End, Ending, Failed, Run, Runs, Sight, Situation};
+use crate::clock;
+use crate::crd::{EventReason, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow};
+use crate::kube_error::is_missing;
+use crate::unstructured::{Config, ErrorKind, JobId, JobState, WorkflowId};
+
+/// Runs of a workflow whose jobs are remembered by name.
+const MOST_RUNS: usize = 64;
+
+/// How much earlier than our own clock the service may say that a run was made.
+const SKEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Performs one effect.
+pub async fn perform(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    s: &Situation,
+    hand: &mut Hand,
+    effect: &Effect,
+) -> Answer {
+    let done = match effect {
+        Effect::AddFinalizer => add_finalizer(context, memory, hand).await,
+        Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
+        Effect::RecordIntent => record_intent(context, memory, s, hand).await,
+        Effect::Record => record(context, memory, s, hand).await,
+        Effect::Bind { id, adopted } => {
+            bind(context, hand, *id, *adopted);
+            Ok(())
+        }
+        Effect::Run | Effect::LookAtRuns | Effect::LookAtRun(_) | Effect::Cancel(_) => {
+            let Some(board) = hand.board.clone() else {
+                return Answer::Failed(Failure::Overrun("a call was planned without a workspace"));
+            };
+            return call(context, memory, hand, &board, effect).await;
+        }
+    };
+    done.map_or_else(Answer::Failed, |()| Answer::Done)
+}
+
+/// The calls to the service.
+async fn call(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    hand: &Hand,
+    board: &Board,
+    effect: &Effect,
+) -> Answer {
+    let answer = match effect {
+        Effect::Run => run(context, memory, hand, board).await,
+        Effect::LookAtRuns => look_at_runs(context, memory, hand, board).await,
+        Effect::LookAtRun(id) => look_at_run(context, board, id).await.map(Answer::Sight),
+        Effect::Cancel(id) => match board.jobs.cancel(id).await {
+            Ok(()) => {
+                memory.cancelled = true;
+                let note = format!("Told run {id} to stop.");
+                tell(context, &*hand.job, EventReason::Cancelled, "Cancel", note);
+                Ok(Answer::Done)
+            }
+            Err(error) => Err((&error).into()),
+        },
+        _ => Err(Failure::Overrun("no call of this effect is known")),
+    };
+    answer.unwrap_or_else(Answer::Failed)
+}
+
+async fn run(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    hand: &Hand,
+    board: &Board,
+) -> Result<Answer, Failure> {
+    let id = workflow_id(hand)?;
+    // From now on a request may be under way: the time until it has settled begins.
+    if let Some(request) = &hand.status().request {
+        memory.intent = Some((request.started_at.0.to_string(), Instant::now()));
+    }
+    match board.workflows.run(&id).await {
+        Ok(job) => {
+            if let Some(job) = &job {
+                let note = format!("Started run {} of workflow {id}.", job.id);
+                tell(context, &*hand.job, EventReason::Started, "Run", note);
+            }
+            Ok(Answer::Started(job.map(|job| job.id)))
+        }
+        Err(error) => Err((&error).into()),
+    }
+}
+
+async fn look_at_runs(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    hand: &Hand,
+    board: &Board,
+) -> Result<Answer, Failure> {
+    let id = workflow_id(hand)?;
+    let jobs = board
+        .jobs_of(&id)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let asked = hand.status().request.map(|request| request.started_at.0);
+    let uid = hand.job.uid();
+    let is_anothers = |id: &JobId| {
+        let id = id.to_string();
+        let holds = |job: &UnstructuredJob| {
+            job.uid() != uid && job.status().and_then(|s| s.job_id.as_ref()) == Some(&id)
+        };
+        let holders = context.catalogue.jobs.filtered(|_, job| holds(job));
+        !holders.is_empty()
+    };
+    let ours = asked.and_then(|asked| {
+        let since = asked.saturating_sub(SKEW).unwrap_or(asked);
+        let mut ours: Vec<_> = jobs
+            .iter()
+            .filter(|job| !job.is_scheduled && job.created_at.is_some_and(|at| at >= since))
+            .filter(|job| !memory.known.contains(&job.id) && !is_anothers(&job.id))
+            .collect();
+        ours.sort_by_key(|job| job.created_at);
+        ours.first().map(|job| job.id)
+    });
+    if asked.is_none() {
+        memory.known = jobs.iter().map(|job| job.id).collect();
+    }
+    let active = jobs.iter().find(|job| !job.state.is_final());
+    Ok(Answer::Runs(Runs {
+        active: active.map(|job| job.id),
+        ours,
+    }))
+}
+
+async fn look_at_run(context: &Context, board: &Board, id: &JobId) -> Result<Sight, Failure> {
+    let fresh_enough = Instant::now()
+        .checked_sub(context.policy.job_interval)
+        .unwrap_or_else(Instant::now);
+    let active = board.active_jobs(fresh_enough).await;
+    let active = active.map_err(|error| Failure::from(&error))?;
+    let listed = active.items.iter().find(|job| job.id == *id);
+    let state = match listed {
+        Some(job) => job.state.clone(),
+        None => match board.jobs.get(id).await {
+            Ok(job) => job.state,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Sight::Gone),
+            Err(error) => return Err((&error).into()),
+        },
+    };
+    Ok(match state {
+        JobState::Scheduled => Sight::Scheduled,
+        JobState::InProgress | JobState::Other(_) => Sight::Running,
+        JobState::Completed | JobState::Failed | JobState::Stopped => {
+            Sight::Ended(Box::new(end_of(board, id, &state).await?))
+        }
+    })
+}
+
+/// How the run ended. A run that the service calls completed may have failed documents: the details decide.
+async fn end_of(board: &Board, id: &JobId, state: &JobState) -> Result<End, Failure> {
+    let details = match board.jobs.details(id).await {
+        Ok(details) => Some(details),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => return Err((&error).into()),
+    };
+    let scrub = |text: &str| scrubbed(board, text);
+    let mut end = end_from(state, details.as_ref());
+    end.message = end.message.as_deref().map(scrub);
+    if end.how == Ending::WithErrors || end.documents.is_some_and(|d| d.failed > 0) {
+        match board.jobs.failed_files(id).await {
+            Ok(failed) => {
+                end.failed_total = u64::try_from(failed.total).ok();
+                let files = failed.files.iter().map(|file| Failed {
+                    document: scrub(&file.document),
+                    error: scrub(&file.error),
+                });
+                end.failed_files = files.collect();
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err((&error).into()),
+        }
+    }
+    Ok(end)
+}
+
+/// What the client could not know: the values of the Secrets that other objects of the workspace sent. They are not at hand here, but
+/// whatever looks like a credential was taken out, and the length is bounded.
+fn scrubbed(board: &Board, text: &str) -> String {
+    board.client.scrub(&Config::default(), text)
+}
+
+async fn add_finalizer(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    hand: &mut Hand,
+) -> Result<(), Failure> {
+    let mark = BTreeMap::from([(RUN, hand.job.uid().unwrap_or_default())]);
+    let written = set_finalizer(context, &*hand.job, true, &mark).await;
+    took(memory, hand, written.map_err(|error| kubernetes(&error)))
+}
+
+async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
+    match set_finalizer(context, &*hand.job, false, &BTreeMap::new()).await {
+        Ok(written) => hand.job = Arc::new(written),
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(kubernetes(&error)),
+    }
+    let uid = hand.job.uid().unwrap_or_default();
+    context.catalogue.started(&hand.workflow_key, &uid);
+    Ok(())
+}
+
+/// The job's own record first: a workflow's record without it means that it was lost.
+async fn record_intent(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    s: &Situation,
+    hand: &mut Hand,
+) -> Result<(), Failure> {
+    let uid = hand.job.uid().unwrap_or_default();
+    if !context.catalogue.may_start(&hand.workflow_key, &uid) {
+        return Err(Failure::Conflict);
+    }
+    let mut then = s.clone();
+    then.run = Run::Asked(Asking::Recorded);
+    let on = occasion(hand);
+    let status = report::status(&hand.status(), &then, &Outcome::Unsettled, &on);
+    let written = write_status(context, &*hand.job, &status).await;
+    took(memory, hand, written)?;
+    record_run(context, hand, &on).await
+}
+
+/// Writes the job's name into the record of its workflow.
+async fn record_run(context: &Context, hand: &Hand, on: &Occasion) -> Result<(), Failure> {
+    let namespace = hand.job.namespace().unwrap_or_default();
+    let workflows = api::<UnstructuredWorkflow>(context, &namespace);
+    let workflow = workflows.get(&hand.workflow_key.name).await;
+    let workflow = workflow.map_err(|error| kubernetes(&error))?;
+    let mut status = workflow.status().cloned().unwrap_or_default();
+    let name = hand.job.name_any();
+    status.runs.retain(|run| run.name != name);
+    status.runs.insert(
+        0,
+        RunRecord {
+            name,
+            uid: hand.job.uid().unwrap_or_default(),
+            started_at: on.now.clone(),
+        },
+    );
+    status.runs.truncate(MOST_RUNS);
+    write_status(context, &workflow, &status).await.map(drop)
+}
+
+/// What is recorded here is lost at the price of a search, so it is tried for longer than anything else.
+async fn record(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    s: &Situation,
+    hand: &mut Hand,
+) -> Result<(), Failure> {
+    for attempt in 0..10 {
+        if !context.leadership.is_valid() {
+            return Err(Failure::NotLeading);
+        }
+        let status = report::status(&hand.status(), s, &Outcome::Scheduled, &occasion(hand));
+        let written = write_status(context, &*hand.job, &status).await;
+        match took(memory, hand, written) {
+            Ok(()) => return Ok(()),
+            Err(failure @ Failure::Definition(_)) => return Err(failure),
+            Err(Failure::Conflict) => {
+                let namespace = hand.job.namespace().unwrap_or_default();
+                let jobs = api::<UnstructuredJob>(context, &namespace);
+                match jobs.get_opt(&hand.job.name_any()).await {
+                    Ok(Some(fresh)) if fresh.uid() == hand.job.uid() => {
+                        hand.job = Arc::new(fresh);
+                        continue;
+                    }
+                    Ok(_) => return Err(Failure::Conflict),
+                    Err(_) => {}
+                }
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
+    }
+    Err(Failure::Kubernetes(
+        "the status could not be written".to_owned(),
+    ))
+}
+
+fn bind(context: &Context, hand: &Hand, id: JobId, adopted: bool) {
+    let (reason, note) = if adopted {
+        let note = format!("Follows run {id}, which was under way.");
+        (EventReason::Joined, note)
+    } else {
+        let note = format!("Found run {id}, whose answer had been lost.");
+        (EventReason::Recovered, note)
+    };
+    tell(context, &*hand.job, reason, "Run", note);
+}
+
+fn took(
+    memory: &mut Memory<UnstructuredJob>,
+    hand: &mut Hand,
+    written: Result<UnstructuredJob, Failure>,
+) -> Result<(), Failure> {
+    hand.job = Arc::new(written?);
+    memory.wrote(&hand.job);
+    Ok(())
+}
+
+fn workflow_id(hand: &Hand) -> Result<WorkflowId, Failure> {
+    let id = hand.workflow_id().and_then(|id| id.parse().ok());
+    id.ok_or(Failure::Overrun("a call was planned without a workflow"))
+}
+
+/// The moment of a write.
+pub fn occasion(hand: &Hand) -> Occasion {
+    Occasion {
+        generation: hand.job.metadata.generation.unwrap_or_default(),
+        now: Time(clock::second()),
+        workflow_id: hand.workflow_id(),
+    }
+}

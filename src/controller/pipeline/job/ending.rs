@@ -1,0 +1,42 @@
+//! How a run ended, as far as the service says. Pure.
+
+use super::situation::{Counts, End, Ending};
+use crate::crd::Documents;
+use crate::unstructured::{JobDetails, JobState, Processing};
+
+/// How a run ended that is in this final state and has these details.
+pub fn end_from(state: &JobState, details: Option<&JobDetails>) -> End {
+    let documents = details
+        .and_then(|details| details.documents)
+        .map(|d| Documents {
+            total: d.total,
+            succeeded: d.succeeded,
+            failed: d.failed,
+        });
+    let has_failed = documents.is_some_and(|documents| documents.failed > 0);
+    let with_errors =
+        details.is_some_and(|details| details.processing == Processing::CompletedWithErrors);
+    let how = match state {
+        JobState::Failed => Ending::Failed,
+        JobState::Stopped => Ending::Stopped,
+        _ if has_failed || with_errors => Ending::WithErrors,
+        _ => match details.map(|details| &details.processing) {
+            Some(Processing::Failed) => Ending::Failed,
+            Some(Processing::Stopped) => Ending::Stopped,
+            _ => Ending::Completed,
+        },
+    };
+    let nodes = details.iter().flat_map(|details| &details.nodes);
+    End {
+        how,
+        documents,
+        nodes: nodes
+            .map(|node| Counts {
+                name: node.name.clone(),
+                documents: [node.ready, node.in_progress, node.success, node.failure],
+            })
+            .collect(),
+        message: details.and_then(|details| details.message.clone()),
+        ..End::default()
+    }
+}

@@ -1,0 +1,225 @@
+//! How a pass over a job ends: the phase, how bad it is, which reason, what to say, and when to look again.
+
+use super::super::super::outcome::{Class, Failure, Problem, Requeue, Row, row};
+use super::situation::{End, Ending};
+use crate::crd::{JobPhase, Reason};
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It was finished before.
+    Finished,
+    /// The resource may go.
+    Released,
+    /// The workflow's resource does not exist.
+    WorkflowMissing,
+    /// The workflow goes, or has gone.
+    WorkflowGone,
+    /// The workflow is not ready: why.
+    WorkflowUnready(String),
+    /// Something that the user has to supply is missing or wrong.
+    Blocked(Problem),
+    /// Another run has to end first.
+    Waiting,
+    /// Another run is under way, and the job is not to wait.
+    Busy,
+    /// A job of this name has asked for its run before.
+    AlreadyRun,
+    /// It was cancelled before anything was asked for.
+    CancelledUnstarted,
+    /// It is not known whether the run was started.
+    Unsettled,
+    /// The run has not begun.
+    Scheduled,
+    /// The run is at work.
+    Running,
+    /// The run was told to stop.
+    Stopping,
+    /// The run has ended.
+    Ended(Box<End>),
+    /// The service knows the run no more.
+    RunGone,
+    /// The service does not want to start the run.
+    Refused(String),
+    /// An effect failed.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// The phase that it leaves the job in; none where it stays as it was.
+    pub fn phase(&self) -> Option<JobPhase> {
+        Some(match self {
+            Self::Finished
+            | Self::Released
+            | Self::Failed(_)
+            | Self::Blocked(_)
+            | Self::Stopping => return None,
+            Self::WorkflowMissing | Self::WorkflowUnready(_) => JobPhase::Pending,
+            Self::WorkflowGone | Self::AlreadyRun | Self::RunGone => JobPhase::Abandoned,
+            Self::Waiting => JobPhase::Waiting,
+            Self::Busy | Self::Refused(_) => JobPhase::Failed,
+            Self::CancelledUnstarted => JobPhase::Stopped,
+            Self::Unsettled => JobPhase::Starting,
+            Self::Scheduled => JobPhase::Scheduled,
+            Self::Running => JobPhase::Running,
+            Self::Ended(end) => match end.how {
+                Ending::Completed => JobPhase::Succeeded,
+                Ending::WithErrors => JobPhase::PartiallyFailed,
+                Ending::Failed => JobPhase::Failed,
+                Ending::Stopped => JobPhase::Stopped,
+            },
+        })
+    }
+
+    /// The row for it, where the run took longer than it may or not.
+    pub fn row(&self, overdue: bool) -> Row {
+        use Class::{Current, InProgress, Stalled};
+        use Requeue::{Backoff, NextInventory, NextPoll, OnChange, Settled};
+        match self {
+            Self::Finished | Self::Released => {
+                row(Current, Reason::Succeeded, OnChange, "The job is finished.")
+            }
+            Self::WorkflowMissing => row(
+                InProgress,
+                Reason::WorkflowNotFound,
+                OnChange,
+                "The workflow that spec.workflowRef names does not exist in this namespace. Create it, or make a job with the right name.",
+            ),
+            Self::WorkflowUnready(why) => row(
+                InProgress,
+                Reason::WorkflowNotReady,
+                OnChange,
+                format!("The run begins when the workflow is ready. {why}"),
+            ),
+            Self::WorkflowGone => row(
+                Stalled,
+                Reason::Abandoned,
+                OnChange,
+                "The workflow is gone, or is being deleted. Nothing is started.",
+            ),
+            Self::Blocked(problem) => problem.row(),
+            Self::Waiting => row(
+                InProgress,
+                Reason::Waiting,
+                NextPoll,
+                "Another run of the workflow is under way. The run begins when that has ended.",
+            ),
+            Self::Busy => row(
+                Stalled,
+                Reason::WorkflowBusy,
+                OnChange,
+                "Another run of the workflow was under way, and onActive is Fail. Nothing was started. Make another job later, or one with onActive: Wait.",
+            ),
+            Self::AlreadyRun => row(
+                Stalled,
+                Reason::AlreadyRun,
+                OnChange,
+                "A job of this name has asked for its run before, and this one was restored or made again. Nothing is started, as each run costs \
+                 money. To run the workflow again, make a job of another name.",
+            ),
+            Self::CancelledUnstarted => row(
+                Stalled,
+                Reason::Stopped,
+                OnChange,
+                "The job was cancelled before its run was started.",
+            ),
+            Self::Unsettled => row(
+                InProgress,
+                Reason::CreateOutcomeUnknown,
+                Settled,
+                "The answer to the request that starts the run was lost. Waiting until it is certain whether the run exists; no action is needed.",
+            ),
+            Self::Scheduled => row(
+                InProgress,
+                Reason::Running,
+                NextPoll,
+                "Unstructured has the run in its queue.",
+            ),
+            Self::Running => row(
+                InProgress,
+                Reason::Running,
+                NextPoll,
+                "The run is under way.",
+            ),
+            Self::Stopping => row(
+                InProgress,
+                Reason::Running,
+                NextPoll,
+                "The run was told to stop.",
+            ),
+            Self::RunGone => row(
+                Stalled,
+                Reason::Abandoned,
+                NextInventory,
+                "Unstructured does not know the run any more. What became of it cannot be found out.",
+            ),
+            Self::Refused(why) => row(
+                Stalled,
+                Reason::Failed,
+                OnChange,
+                format!(
+                    "Unstructured did not start the run: {why}. Correct the workflow, then make another job."
+                ),
+            ),
+            Self::Ended(end) => ended(end, overdue),
+            Self::Failed(failure) => {
+                let mut row = failure.row();
+                if row.requeue == OnChange {
+                    row.requeue = Backoff;
+                }
+                row
+            }
+        }
+    }
+}
+
+fn ended(end: &End, overdue: bool) -> Row {
+    use Class::{Current, Stalled};
+    let documents = end.documents.unwrap_or_default();
+    let said = end
+        .message
+        .as_deref()
+        .map_or_else(String::new, |said| format!(" Unstructured says: {said}"));
+    let (class, reason, message) = match end.how {
+        Ending::Completed if end.documents.is_some() && documents.total == 0 => (
+            Current,
+            Reason::NoDocuments,
+            format!(
+                "The run ended without any document: nothing has changed since the last run, or the source is empty.{said}"
+            ),
+        ),
+        Ending::Completed => (
+            Current,
+            Reason::Succeeded,
+            match end.documents {
+                Some(documents) => format!("{} documents came through.", documents.succeeded),
+                None => "The run ended.".to_owned(),
+            },
+        ),
+        Ending::WithErrors => (
+            Stalled,
+            Reason::CompletedWithErrors,
+            format!(
+                "{} of {} documents failed; status.failedFiles names them. Correct what they say, then make another job.{said}",
+                end.failed_total.unwrap_or(documents.failed),
+                documents.total
+            ),
+        ),
+        Ending::Failed => (
+            Stalled,
+            Reason::Failed,
+            format!("The run failed. Correct the cause, then make another job.{said}"),
+        ),
+        Ending::Stopped if overdue => (
+            Stalled,
+            Reason::TimedOut,
+            format!("The run took longer than spec.timeout, and was cancelled.{said}"),
+        ),
+        Ending::Stopped => (
+            Stalled,
+            Reason::Stopped,
+            format!("The run was cancelled.{said}"),
+        ),
+    };
+    row(class, reason, Requeue::OnChange, message)
+}

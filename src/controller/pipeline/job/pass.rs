@@ -1,0 +1,185 @@
+//! One pass over one job: observe, then plan and act in turns, then report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::DeleteParams;
+
+use super::super::super::context::Context;
+use super::super::super::outcome::{Failure, Requeue};
+use super::super::super::queue::{Job, Priority};
+use super::super::memory::Memory;
+use super::super::notice::{tell, warn};
+use super::super::object::Object;
+use super::super::wake::{lane_of, look_again};
+use super::super::writing::{api, write_status};
+use super::super::{rest, span};
+use super::act::{occasion, perform};
+use super::observe::{Hand, observe};
+use super::outcome::Outcome;
+use super::plan::{Step, plan};
+use super::report;
+use super::situation::{Answer, Effect, Run, Situation};
+use crate::clock;
+use crate::crd::{EventReason, JobPhase, Reason, UnstructuredJob};
+use crate::kube_error::is_missing;
+use crate::unstructured::ErrorKind;
+
+/// More effects than any honest pass needs.
+const MOST_EFFECTS: usize = 24;
+
+/// Makes the pass that the queue asked for.
+pub async fn make(context: &Context, job: &Job) {
+    let mut memory = context.pipelines.jobs.take(&job.key);
+    if let Some(watched) = context.catalogue.jobs.get(&job.key) {
+        let resource = memory.latest(watched);
+        let lane = lane_of(&job.key);
+        let (requeue, latest) = pass(context, &mut memory, resource).await;
+        let failures = &mut memory.failures;
+        rest::until(context, &job.key, lane, requeue, failures, latest);
+    }
+    context.pipelines.jobs.put(&job.key, memory);
+}
+
+/// When the next pass has to follow, and by when it has to at the latest.
+type Next = (Requeue, Option<Duration>);
+
+async fn pass(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    job: Arc<UnstructuredJob>,
+) -> Next {
+    if let Some(expired) = expired(&job) {
+        return expire(context, &job, expired).await;
+    }
+    let (mut s, mut hand) = match observe(context, memory, job).await {
+        Ok(observed) => observed,
+        Err(failure) => {
+            tracing::info!(error = failure.as_str(), reason = %failure, "a job could not be observed; trying again");
+            return (Requeue::Backoff, None);
+        }
+    };
+    let outcome = decide_and_act(context, memory, &mut s, &mut hand).await;
+    if !matches!(s.run, Run::Asked(_)) {
+        let uid = hand.job.uid().unwrap_or_default();
+        context.catalogue.started(&hand.workflow_key, &uid);
+    }
+    let row = outcome.row(s.overdue);
+    let silent = matches!(
+        outcome,
+        Outcome::Finished
+            | Outcome::Released
+            | Outcome::Failed(Failure::Conflict | Failure::NotLeading)
+    );
+    if silent || !context.leadership.is_valid() {
+        return (row.requeue, None);
+    }
+    let before = hand.status();
+    let status = report::status(&before, &s, &outcome, &occasion(&hand));
+    match write_status(context, &*hand.job, &status).await {
+        Ok(written) => {
+            let written = Arc::new(written);
+            memory.wrote(&written);
+            if before.phase != status.phase && status.phase.is_final() {
+                announce(context, &written, &outcome, &row.message);
+                look_again(context, &hand.workflow_key, Priority::Changed);
+            }
+            (row.requeue, deadline(&written))
+        }
+        Err(Failure::Conflict) => (Requeue::AtOnce, None),
+        Err(failure) => {
+            tracing::warn!(resource = %hand.job.key(), error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
+            (Requeue::Backoff, None)
+        }
+    }
+}
+
+async fn decide_and_act(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    s: &mut Situation,
+    hand: &mut Hand,
+) -> Outcome {
+    for _ in 0..MOST_EFFECTS {
+        let effect = match plan(s) {
+            Step::Rest(outcome) => return outcome,
+            Step::Act(effect) => effect,
+        };
+        if !context.leadership.is_valid() {
+            return Outcome::Failed(Failure::NotLeading);
+        }
+        tracing::debug!(resource = %hand.job.key(), ?effect, "acting");
+        let answer = perform(context, memory, s, hand, &effect).await;
+        if let (Effect::Run, Answer::Failed(failure)) = (&effect, &answer)
+            && matches!(failure.kind(), Some(ErrorKind::Invalid { .. }))
+        {
+            return Outcome::Refused(failure.to_string());
+        }
+        if let Err(failure) = s.learn(&effect, answer) {
+            return Outcome::Failed(failure);
+        }
+    }
+    Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+}
+
+fn announce(context: &Context, job: &UnstructuredJob, outcome: &Outcome, message: &str) {
+    let phase = job.status().map(|status| status.phase).unwrap_or_default();
+    let row = outcome.row(false);
+    context.metrics.runs().job_finished(
+        &job.namespace().unwrap_or_default(),
+        &job.spec.workflow_ref.name,
+        phase.as_str(),
+    );
+    if phase == JobPhase::Succeeded && row.reason != Reason::NoDocuments {
+        tell(
+            context,
+            job,
+            EventReason::Succeeded,
+            "Run",
+            message.to_owned(),
+        );
+    } else {
+        warn(context, job, row.reason.as_str(), "Run", message.to_owned());
+    }
+}
+
+/// By when a run has to be looked at for its timeout, or a finished job for its time to live.
+fn deadline(job: &UnstructuredJob) -> Option<Duration> {
+    let status = job.status()?;
+    if !status.phase.is_final() {
+        return None;
+    }
+    let ttl = span::parse(job.spec.ttl_after_finished.as_deref()?)?;
+    let finished = status.finished_at.as_ref()?;
+    let age = clock::now().duration_since(finished.0);
+    Some(ttl.saturating_sub(Duration::try_from(age).unwrap_or_default()))
+}
+
+/// Whether a finished job has outlived its time, if it has one; with what is left of it.
+fn expired(job: &UnstructuredJob) -> Option<Duration> {
+    if job.is_going() {
+        return None;
+    }
+    deadline(job)
+}
+
+async fn expire(context: &Context, job: &UnstructuredJob, left: Duration) -> Next {
+    if !left.is_zero() {
+        return (Requeue::OnChange, Some(left));
+    }
+    let namespace = job.namespace().unwrap_or_default();
+    let jobs = api::<UnstructuredJob>(context, &namespace);
+    let params = DeleteParams {
+        preconditions: Some(kube::api::Preconditions {
+            uid: job.uid(),
+            resource_version: job.resource_version(),
+        }),
+        ..DeleteParams::default()
+    };
+    match jobs.delete(&job.name_any(), &params).await {
+        Ok(_) => (Requeue::OnChange, None),
+        Err(error) if is_missing(&error) => (Requeue::OnChange, None),
+        Err(_) => (Requeue::Backoff, None),
+    }
+}

@@ -1,0 +1,133 @@
+//! The decision: from what is known to the one next effect, or the end of the pass. Pure.
+
+use super::outcome::Outcome;
+use super::situation::{Asking, Effect, Run, Sight, Situation, Workflow};
+use crate::crd::OnActive;
+use crate::unstructured::JobId;
+
+/// The next step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Do this, and decide again.
+    Act(Effect),
+    /// Nothing more for now.
+    Rest(Outcome),
+}
+
+/// Decides the next step for a job.
+pub fn plan(s: &Situation) -> Step {
+    if s.going {
+        return finalize(s);
+    }
+    if s.unrecorded {
+        return Step::Act(Effect::Record);
+    }
+    if s.phase.is_final() {
+        return Step::Rest(Outcome::Finished);
+    }
+    match &s.run {
+        Run::Started(id) => follow(s, *id),
+        Run::Asked(Asking::Recorded) => Step::Act(Effect::Run),
+        Run::Asked(stage) => recover(s, *stage),
+        Run::None if s.ran_before => Step::Rest(Outcome::AlreadyRun),
+        Run::None if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
+        Run::None => begin(s),
+    }
+}
+
+/// Nothing was asked for yet: see that the run can begin and that no other is under way, then write down the intent.
+fn begin(s: &Situation) -> Step {
+    match &s.workflow {
+        Workflow::Missing => return Step::Rest(Outcome::WorkflowMissing),
+        Workflow::Gone => return Step::Rest(Outcome::WorkflowGone),
+        Workflow::Unready(why) => return Step::Rest(Outcome::WorkflowUnready(why.clone())),
+        Workflow::Ready => {}
+    }
+    if let Err(problem) = &s.workspace {
+        return Step::Rest(Outcome::Blocked(problem.clone()));
+    }
+    if s.outrun {
+        return match s.on_active {
+            OnActive::Fail => Step::Rest(Outcome::Busy),
+            OnActive::Wait | OnActive::Adopt => Step::Rest(Outcome::Waiting),
+        };
+    }
+    let Some(runs) = &s.runs else {
+        return Step::Act(Effect::LookAtRuns);
+    };
+    match (runs.active, s.on_active) {
+        (Some(_), OnActive::Wait) => Step::Rest(Outcome::Waiting),
+        (Some(_), OnActive::Fail) => Step::Rest(Outcome::Busy),
+        (_, _) if !s.finalized => Step::Act(Effect::AddFinalizer),
+        (Some(id), OnActive::Adopt) => Step::Act(Effect::Bind { id, adopted: true }),
+        (None, _) => Step::Act(Effect::RecordIntent),
+    }
+}
+
+/// The answer to the request is not on record: the run may be there, may come, or may not. Never ask again before that is known.
+fn recover(s: &Situation, stage: Asking) -> Step {
+    if s.workflow == Workflow::Gone {
+        return Step::Rest(Outcome::WorkflowGone);
+    }
+    if let Err(problem) = &s.workspace {
+        return Step::Rest(Outcome::Blocked(problem.clone()));
+    }
+    let Some(runs) = &s.runs else {
+        return Step::Act(Effect::LookAtRuns);
+    };
+    match (runs.ours, stage) {
+        (Some(id), _) => Step::Act(Effect::Bind { id, adopted: false }),
+        (None, Asking::Settled) if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
+        (None, Asking::Settled) => begin(s),
+        (None, Asking::Recorded | Asking::Unsettled) => Step::Rest(Outcome::Unsettled),
+    }
+}
+
+/// The run is known: follow it to its end.
+fn follow(s: &Situation, id: JobId) -> Step {
+    if let Err(problem) = &s.workspace {
+        return Step::Rest(Outcome::Blocked(problem.clone()));
+    }
+    let stop = s.cancel || s.overdue;
+    match &s.sight {
+        None => Step::Act(Effect::LookAtRun(id)),
+        Some(Sight::Gone) => Step::Rest(Outcome::RunGone),
+        Some(Sight::Ended(end)) => Step::Rest(Outcome::Ended(end.clone())),
+        Some(_) if stop && !s.cancelled => Step::Act(Effect::Cancel(id)),
+        Some(_) if stop => Step::Rest(Outcome::Stopping),
+        Some(Sight::Scheduled) => Step::Rest(Outcome::Scheduled),
+        Some(Sight::Running) => Step::Rest(Outcome::Running),
+    }
+}
+
+/// A run that this job started is stopped before the job goes; a request that may still be carried out is waited for, as nobody
+/// would stop what comes of it.
+fn finalize(s: &Situation) -> Step {
+    if !s.finalized {
+        return Step::Rest(Outcome::Released);
+    }
+    let release = Step::Act(Effect::RemoveFinalizer);
+    if s.phase.is_final() || s.workspace.is_err() {
+        return release;
+    }
+    match &s.run {
+        Run::None => release,
+        Run::Started(_) if s.adopted => release,
+        Run::Started(id) => match &s.sight {
+            None if s.cancelled => release,
+            None => Step::Act(Effect::LookAtRun(*id)),
+            Some(Sight::Gone | Sight::Ended(_)) => release,
+            Some(Sight::Scheduled | Sight::Running) => Step::Act(Effect::Cancel(*id)),
+        },
+        Run::Asked(stage) => {
+            let Some(runs) = &s.runs else {
+                return Step::Act(Effect::LookAtRuns);
+            };
+            match (runs.ours, stage) {
+                (Some(id), _) => Step::Act(Effect::Bind { id, adopted: false }),
+                (None, Asking::Settled) => release,
+                (None, Asking::Recorded | Asking::Unsettled) => Step::Rest(Outcome::Unsettled),
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! From what a pass knows to the status of a job. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::super::super::outcome::{Class, Row};
+use super::super::super::verdict::Verdict;
+use super::outcome::Outcome;
+use super::situation::{Asking, Run, Situation};
+use crate::crd::{ConditionType, JobPhase, JobStatus, RunRequest};
+
+/// What a status needs beside the situation.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    /// `metadata.generation` that the situation was gathered from.
+    pub generation: i64,
+    /// The time, to the second.
+    pub now: Time,
+    /// The workflow that was run, if it is known.
+    pub workflow_id: Option<String>,
+}
+
+/// The status that tells the truth about this situation.
+pub fn status(previous: &JobStatus, s: &Situation, outcome: &Outcome, on: &Occasion) -> JobStatus {
+    let mut status = previous.clone();
+    status.observed_generation = on.generation;
+    if previous.phase.is_final() {
+        return status;
+    }
+    if let Some(phase) = outcome.phase() {
+        status.phase = phase;
+    }
+    status.adopted = s.adopted;
+    match &s.run {
+        Run::None => status.request = None,
+        Run::Asked(stage) => {
+            if *stage == Asking::Recorded || status.request.is_none() {
+                status.request = Some(RunRequest {
+                    started_at: on.now.clone(),
+                });
+            }
+            status.phase = JobPhase::Starting;
+            status.workflow_id.clone_from(&on.workflow_id);
+        }
+        Run::Started(id) => {
+            status.job_id = Some(id.to_string());
+            status.request = None;
+            if status.started_at.is_none() {
+                status.started_at = Some(on.now.clone());
+                status.workflow_id.clone_from(&on.workflow_id);
+            }
+            if matches!(
+                status.phase,
+                JobPhase::Pending | JobPhase::Waiting | JobPhase::Starting
+            ) {
+                status.phase = JobPhase::Scheduled;
+            }
+        }
+    }
+    if let Outcome::Ended(end) = outcome {
+        status.documents = end.documents;
+        status.nodes = end.nodes.iter().map(Into::into).collect();
+        status.failed_files = end.failed_files.iter().map(Into::into).collect();
+        status.failed_files_total = end.failed_total;
+    }
+    if status.phase.is_final() {
+        status.finished_at = Some(on.now.clone());
+    }
+    status.conditions = conditions(previous, &outcome.row(s.overdue), status.phase, on);
+    status
+}
+
+fn conditions(previous: &JobStatus, row: &Row, phase: JobPhase, on: &Occasion) -> Vec<Condition> {
+    let succeeded = phase == JobPhase::Succeeded;
+    let failed = phase.is_final() && !succeeded;
+    let word = |is: bool| if is { "True" } else { "False" };
+    let mut said = vec![(
+        ConditionType::Ready,
+        word(row.class == Class::Current && succeeded),
+    )];
+    match row.class {
+        Class::InProgress => said.push((ConditionType::Reconciling, "True")),
+        Class::Stalled => said.push((ConditionType::Stalled, "True")),
+        Class::Current => {}
+    }
+    said.push((ConditionType::Complete, word(succeeded)));
+    said.push((ConditionType::Failed, word(failed)));
+    let verdicts = said.into_iter().map(|(kind, status)| Verdict {
+        kind,
+        status,
+        reason: row.reason,
+        message: row.message.clone(),
+    });
+    verdicts
+        .map(|verdict| {
+            let before = previous
+                .conditions
+                .iter()
+                .find(|c| c.type_ == verdict.kind.as_str());
+            verdict.condition(before, on.generation, &on.now)
+        })
+        .collect()
+}

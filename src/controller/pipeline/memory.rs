@@ -1,0 +1,120 @@
+//! What is remembered of an object between two passes, and forgotten by a restart.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::super::key::{Key, version};
+use super::super::outcome::Failure;
+use super::board::Board;
+use super::object::Object;
+use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
+use crate::unstructured::{Digest, JobId};
+
+/// What is remembered of one object.
+pub struct Memory<K> {
+    /// Whose memory it is: an object of the same name is another.
+    uid: Option<String>,
+    /// The object as our own last write left it.
+    written: Option<Arc<K>>,
+    /// The lists of its workspace, kept for as long as it uses them.
+    pub board: Option<Arc<Board>>,
+    /// Passes in a row that failed.
+    pub failures: u32,
+    /// Since when the intent that is on record has been known, and whose it is: what was asked for by then is settled a settle time later.
+    pub intent: Option<(String, Instant)>,
+    /// Runs that were there before the job asked for its own.
+    pub known: BTreeSet<JobId>,
+    /// The run was told to stop.
+    pub cancelled: bool,
+    /// The configuration that the API refused, with its words.
+    pub refused: Option<(Digest, Failure)>,
+    /// What the answer to our own write showed other than it was sent: the service's way of writing it.
+    pub normal: BTreeSet<String>,
+    /// When the workflow was last written: what a list shows must not be older.
+    pub wrote_at: Option<Instant>,
+}
+
+impl<K> Default for Memory<K> {
+    fn default() -> Self {
+        Self {
+            uid: None,
+            written: None,
+            board: None,
+            failures: 0,
+            intent: None,
+            known: BTreeSet::new(),
+            cancelled: false,
+            refused: None,
+            normal: BTreeSet::new(),
+            wrote_at: None,
+        }
+    }
+}
+
+impl<K: Object> Memory<K> {
+    /// The newest version of the object that this process knows: the watch may lag behind our own writes.
+    pub fn latest(&mut self, watched: Arc<K>) -> Arc<K> {
+        if self.uid != watched.uid() {
+            *self = Self {
+                uid: watched.uid(),
+                ..Self::default()
+            };
+        }
+        self.written
+            .take_if(|written| version(written.meta()) <= version(watched.meta()));
+        self.written.clone().unwrap_or(watched)
+    }
+
+    /// Takes note of the object as our own write left it.
+    pub fn wrote(&mut self, object: &Arc<K>) {
+        self.written = Some(object.clone());
+    }
+
+    /// Whether what was asked for at this intent is carried out by now, or never will be. Wall clocks of two machines differ, so the
+    /// time counts from when this process first saw the intent.
+    pub fn has_settled(&mut self, intent: &str, settle_time: Duration) -> bool {
+        match &self.intent {
+            Some((known, since)) if known == intent => since.elapsed() >= settle_time,
+            _ => {
+                self.intent = Some((intent.to_owned(), Instant::now()));
+                false
+            }
+        }
+    }
+}
+
+/// The memories of all objects of a kind.
+pub struct Memories<K>(Mutex<HashMap<Key, Memory<K>>>);
+
+impl<K> Default for Memories<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K> Memories<K> {
+    /// Takes the memory of an object for the time of a pass.
+    pub fn take(&self, key: &Key) -> Memory<K> {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.remove(key).unwrap_or_default()
+    }
+
+    /// Puts it back.
+    pub fn put(&self, key: &Key, memory: Memory<K>) {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.insert(key.clone(), memory);
+    }
+}
+
+/// What is remembered of both kinds.
+#[derive(Default)]
+pub struct Pipelines {
+    /// Of workflows.
+    pub workflows: Memories<UnstructuredWorkflow>,
+    /// Of jobs.
+    pub jobs: Memories<UnstructuredJob>,
+}

@@ -1,0 +1,38 @@
+//! Asking for passes over workflows and jobs.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tokio::time::Instant;
+
+use super::super::context::Context;
+use super::super::key::{Key, SecretKey};
+use super::super::queue::{Lane, Priority};
+use super::object::Object;
+
+/// The lane of an object: those of one namespace share one.
+pub fn lane_of(key: &Key) -> Lane {
+    let mut hasher = DefaultHasher::new();
+    ("pipeline", &key.namespace).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Asks for a pass.
+pub fn look_again(context: &Context, key: &Key, priority: Priority) {
+    context
+        .queue
+        .add(key, lane_of(key), priority, Instant::now());
+}
+
+/// A connector's resource has changed: workflows that refer to it look again.
+pub fn connector_changed(context: &Context, connector: &Key) {
+    for workflow in context.catalogue.users(connector) {
+        look_again(context, &workflow.key(), Priority::Changed);
+    }
+}
+
+/// A Secret has changed: workflows that read it look again.
+pub fn secret_changed(context: &Context, secret: &SecretKey, priority: Priority, since: Instant) {
+    for key in context.catalogue.readers(secret) {
+        context.queue.add(&key, lane_of(&key), priority, since);
+    }
+}

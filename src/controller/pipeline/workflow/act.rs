@@ -1,0 +1,337 @@
+//! Performs one effect and says what it was answered. Nothing is decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::super::super::context::Context;
+use super::super::super::outcome::Failure;
+use super::super::super::queue::{Job, Priority};
+use super::super::super::refusal::kubernetes;
+use super::super::board::Board;
+use super::super::memory::Memory;
+use super::super::notice::{tell, warn};
+use super::super::writing::{api, set_finalizer, write_status};
+use super::observe::Hand;
+use super::outcome::Outcome;
+use super::report::{self, Occasion};
+use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situation};
+use crate::clock;
+use crate::crd::{EventReason, UnstructuredWorkflow, WorkspaceStatus};
+use crate::kube_error::is_missing;
+use crate::unstructured::{Digest, ErrorKind, Workflow, WorkflowSpec, WorkflowState};
+
+/// Performs one effect.
+pub async fn perform(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    s: &Situation,
+    hand: &mut Hand,
+    job: &Job,
+    effect: &Effect,
+) -> Answer {
+    let done = match effect {
+        Effect::AddFinalizer => {
+            let written = set_finalizer(context, &*hand.workflow, true, &BTreeMap::new()).await;
+            took(memory, hand, written.map_err(|error| kubernetes(&error)))
+        }
+        Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
+        Effect::RecordIntent => {
+            let mut then = s.clone();
+            let recorded = then.learn(effect, Answer::Done);
+            match recorded {
+                Ok(()) => write(context, memory, &then, hand).await,
+                Err(failure) => Err(failure),
+            }
+        }
+        Effect::Record => record(context, memory, s, hand).await,
+        Effect::Bind(..) => Ok(()),
+        _ => {
+            let Some(board) = hand.board.clone() else {
+                return Answer::Failed(Failure::Overrun("a call was planned without a workspace"));
+            };
+            let answer = call(context, memory, s, hand, job, &board, effect).await;
+            return answer.unwrap_or_else(Answer::Failed);
+        }
+    };
+    done.map_or_else(Answer::Failed, |()| Answer::Done)
+}
+
+/// The calls to the service.
+async fn call(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    s: &Situation,
+    hand: &Hand,
+    job: &Job,
+    board: &Board,
+    effect: &Effect,
+) -> Result<Answer, Failure> {
+    match effect {
+        Effect::Look(fresh) => look(context, memory, s, hand, job, board, *fresh).await,
+        Effect::Confirm(id) => match board.workflows.get(id).await {
+            Ok(shown) => Ok(Answer::Confirmed(compared(memory, hand, &shown))),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(Answer::Confirmed(Sight::Gone)),
+            Err(error) => Err((&error).into()),
+        },
+        Effect::Create => {
+            let (spec, digest) = asked(s, hand)?;
+            // From now on a request may be under way: the time until it has settled begins.
+            if let Some(create) = &hand.status().create {
+                let intent = format!("{} {}", create.name, create.started_at.0);
+                memory.intent = Some((intent, Instant::now()));
+            }
+            let key = key_of(context, job);
+            let shown = board.workflows.create(spec, Some(&key)).await;
+            let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
+            memory.wrote_at = Some(Instant::now());
+            learn_ways(context, memory, hand, spec, &shown);
+            let whole = spec.state == WorkflowState::Active;
+            Ok(Answer::Created(shown.id, whole.then_some(digest)))
+        }
+        Effect::Update(id) => {
+            let (spec, digest) = asked(s, hand)?;
+            let shown = board.workflows.update(id, spec).await;
+            let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
+            memory.wrote_at = Some(Instant::now());
+            if let Some(shown) = &shown {
+                learn_ways(context, memory, hand, spec, shown);
+            }
+            Ok(Answer::Updated(digest))
+        }
+        Effect::CancelRuns(id) => {
+            for job in board
+                .jobs_of(id)
+                .await
+                .map_err(|error| Failure::from(&error))?
+            {
+                if !job.state.is_final() {
+                    board
+                        .jobs
+                        .cancel(&job.id)
+                        .await
+                        .map_err(|error| Failure::from(&error))?;
+                    let note = format!("Told run {} to stop.", job.id);
+                    tell(
+                        context,
+                        &*hand.workflow,
+                        EventReason::Cancelled,
+                        "Cancel",
+                        note,
+                    );
+                }
+            }
+            Ok(Answer::Done)
+        }
+        Effect::Delete(id) => match board.workflows.delete(id).await {
+            Ok(()) => Ok(Answer::Done),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(Answer::Done),
+            Err(error) => Err((&error).into()),
+        },
+        _ => Err(Failure::Overrun("no call of this effect is known")),
+    }
+}
+
+/// The key that every create of this resource carries: an object that shows it is ours.
+fn key_of(context: &Context, job: &Job) -> String {
+    let key = &job.key;
+    context.cluster.key_of(key.kind, &key.namespace, &key.name)
+}
+
+fn asked<'a>(s: &Situation, hand: &'a Hand) -> Result<(&'a WorkflowSpec, Digest), Failure> {
+    match (&hand.spec, &s.desired) {
+        (Some(spec), Ok(digest)) => Ok((spec, *digest)),
+        _ => Err(Failure::Overrun("a call was planned without what to send")),
+    }
+}
+
+async fn look(
+    context: &Context,
+    memory: &Memory<UnstructuredWorkflow>,
+    s: &Situation,
+    hand: &Hand,
+    job: &Job,
+    board: &Board,
+    fresh: Fresh,
+) -> Result<Answer, Failure> {
+    let now = Instant::now();
+    let at = match fresh {
+        Fresh::Now => now,
+        // Whoever asked for this pass may know of something newer than a list that others share.
+        Fresh::Any => {
+            let half = context.policy.sync_interval / 2;
+            let shared = now.checked_sub(half).unwrap_or(now);
+            let asked = match job.priority {
+                Priority::Drift => shared,
+                _ => job.since,
+            };
+            let written = memory.wrote_at.unwrap_or(shared);
+            shared.max(asked).max(written)
+        }
+    };
+    let listed = board
+        .all_workflows(at)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let sight = match s.bound() {
+        None => Sight::Unseen,
+        Some(id) => match listed.items.iter().find(|shown| shown.id == id) {
+            Some(shown) => compared(memory, hand, shown),
+            None => Sight::Unlisted,
+        },
+    };
+    let key = key_of(context, job);
+    Ok(Answer::Seen(
+        sight,
+        namesakes(context, s, hand, &key, &listed.items),
+    ))
+}
+
+fn namesakes(
+    context: &Context,
+    s: &Situation,
+    hand: &Hand,
+    key: &str,
+    shown: &[Workflow],
+) -> Vec<Namesake> {
+    let name = match &s.binding {
+        Binding::Creating { name, .. } => name,
+        _ => &s.name.value,
+    };
+    let mut found: Vec<_> = shown
+        .iter()
+        .filter(|shown| shown.key.as_deref() == Some(key) || *shown.name == **name)
+        .collect();
+    found.sort_by_key(|shown| (shown.created_at, shown.id));
+    let found = found.into_iter().map(|shown| Namesake {
+        id: shown.id,
+        ours: shown.key.as_deref() == Some(key) || s.name.reserved,
+        holder: context
+            .catalogue
+            .holder(&shown.id.to_string(), &hand.workflow)
+            .map(|holder| holder.to_string()),
+    });
+    found.collect()
+}
+
+/// What the service shows, compared with what is asked for. What it showed in its answer to our own write is its way of writing that.
+fn compared(memory: &Memory<UnstructuredWorkflow>, hand: &Hand, shown: &Workflow) -> Sight {
+    let drift = match &hand.spec {
+        Some(spec) => spec.differences(shown).drift,
+        None => BTreeSet::new(),
+    };
+    Sight::Present(drift.difference(&memory.normal).cloned().collect())
+}
+
+/// Takes note of how the service answered our own write: what it dropped is told once, what it writes in its own way is no drift.
+fn learn_ways(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    hand: &Hand,
+    spec: &WorkflowSpec,
+    shown: &Workflow,
+) {
+    let differences = spec.differences(shown);
+    memory.normal = differences.drift;
+    if !differences.ignored.is_empty() {
+        let names: Vec<_> = differences.ignored.into_iter().collect();
+        let note = format!(
+            "Unstructured dropped what it does not know: {}. Correct the names, or leave them out.",
+            names.join(", ")
+        );
+        let reason = EventReason::SettingIgnored.as_str();
+        warn(context, &*hand.workflow, reason, "Update", note);
+    }
+}
+
+async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
+    match set_finalizer(context, &*hand.workflow, false, &BTreeMap::new()).await {
+        Ok(written) => hand.workflow = Arc::new(written),
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(kubernetes(&error)),
+    }
+    Ok(())
+}
+
+fn took(
+    memory: &mut Memory<UnstructuredWorkflow>,
+    hand: &mut Hand,
+    written: Result<UnstructuredWorkflow, Failure>,
+) -> Result<(), Failure> {
+    hand.workflow = Arc::new(written?);
+    memory.wrote(&hand.workflow);
+    Ok(())
+}
+
+async fn write(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    s: &Situation,
+    hand: &mut Hand,
+) -> Result<(), Failure> {
+    let outcome = if s.is_synced() {
+        Outcome::Ready
+    } else {
+        Outcome::Applying
+    };
+    let status = report::status(&hand.status(), s, &outcome, &occasion(hand));
+    let written = write_status(context, &*hand.workflow, &status).await;
+    took(memory, hand, written)
+}
+
+/// What is recorded here is lost at the price of a search, so it is tried for longer than anything else.
+async fn record(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    s: &Situation,
+    hand: &mut Hand,
+) -> Result<(), Failure> {
+    for attempt in 0..10 {
+        if !context.leadership.is_valid() {
+            return Err(Failure::NotLeading);
+        }
+        match write(context, memory, s, hand).await {
+            Ok(()) => return Ok(()),
+            Err(failure @ Failure::Definition(_)) => return Err(failure),
+            Err(Failure::Conflict) => {
+                let namespace = hand.workflow.namespace().unwrap_or_default();
+                let workflows = api::<UnstructuredWorkflow>(context, &namespace);
+                match workflows.get_opt(&hand.workflow.name_any()).await {
+                    Ok(Some(fresh)) if fresh.uid() == hand.workflow.uid() => {
+                        hand.workflow = Arc::new(fresh);
+                        continue;
+                    }
+                    Ok(_) => return Err(Failure::Conflict),
+                    Err(_) => {}
+                }
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
+    }
+    Err(Failure::Kubernetes(
+        "the status could not be written".to_owned(),
+    ))
+}
+
+/// The moment of a write.
+pub fn occasion(hand: &Hand) -> Occasion {
+    let board = hand.board.as_ref();
+    Occasion {
+        generation: hand.workflow.metadata.generation.unwrap_or_default(),
+        now: Time(clock::second()),
+        workspace: board.map(|board| WorkspaceStatus {
+            api_url: board.client.endpoint().to_string(),
+            key_fingerprint: board.client.fingerprint().to_string(),
+        }),
+        connectors: hand
+            .spec
+            .as_ref()
+            .and_then(|spec| Some((spec.source?.to_string(), spec.destination?.to_string()))),
+        forced: None,
+    }
+}

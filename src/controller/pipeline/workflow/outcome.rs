@@ -1,0 +1,178 @@
+//! How a pass over a workflow ends: how bad it is, which reason, what to say, and when to look again.
+
+use super::super::super::outcome::{Class, Failure, Problem, Requeue, Row, WAY_OUT, row};
+use super::super::references::Awaited;
+use crate::crd::Reason;
+use crate::unstructured::WorkflowId;
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The workflow equals the resource.
+    Ready,
+    /// `spec.suspend` is set, and what was applied last is what the resource asks for.
+    Suspended,
+    /// `spec.suspend` is set, and something is not sent.
+    SuspendedUnsent,
+    /// A change is on its way.
+    Applying,
+    /// A connector is waited for.
+    Awaiting(Awaited),
+    /// Something that the user has to supply is missing or wrong.
+    Blocked(Problem),
+    /// A foreign workflow carries the explicit name.
+    NameConflict {
+        /// The name.
+        name: String,
+        /// The workflows that carry it.
+        ids: Vec<WorkflowId>,
+    },
+    /// The workflow belongs to another resource.
+    InUse(WorkflowId, String),
+    /// What is to be taken over is not there.
+    ExistingNotFound(WorkflowId),
+    /// The workflow is gone and the key is not the one that made it: the fingerprint of the key in use.
+    WorkspaceChanged(WorkflowId, String),
+    /// The record names another cluster's workflow.
+    ForeignRecord(String),
+    /// It is not known whether a create was carried out.
+    CreateUnsettled,
+    /// The resource may go.
+    Released,
+    /// The workflow cannot be deleted without something that the user has to supply.
+    DeletionBlocked(Problem),
+    /// Nobody can say whether the definition itself goes.
+    DefinitionUnknown,
+    /// An effect failed.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// The row for it.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one table is read more easily than two halves of it"
+    )]
+    pub fn row(&self) -> Row {
+        use Class::{Current, InProgress, Stalled};
+        use Requeue::{Blocked, NextInventory, OnChange, Settled};
+        match self {
+            Self::Ready => row(
+                Current,
+                Reason::Ready,
+                OnChange,
+                "The workflow is as the resource asks.",
+            ),
+            Self::Suspended => row(
+                Current,
+                Reason::Suspended,
+                OnChange,
+                "What was applied last is what the resource asks for. spec.suspend is true, so nothing is written to Unstructured; set it to \
+                 false to resume.",
+            ),
+            Self::SuspendedUnsent => row(
+                Stalled,
+                Reason::Suspended,
+                OnChange,
+                "spec.suspend is true, and the workflow is not as the resource asks. Set it to false to send it.",
+            ),
+            Self::Applying => row(
+                InProgress,
+                Reason::Progressing,
+                Requeue::AtOnce,
+                "The workflow is being brought to what the resource asks.",
+            ),
+            Self::Awaiting(awaited) => awaited.row(),
+            Self::Blocked(problem) => problem.row(),
+            Self::NameConflict { name, ids } => row(
+                Stalled,
+                Reason::NameConflict,
+                NextInventory,
+                format!(
+                    "Nothing was made: {} already named {name:?} ({}). Choose another workflowName, or take one over with \
+                     existingWorkflowId, or with adoptionPolicy: ByName where it is the only one.",
+                    if ids.len() == 1 {
+                        "a workflow is"
+                    } else {
+                        "several workflows are"
+                    },
+                    list(ids)
+                ),
+            ),
+            Self::InUse(id, holder) => row(
+                Stalled,
+                Reason::ConnectorInUse,
+                NextInventory,
+                format!(
+                    "Workflow {id} belongs to {holder}. One workflow is never shared; choose another."
+                ),
+            ),
+            Self::ExistingNotFound(id) => row(
+                Stalled,
+                Reason::WorkflowNotFound,
+                NextInventory,
+                format!(
+                    "Workflow {id} is not in this workspace. Make a new resource with the right existingWorkflowId."
+                ),
+            ),
+            Self::WorkspaceChanged(id, fingerprint) => row(
+                Stalled,
+                Reason::WorkspaceChanged,
+                NextInventory,
+                format!(
+                    "Workflow {id} is not in the workspace of the present API key, and the key is not the one that made it. Nothing was \
+                     created. Restore a key of the old workspace, or confirm the move with the annotation {}={fingerprint}.",
+                    crate::crd::ACCEPT_WORKSPACE
+                ),
+            ),
+            Self::ForeignRecord(name) => row(
+                Stalled,
+                Reason::ForeignRecord,
+                OnChange,
+                format!(
+                    "The status was copied from another cluster or namespace: it names the workflow {name:?}, which is not this resource's \
+                     own. Nothing was touched. Delete this resource, or confirm the record with the annotation {} and the name of this \
+                     cluster.",
+                    crate::crd::ACCEPT_RECORD
+                ),
+            ),
+            Self::CreateUnsettled => row(
+                InProgress,
+                Reason::CreateOutcomeUnknown,
+                Settled,
+                "The answer to the request that creates the workflow was lost. Waiting until it is certain whether the workflow exists; no \
+                 action is needed.",
+            ),
+            Self::Released => row(
+                Current,
+                Reason::Deleting,
+                OnChange,
+                "The operator has let the resource go. Only finalizers of others hold it.",
+            ),
+            Self::DeletionBlocked(problem) => row(
+                Stalled,
+                Reason::DeletionBlocked,
+                Blocked,
+                format!(
+                    "The workflow cannot be deleted. {} {WAY_OUT}",
+                    problem.row().message
+                ),
+            ),
+            Self::DefinitionUnknown => row(
+                Stalled,
+                Reason::DeletionBlocked,
+                Blocked,
+                format!(
+                    "The workflow is not deleted: the operator may not see whether the definition itself is being deleted, in which case \
+                     the workflow has to stay. Grant the operator get on its customresourcedefinitions. {WAY_OUT}"
+                ),
+            ),
+            Self::Failed(failure) => failure.row(),
+        }
+    }
+}
+
+fn list(ids: &[WorkflowId]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    ids.join(", ")
+}

@@ -1,0 +1,134 @@
+//! One pass over one workflow: observe, then plan and act in turns, then follow its runs, then report.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use super::super::super::context::Context;
+use super::super::super::outcome::{Failure, Requeue};
+use super::super::super::queue::Job;
+use super::super::memory::Memory;
+use super::super::rest;
+use super::super::wake::lane_of;
+use super::super::writing::write_status;
+use super::act::{occasion, perform};
+use super::observe::{Hand, observe};
+use super::outcome::Outcome;
+use super::plan::{Step, plan};
+use super::situation::{Answer, Situation};
+use super::tell::announce;
+use super::{report, runs};
+use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
+
+/// More effects than any honest pass needs.
+const MOST_EFFECTS: usize = 32;
+
+/// Makes the pass that the queue asked for.
+pub async fn make(context: &Context, job: &Job) {
+    let mut memory = context.pipelines.workflows.take(&job.key);
+    if let Some(watched) = context.catalogue.workflows.get(&job.key) {
+        let workflow = memory.latest(watched);
+        let lane = lane_of(&job.key);
+        let requeue = pass(context, &mut memory, workflow, job).await;
+        let failures = &mut memory.failures;
+        rest::until(context, &job.key, lane, requeue, failures, None);
+    }
+    context.pipelines.workflows.put(&job.key, memory);
+}
+
+async fn pass(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    workflow: Arc<UnstructuredWorkflow>,
+    job: &Job,
+) -> Requeue {
+    let (mut s, mut hand) = match observe(context, memory, workflow).await {
+        Ok(observed) => observed,
+        Err(failure) => {
+            tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "the workflow could not be observed; trying again");
+            return Requeue::Backoff;
+        }
+    };
+    let before = hand.status();
+    let forced = forced(&hand);
+    if forced.is_some() {
+        s.refused = None;
+        if let Some(board) = &hand.board {
+            board.client.invite_probe();
+        }
+    }
+    let outcome = decide_and_act(context, memory, &mut s, &mut hand, job).await;
+    if let (Some(failure), Ok(digest)) = (&s.refused, &s.desired) {
+        memory.refused = Some((*digest, failure.clone()));
+    }
+    announce(context, &before, &s, &outcome, &hand);
+    let row = outcome.row();
+    let silent = matches!(
+        outcome,
+        Outcome::Released | Outcome::Failed(Failure::Conflict | Failure::NotLeading)
+    );
+    if silent || !context.leadership.is_valid() {
+        return row.requeue;
+    }
+    let mut on = occasion(&hand);
+    on.forced = forced;
+    let mut status = report::status(&hand.status(), &s, &outcome, &on);
+    let mut next = row.requeue;
+    if s.deletion.is_none() {
+        match runs::follow(context, &hand, &s, &mut status, job, &on).await {
+            Ok(true) if next == Requeue::OnChange => next = Requeue::NextPoll,
+            Ok(_) => {}
+            Err(failure) => {
+                tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "the runs of a workflow could not be followed; trying again");
+                if next == Requeue::OnChange {
+                    next = Requeue::Backoff;
+                }
+            }
+        }
+    }
+    match write_status(context, &*hand.workflow, &status).await {
+        Ok(written) => {
+            memory.wrote(&Arc::new(written));
+            next
+        }
+        Err(Failure::Conflict) => Requeue::AtOnce,
+        Err(failure) => {
+            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
+            Requeue::Backoff
+        }
+    }
+}
+
+/// Value of the annotation that forces a look, where it is new.
+fn forced(hand: &Hand) -> Option<String> {
+    let asked = hand.workflow.annotations().get(RECONCILE_AT)?;
+    let handled = hand.status().last_handled_reconcile_at;
+    (handled.as_ref() != Some(asked)).then(|| asked.clone())
+}
+
+async fn decide_and_act(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    s: &mut Situation,
+    hand: &mut Hand,
+    job: &Job,
+) -> Outcome {
+    for _ in 0..MOST_EFFECTS {
+        let effect = match plan(s) {
+            Step::Rest(outcome) => return outcome,
+            Step::Act(effect) => effect,
+        };
+        if !context.leadership.is_valid() {
+            return Outcome::Failed(Failure::NotLeading);
+        }
+        tracing::debug!(resource = %job.key, ?effect, "acting");
+        let answer = perform(context, memory, s, hand, job, &effect).await;
+        if let Answer::Failed(failure) = &answer {
+            tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, ?effect, "an effect failed");
+        }
+        if let Err(failure) = s.learn(&effect, answer) {
+            return Outcome::Failed(failure);
+        }
+    }
+    Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+}

@@ -1,0 +1,347 @@
+//! The runs of a workflow: those of the service's schedule are followed into the status, one is asked for when the annotation says so,
+//! and old ones that were asked for in that way are cleared away.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::{Resource as _, ResourceExt};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::super::super::context::{Context, MANAGER};
+use super::super::super::outcome::Failure;
+use super::super::super::queue::{Job, Priority};
+use super::super::super::refusal::kubernetes;
+use super::super::super::verdict::Verdict;
+use super::super::board::Board;
+use super::super::job::ending::end_from;
+use super::super::job::situation::{End, Ending};
+use super::super::notice::{tell, warn};
+use super::super::object::Object;
+use super::super::writing::api;
+use super::observe::Hand;
+use super::report::Occasion;
+use super::situation::Situation;
+use crate::crd::{
+    ConditionType, EventReason, JobPhase, JobSummary, MADE_BY_RUN_AT, OnActive, RUN_AT, Reason,
+    UnstructuredJob, UnstructuredJobSpec, WorkflowActivity, WorkflowReference, WorkflowStatus,
+};
+use crate::kube_error::{is_conflict, is_missing};
+use crate::runtime::run_metrics::EndedRun;
+use crate::unstructured::{ErrorKind, Job as Seen, JobState, WorkflowId};
+
+/// Brings what the status says of runs up to date. Whether one is under way, so that it has to be looked at soon.
+///
+/// # Errors
+///
+/// [`Failure`] when the service or the Kubernetes API fails.
+pub async fn follow(
+    context: &Context,
+    hand: &Hand,
+    s: &Situation,
+    status: &mut WorkflowStatus,
+    job: &Job,
+    on: &Occasion,
+) -> Result<bool, Failure> {
+    ask(context, hand, status).await?;
+    clear_away(context, hand).await?;
+    let (Some(id), Some(board)): (Option<WorkflowId>, _) = (
+        status.workflow_id.as_deref().and_then(|id| id.parse().ok()),
+        &hand.board,
+    ) else {
+        return Ok(false);
+    };
+    if s.workspace.is_err() || s.held_by.is_some() || s.foreign.is_some() {
+        return Ok(false);
+    }
+    let spec = &hand.workflow.spec;
+    let is_scheduled = spec.schedule.is_some() && spec.state == WorkflowActivity::Active;
+    let finished = newest_finished(context, hand);
+    let known = status.last_job.as_ref().map(|job| &job.id);
+    let is_behind = finished.is_some() && finished.as_ref() != known;
+    if !is_scheduled && status.active_job.is_none() && !is_behind {
+        return Ok(false);
+    }
+    let now = Instant::now();
+    let age = if status.active_job.is_some() {
+        context.policy.job_interval
+    } else {
+        context.policy.sync_interval / 2
+    };
+    let mut at = now.checked_sub(age).unwrap_or(now);
+    if job.priority != Priority::Drift {
+        at = at.max(job.since);
+    }
+    let listed = board
+        .all_jobs(at)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let mut runs: Vec<&Seen> = listed
+        .items
+        .iter()
+        .filter(|job| job.workflow == id)
+        .collect();
+    runs.sort_by_key(|job| job.created_at);
+    let active = runs.iter().rev().find(|job| !job.state.is_final());
+    status.active_job = active.map(|job| summary(job, phase_of(&job.state), None));
+    let last = runs.iter().rev().find(|job| job.state.is_final());
+    if let Some(last) = last
+        && status.last_job.as_ref().map(|job| &job.id) != Some(&last.id.to_string())
+    {
+        conclude(context, hand, board, last, status, on).await?;
+    }
+    say_nothing_yet(status, on);
+    Ok(status.active_job.is_some())
+}
+
+/// The run of the job that finished last, of those that somebody asked for.
+fn newest_finished(context: &Context, hand: &Hand) -> Option<String> {
+    let jobs = context.catalogue.jobs_of(&hand.workflow.key());
+    let finished = jobs.iter().filter_map(|job| {
+        let status = job.status()?;
+        let at = status.finished_at.as_ref()?.0;
+        Some((at, status.job_id.clone()?))
+    });
+    finished.max().map(|(_, id)| id)
+}
+
+/// A run has ended that is not on record.
+async fn conclude(
+    context: &Context,
+    hand: &Hand,
+    board: &Board,
+    job: &Seen,
+    status: &mut WorkflowStatus,
+    on: &Occasion,
+) -> Result<(), Failure> {
+    let details = match board.jobs.details(&job.id).await {
+        Ok(details) => Some(details),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => return Err((&error).into()),
+    };
+    let end = end_from(&job.state, details.as_ref());
+    let (succeeded, reason, phase, message) = verdict_on(&end, &job.id.to_string());
+    let mut summary = summary(job, phase, Some(&on.now));
+    summary.documents = end.documents;
+    let is_first = status.last_job.is_none();
+    status.last_job = Some(summary);
+    if succeeded {
+        status.last_success_time = Some(on.now.clone());
+        status.consecutive_failures = 0;
+    } else {
+        status.consecutive_failures = status.consecutive_failures.saturating_add(1);
+    }
+    let namespace = hand.workflow.namespace().unwrap_or_default();
+    let name = hand.workflow.name_any();
+    context.metrics.runs().run_ended(&EndedRun {
+        namespace: &namespace,
+        workflow: &name,
+        phase: phase.as_str(),
+        documents: end
+            .documents
+            .map_or((0, 0), |documents| (documents.succeeded, documents.failed)),
+        failures: status.consecutive_failures,
+        at: on.now.0.as_second(),
+    });
+    set_condition(
+        status,
+        if succeeded { "True" } else { "False" },
+        reason,
+        message.clone(),
+        on,
+    );
+    // What ended before anybody looked is no news.
+    if !is_first || job.is_scheduled {
+        if succeeded {
+            tell(
+                context,
+                &*hand.workflow,
+                EventReason::Succeeded,
+                "Run",
+                message,
+            );
+        } else {
+            warn(context, &*hand.workflow, reason.as_str(), "Run", message);
+        }
+    }
+    Ok(())
+}
+
+fn verdict_on(end: &End, id: &str) -> (bool, Reason, JobPhase, String) {
+    let documents = end.documents.unwrap_or_default();
+    match end.how {
+        Ending::Completed if end.documents.is_some() && documents.total == 0 => (
+            false,
+            Reason::NoDocuments,
+            JobPhase::Succeeded,
+            format!(
+                "Run {id} ended without any document: nothing has changed since the last run, or the source is empty."
+            ),
+        ),
+        Ending::Completed => (
+            true,
+            Reason::Succeeded,
+            JobPhase::Succeeded,
+            format!(
+                "Run {id} ended, and {} documents came through.",
+                documents.succeeded
+            ),
+        ),
+        Ending::WithErrors => (
+            false,
+            Reason::CompletedWithErrors,
+            JobPhase::PartiallyFailed,
+            format!(
+                "In run {id}, {} of {} documents failed.",
+                documents.failed, documents.total
+            ),
+        ),
+        Ending::Failed => (
+            false,
+            Reason::Failed,
+            JobPhase::Failed,
+            format!("Run {id} failed."),
+        ),
+        Ending::Stopped => (
+            false,
+            Reason::Stopped,
+            JobPhase::Stopped,
+            format!("Run {id} was stopped."),
+        ),
+    }
+}
+
+fn say_nothing_yet(status: &mut WorkflowStatus, on: &Occasion) {
+    let kind = ConditionType::LastJobSucceeded.as_str();
+    if status.last_job.is_none() && !status.conditions.iter().any(|c| c.type_ == kind) {
+        let message = "No run has ended yet.".to_owned();
+        set_condition(status, "Unknown", Reason::NoJobs, message, on);
+    }
+}
+
+fn set_condition(
+    status: &mut WorkflowStatus,
+    word: &'static str,
+    reason: Reason,
+    message: String,
+    on: &Occasion,
+) {
+    let kind = ConditionType::LastJobSucceeded;
+    let verdict = Verdict {
+        kind,
+        status: word,
+        reason,
+        message,
+    };
+    let before = status
+        .conditions
+        .iter()
+        .position(|c| c.type_ == kind.as_str());
+    let before = before.map(|at| status.conditions.remove(at));
+    let condition = verdict.condition(before.as_ref(), on.generation, &on.now);
+    status.conditions.push(condition);
+}
+
+fn summary(job: &Seen, phase: JobPhase, finished: Option<&Time>) -> JobSummary {
+    JobSummary {
+        id: job.id.to_string(),
+        phase: phase.as_str().to_owned(),
+        started_at: job
+            .created_at
+            .map(|at| Time(jiff::Timestamp::from_second(at.as_second()).unwrap_or(at))),
+        observed_finished_at: finished.cloned(),
+        documents: None,
+    }
+}
+
+fn phase_of(state: &JobState) -> JobPhase {
+    match state {
+        JobState::Scheduled => JobPhase::Scheduled,
+        JobState::InProgress | JobState::Other(_) => JobPhase::Running,
+        JobState::Completed => JobPhase::Succeeded,
+        JobState::Failed => JobPhase::Failed,
+        JobState::Stopped => JobPhase::Stopped,
+    }
+}
+
+/// Makes the one job that a new value of the annotation asks for. Its name comes from that value, so that a crash makes no second.
+async fn ask(context: &Context, hand: &Hand, status: &mut WorkflowStatus) -> Result<(), Failure> {
+    let workflow = &hand.workflow;
+    let Some(asked) = workflow.annotations().get(RUN_AT) else {
+        return Ok(());
+    };
+    if status.last_handled_run_at.as_ref() == Some(asked) {
+        return Ok(());
+    }
+    let uid = workflow.uid().unwrap_or_default();
+    let name = workflow.name_any();
+    let digest = Sha256::digest(format!("{uid} {asked}").as_bytes());
+    let owner = OwnerReference {
+        api_version: crate::crd::UnstructuredWorkflow::api_version(&()).into_owned(),
+        kind: crate::crd::UnstructuredWorkflow::KIND.to_owned(),
+        name: name.clone(),
+        uid,
+        ..OwnerReference::default()
+    };
+    let stem = name.get(..name.len().min(200)).unwrap_or_default();
+    let job = UnstructuredJob {
+        metadata: ObjectMeta {
+            name: Some(format!(
+                "{}-{}",
+                stem.trim_end_matches(['-', '.']),
+                &hex::encode(digest)[..10]
+            )),
+            namespace: workflow.namespace(),
+            labels: Some([(MADE_BY_RUN_AT.to_owned(), "true".to_owned())].into()),
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: UnstructuredJobSpec {
+            workflow_ref: WorkflowReference { name },
+            on_active: OnActive::Wait,
+            timeout: None,
+            cancel: false,
+            ttl_after_finished: None,
+        },
+        status: None,
+    };
+    let namespace = workflow.namespace().unwrap_or_default();
+    let jobs = api::<UnstructuredJob>(context, &namespace);
+    let params = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match jobs.create(&params, &job).await {
+        Ok(_) => {}
+        Err(error) if is_conflict(&error) => {}
+        Err(error) => return Err(kubernetes(&error)),
+    }
+    status.last_handled_run_at = Some(asked.clone());
+    Ok(())
+}
+
+/// Deletes finished jobs that the annotation made, beyond as many as are kept.
+async fn clear_away(context: &Context, hand: &Hand) -> Result<(), Failure> {
+    let mut finished: Vec<_> = context
+        .catalogue
+        .jobs_of(&hand.workflow.key())
+        .into_iter()
+        .filter(|job| job.labels().contains_key(MADE_BY_RUN_AT) && !job.is_going())
+        .filter_map(|job| {
+            let status = job.status()?;
+            let at = status.finished_at.as_ref()?.0;
+            status.phase.is_final().then_some((at, job))
+        })
+        .collect();
+    finished.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let kept = usize::from(hand.workflow.spec.job_history_limit);
+    for (_, job) in finished.into_iter().skip(kept) {
+        let namespace = job.namespace().unwrap_or_default();
+        let jobs = api::<UnstructuredJob>(context, &namespace);
+        match jobs.delete(&job.name_any(), &DeleteParams::default()).await {
+            Ok(_) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(kubernetes(&error)),
+        }
+    }
+    Ok(())
+}

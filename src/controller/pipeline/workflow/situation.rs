@@ -1,0 +1,319 @@
+//! What a pass knows of one workflow: plain values.
+
+use std::collections::BTreeSet;
+
+use super::super::super::departure::Deletion;
+use super::super::super::outcome::{Failure, Problem};
+use super::super::references::Awaited;
+use crate::unstructured::{Commit, Digest, WorkflowId};
+
+/// What a pass knows of one workflow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, any combination of which can be true"
+)]
+pub struct Situation {
+    /// It is being deleted.
+    pub deletion: Option<Deletion>,
+    /// Leave the workflow when the resource goes.
+    pub retain: bool,
+    /// Stop its runs before it goes.
+    pub cancel_runs: bool,
+    /// Write nothing.
+    pub suspend: bool,
+    /// The finalizer holds it.
+    pub finalized: bool,
+    /// What the service did is not on record.
+    pub unrecorded: bool,
+    /// The name on record is another cluster's default name, so that the record cannot be this resource's own.
+    pub foreign: Option<String>,
+    /// Its name, and whether it is the resource's own default name.
+    pub name: Name,
+    /// Take over exactly this workflow.
+    pub existing: Option<WorkflowId>,
+    /// Take over a workflow that carries the explicit name.
+    pub adopt_by_name: bool,
+    /// Another resource has the workflow on record and comes first.
+    pub held_by: Option<String>,
+    /// Both connectors, or what is waited for.
+    pub references: Result<(), Awaited>,
+    /// Whether the workspace can be worked in.
+    pub workspace: Result<(), Problem>,
+    /// The key is not the one that made the workflow, and nobody has confirmed that: its fingerprint.
+    pub moved: Option<String>,
+    /// What is asked for.
+    pub desired: Result<Digest, Problem>,
+    /// What the service last accepted.
+    pub applied: Option<Digest>,
+    /// Why it refused what is asked for.
+    pub refused: Option<Failure>,
+    /// The workflow, as far as the status has it on record.
+    pub binding: Binding,
+    /// A workflow was on record once, and is gone.
+    pub had_one: bool,
+    /// The workflow itself, once this pass has looked.
+    pub sight: Sight,
+    /// Workflows that carry the key or the name, oldest first, once this pass has looked.
+    pub namesakes: Option<Vec<Namesake>>,
+    /// What this pass did.
+    pub changes: Vec<Change>,
+}
+
+/// The name of a workflow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// The name itself.
+    pub value: String,
+    /// Whether it is the resource's own default name.
+    pub reserved: bool,
+}
+
+/// The workflow, as far as the status has it on record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// None, and none is being made.
+    Unbound,
+    /// One is being made, and the answer is not on record.
+    Creating {
+        /// Under which name.
+        name: String,
+        /// Where that stands.
+        stage: Stage,
+    },
+    /// This one.
+    Bound(WorkflowId),
+}
+
+/// Where a create stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The intent is on record and this pass has not sent the request yet.
+    Recorded,
+    /// The request may still be carried out.
+    Unsettled,
+    /// The request was carried out by now, or never will be.
+    Settled,
+}
+
+/// What is seen of the workflow on record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// Nobody has looked.
+    Unseen,
+    /// The list does not show it.
+    Unlisted,
+    /// The service says that it is not there.
+    Gone,
+    /// It is there, and differs in these.
+    Present(BTreeSet<String>),
+}
+
+/// A workflow that carries the key or the name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Namesake {
+    /// Which.
+    pub id: WorkflowId,
+    /// Whether it carries our key, or our own default name: then it is ours.
+    pub ours: bool,
+    /// The resource that has it on record.
+    pub holder: Option<String>,
+}
+
+/// One thing that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// A workflow was made.
+    Created(WorkflowId),
+    /// One was made in place of one that somebody had deleted.
+    Recreated(WorkflowId),
+    /// The workflow of a create whose answer had been lost was found.
+    Recovered(WorkflowId),
+    /// One was taken over.
+    Adopted(WorkflowId),
+    /// A change of the resource was accepted.
+    Updated,
+    /// What somebody had changed was restored: what.
+    DriftCorrected(BTreeSet<String>),
+    /// It was deleted.
+    Deleted(WorkflowId),
+    /// It was left.
+    Retained(WorkflowId),
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Put the finalizer on.
+    AddFinalizer,
+    /// Let the resource go.
+    RemoveFinalizer,
+    /// Write down that a workflow is about to be made.
+    RecordIntent,
+    /// Write down what came of it.
+    Record,
+    /// Look at the list; a fresh one, where a create may just have been carried out.
+    Look(Fresh),
+    /// Ask for the workflow by its id.
+    Confirm(WorkflowId),
+    /// Take this workflow for the resource's own.
+    Bind(WorkflowId, How),
+    /// Make it.
+    Create,
+    /// Send all that is managed.
+    Update(WorkflowId),
+    /// Stop its runs.
+    CancelRuns(WorkflowId),
+    /// Delete it.
+    Delete(WorkflowId),
+}
+
+/// How old a list may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fresh {
+    /// As old as a look at rest may be.
+    Any,
+    /// Not older than this moment.
+    Now,
+}
+
+/// Why a workflow is taken for the resource's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum How {
+    /// It came of a create whose answer was lost.
+    Recovered,
+    /// The resource names it.
+    Adopted,
+}
+
+/// What an effect was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The list was looked at.
+    Seen(Sight, Vec<Namesake>),
+    /// The workflow was looked at.
+    Confirmed(Sight),
+    /// The workflow was made; with the digest of what was accepted, unless an update has to follow.
+    Created(WorkflowId, Option<Digest>),
+    /// All was accepted.
+    Updated(Digest),
+    /// It failed.
+    Failed(Failure),
+}
+
+impl Situation {
+    /// The workflow on record.
+    pub fn bound(&self) -> Option<WorkflowId> {
+        match self.binding {
+            Binding::Bound(id) => Some(id),
+            Binding::Unbound | Binding::Creating { .. } => None,
+        }
+    }
+
+    /// Whether what is asked for was accepted.
+    pub fn is_synced(&self) -> bool {
+        let desired = self.desired.as_ref().ok();
+        self.bound().is_some() && desired.is_some() && self.applied.as_ref() == desired
+    }
+
+    /// Takes in what an effect was answered.
+    ///
+    /// # Errors
+    ///
+    /// The failure that ends the pass.
+    pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
+        match (effect, answer) {
+            (Effect::Create, Answer::Failed(failure)) => {
+                self.namesakes = None;
+                if failure.commit() == Commit::Unknown {
+                    if let Binding::Creating { stage, .. } = &mut self.binding {
+                        *stage = Stage::Unsettled;
+                    }
+                } else {
+                    self.binding = Binding::Unbound;
+                    self.refuse(&failure);
+                }
+                return Err(failure);
+            }
+            (Effect::Update(_), Answer::Failed(failure)) => {
+                self.refuse(&failure);
+                // What is there now, nobody knows.
+                if failure.commit() == Commit::Unknown {
+                    self.applied = None;
+                }
+                return Err(failure);
+            }
+            (Effect::Confirm(_), Answer::Confirmed(sight)) => self.sight = sight,
+            (_, Answer::Failed(failure)) => return Err(failure),
+            (Effect::AddFinalizer, _) => self.finalized = true,
+            (Effect::RemoveFinalizer, _) => self.finalized = false,
+            (Effect::RecordIntent, _) => {
+                self.binding = Binding::Creating {
+                    name: self.name.value.clone(),
+                    stage: Stage::Recorded,
+                };
+                self.applied = None;
+            }
+            (Effect::Record, _) => self.unrecorded = false,
+            (Effect::Look(_), Answer::Seen(sight, namesakes)) => {
+                self.sight = sight;
+                self.namesakes = Some(namesakes);
+            }
+            (Effect::Bind(id, how), _) => {
+                self.binding = Binding::Bound(*id);
+                self.applied = None;
+                self.sight = Sight::Unseen;
+                self.unrecorded = true;
+                self.changes.push(match how {
+                    How::Recovered => Change::Recovered(*id),
+                    How::Adopted => Change::Adopted(*id),
+                });
+            }
+            (Effect::Create, Answer::Created(id, accepted)) => {
+                self.binding = Binding::Bound(id);
+                self.applied = accepted;
+                self.sight = Sight::Present(BTreeSet::new());
+                self.unrecorded = true;
+                self.changes.push(if self.had_one {
+                    Change::Recreated(id)
+                } else {
+                    Change::Created(id)
+                });
+            }
+            (Effect::Update(_), Answer::Updated(digest)) => {
+                let known = self.applied == Some(digest);
+                let differed =
+                    match std::mem::replace(&mut self.sight, Sight::Present(BTreeSet::new())) {
+                        Sight::Present(drift) => drift,
+                        _ => BTreeSet::new(),
+                    };
+                self.applied = Some(digest);
+                self.unrecorded = true;
+                self.changes.push(if known {
+                    Change::DriftCorrected(differed)
+                } else {
+                    Change::Updated
+                });
+            }
+            (Effect::CancelRuns(_), _) => self.cancel_runs = false,
+            (Effect::Delete(id), _) => {
+                self.binding = Binding::Unbound;
+                self.namesakes = None;
+                self.changes.push(Change::Deleted(*id));
+            }
+            (_, _) => return Err(Failure::Overrun("an effect got the answer of another")),
+        }
+        Ok(())
+    }
+
+    /// Only a change of the spec or the Secret is worth another request.
+    fn refuse(&mut self, failure: &Failure) {
+        if failure.row().class == super::super::super::outcome::Class::Stalled
+            && failure.is_refusal()
+        {
+            self.refused = Some(failure.clone());
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `UnstructuredJob`: one run of a workflow that somebody asked for.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::connector::{WorkspaceStatus, unobserved};
+use super::definition::{column, finish};
+
+/// One run of a workflow. The operator starts it once, follows it to its end, and never starts it again: a run costs money.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "connectors.unstructured.io",
+    version = "v1alpha1",
+    kind = "UnstructuredJob",
+    plural = "unstructuredjobs",
+    namespaced,
+    status = "JobStatus",
+    derive = "PartialEq",
+    shortname = "ujob",
+    category = "unstructured"
+)]
+pub struct UnstructuredJobSpec {
+    /// The workflow to run, as a resource of this namespace. It may be made later than the job. Immutable.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("workflowRef cannot be changed: a job is one run of one workflow; make a new job"))]
+    pub workflow_ref: WorkflowReference,
+
+    /// What to do while another run of the workflow is under way: `Wait` begins when that has ended, `Adopt` follows that one instead,
+    /// `Fail` gives up. Immutable.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("onActive cannot be changed: make a new job"))]
+    pub on_active: OnActive,
+
+    /// Cancel the run when it has not ended after this time, for example `2h`. Without it, it may take as long as it takes. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(s|m|h))+$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("timeout cannot be changed: make a new job"))]
+    pub timeout: Option<String>,
+
+    /// Cancel the run. It cannot be taken back.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self || !oldSelf").message("a job that was cancelled stays cancelled: make a new job"))]
+    pub cancel: bool,
+
+    /// Delete this resource when it has been finished for this time, for example `24h`. Without it, it stays. Do not set it on a job
+    /// that Argo CD or Flux applies: the tool would make it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(s|m|h))+$"))]
+    pub ttl_after_finished: Option<String>,
+}
+
+/// A workflow in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+pub struct WorkflowReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// What to do while another run of the workflow is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OnActive {
+    /// Begin when it has ended.
+    #[default]
+    Wait,
+    /// Follow it.
+    Adopt,
+    /// Give up.
+    Fail,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum JobPhase {
+    /// The workflow or a connector is not ready yet.
+    #[default]
+    Pending,
+    /// Another run of the workflow has to end first.
+    Waiting,
+    /// A run is being asked for.
+    Starting,
+    /// Unstructured has the run in its queue.
+    Scheduled,
+    /// It runs.
+    Running,
+    /// It has ended, and no document failed.
+    Succeeded,
+    /// It has ended, and some documents failed.
+    PartiallyFailed,
+    /// It could not start, or not one document came through.
+    Failed,
+    /// It was cancelled.
+    Stopped,
+    /// It is not known what became of it, or it must not be started.
+    Abandoned,
+}
+
+impl JobPhase {
+    /// Whether nothing follows any more.
+    pub const fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded
+                | Self::PartiallyFailed
+                | Self::Failed
+                | Self::Stopped
+                | Self::Abandoned
+        )
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Waiting => "Waiting",
+            Self::Starting => "Starting",
+            Self::Scheduled => "Scheduled",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::PartiallyFailed => "PartiallyFailed",
+            Self::Failed => "Failed",
+            Self::Stopped => "Stopped",
+            Self::Abandoned => "Abandoned",
+        }
+    }
+}
+
+/// What the operator last knew to be true.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobStatus {
+    /// The `metadata.generation` that the rest of this status speaks of; -1 before the operator first saw the resource.
+    #[serde(default = "unobserved")]
+    pub observed_generation: i64,
+    /// Id of the workflow in the Unstructured workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_id: Option<String>,
+    /// Id of the run in the Unstructured workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// Whether somebody else had started the run.
+    #[serde(default)]
+    pub adopted: bool,
+    /// Present while a run may be being started: the record that lets a restarted operator find it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RunRequest>,
+    /// Where the job stands.
+    #[serde(default)]
+    pub phase: JobPhase,
+    /// How many documents it had, and what became of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Documents>,
+    /// What each node of the workflow did, once the run has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeCounts>,
+    /// Documents that failed, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_files: Vec<FailedDocument>,
+    /// How many documents failed in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub failed_files_total: Option<u64>,
+    /// When the operator learnt that the run had been started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the operator saw that the run had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The workspace in which it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceStatus>,
+    /// `Complete`, `Failed`, and `Ready`, `Reconciling`, `Stalled`, as kstatus defines them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+impl Default for JobStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: unobserved(),
+            workflow_id: None,
+            job_id: None,
+            adopted: false,
+            request: None,
+            phase: JobPhase::Pending,
+            documents: None,
+            nodes: Vec::new(),
+            failed_files: Vec::new(),
+            failed_files_total: None,
+            started_at: None,
+            finished_at: None,
+            workspace: None,
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// The record of a run whose answer has not arrived yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRequest {
+    /// When the run was asked for.
+    pub started_at: Time,
+}
+
+/// How many documents a run had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Documents {
+    /// All of them.
+    #[schemars(with = "i64")]
+    pub total: u64,
+    /// Those that came through.
+    #[schemars(with = "i64")]
+    pub succeeded: u64,
+    /// Those that failed.
+    #[schemars(with = "i64")]
+    pub failed: u64,
+}
+
+/// What a node of a workflow did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCounts {
+    /// Its name.
+    pub name: String,
+    /// Documents that wait for it.
+    #[schemars(with = "i64")]
+    pub ready: u64,
+    /// Documents that it works on.
+    #[schemars(with = "i64")]
+    pub in_progress: u64,
+    /// Documents that it is done with.
+    #[schemars(with = "i64")]
+    pub success: u64,
+    /// Documents that failed in it.
+    #[schemars(with = "i64")]
+    pub failure: u64,
+}
+
+/// A document that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedDocument {
+    /// Which.
+    pub document: String,
+    /// Why, in Unstructured's words, without any secret.
+    pub error: String,
+}
+
+/// The definition of `UnstructuredJob`.
+pub fn definition() -> CustomResourceDefinition {
+    let at = |title, path: &str, priority| column(title, "string", path.to_owned(), priority);
+    let number = |title, path: &str| column(title, "integer", path.to_owned(), None);
+    let mut columns = vec![
+        at("Workflow", ".spec.workflowRef.name", None),
+        at("Phase", ".status.phase", None),
+        number("Documents", ".status.documents.total"),
+        number("Failed", ".status.documents.failed"),
+        at(
+            "Reason",
+            r#".status.conditions[?(@.type=="Ready")].reason"#,
+            None,
+        ),
+        column(
+            "Age",
+            "date",
+            ".metadata.creationTimestamp".to_owned(),
+            None,
+        ),
+        at("Job ID", ".status.jobId", Some(1)),
+    ];
+    columns.push(at(
+        "Message",
+        r#".status.conditions[?(@.type=="Ready")].message"#,
+        Some(1),
+    ));
+    finish(UnstructuredJob::crd(), &columns)
+}

@@ -1,0 +1,116 @@
+//! What is counted of runs, by workflow.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Namespace and name of a workflow, and one more word where there is one.
+type Labels = Vec<(&'static str, String)>;
+
+/// The metrics of runs.
+#[derive(Clone, Default)]
+pub struct RunMetrics {
+    jobs: Family<Labels, Counter>,
+    runs: Family<Labels, Counter>,
+    documents: Family<Labels, Counter>,
+    last_run: Family<Labels, Gauge>,
+    last_success: Family<Labels, Gauge>,
+    failures: Family<Labels, Gauge>,
+}
+
+/// A run that has ended.
+pub struct EndedRun<'a> {
+    /// Its workflow's namespace.
+    pub namespace: &'a str,
+    /// Its workflow's name.
+    pub workflow: &'a str,
+    /// How it ended.
+    pub phase: &'static str,
+    /// Documents that came through, and that failed.
+    pub documents: (u64, u64),
+    /// Runs in a row that failed.
+    pub failures: u32,
+    /// When the end was seen, in seconds since 1970.
+    pub at: i64,
+}
+
+impl RunMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let Self {
+            jobs,
+            runs,
+            documents,
+            last_run,
+            last_success,
+            failures,
+        } = self;
+        registry.register(
+            "jobs_finished",
+            "UnstructuredJobs by how they ended",
+            jobs.clone(),
+        );
+        registry.register(
+            "runs",
+            "Runs of a workflow that were seen to end, by how they did",
+            runs.clone(),
+        );
+        registry.register(
+            "documents",
+            "Documents of the runs of a workflow, by what became of them",
+            documents.clone(),
+        );
+        registry.register_with_unit(
+            "last_run_timestamp",
+            "When a run of the workflow was last seen to have ended, since 1970",
+            Unit::Seconds,
+            last_run.clone(),
+        );
+        registry.register_with_unit(
+            "last_success_timestamp",
+            "When a run of the workflow was last seen to have ended without a failure, since 1970",
+            Unit::Seconds,
+            last_success.clone(),
+        );
+        registry.register(
+            "consecutive_failed_runs",
+            "Runs of the workflow in a row that failed",
+            failures.clone(),
+        );
+    }
+
+    /// An `UnstructuredJob` has ended in this phase.
+    pub fn job_finished(&self, namespace: &str, workflow: &str, phase: &'static str) {
+        let labels = labels(namespace, workflow, Some(("phase", phase)));
+        self.jobs.get_or_create(&labels).inc();
+    }
+
+    /// A run of a workflow was seen to have ended.
+    pub fn run_ended(&self, run: &EndedRun<'_>) {
+        let of = |more| labels(run.namespace, run.workflow, more);
+        self.runs
+            .get_or_create(&of(Some(("phase", run.phase))))
+            .inc();
+        let (succeeded, failed) = run.documents;
+        for (result, count) in [("succeeded", succeeded), ("failed", failed)] {
+            let labels = of(Some(("result", result)));
+            self.documents.get_or_create(&labels).inc_by(count);
+        }
+        self.last_run.get_or_create(&of(None)).set(run.at);
+        if run.failures == 0 {
+            self.last_success.get_or_create(&of(None)).set(run.at);
+        }
+        self.failures
+            .get_or_create(&of(None))
+            .set(i64::from(run.failures));
+    }
+}
+
+fn labels(namespace: &str, workflow: &str, more: Option<(&'static str, &'static str)>) -> Labels {
+    let mut labels = vec![
+        ("namespace", namespace.to_owned()),
+        ("workflow", workflow.to_owned()),
+    ];
+    labels.extend(more.map(|(name, value)| (name, value.to_owned())));
+    labels
+}

@@ -1,0 +1,559 @@
+//! Whole pipelines: two connectors, the workflow between them, and its runs. Each run costs money, so they are counted.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::Api;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use support::fake::Fault;
+use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
+use support::operator::Operator;
+use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, kind, message};
+
+use crate::stage;
+
+const WORKFLOW: &str = "UnstructuredWorkflow";
+const JOB: &str = "UnstructuredJob";
+const RUN_AT: &str = "connectors.unstructured.io/run-at";
+
+/// A stage with both connectors, which nobody has looked at yet.
+async fn pipeline() -> Result<Stage> {
+    let mut stage = stage().await?;
+    stage.set("JOB_INTERVAL", "200ms");
+    stage.set("SYNC_INTERVAL", "2s");
+    stage.set("REQUEST_TIMEOUT", "1s");
+    stage.set("LEADER_ELECT", "false");
+    stage.good_secret().await?;
+    let entries = [("api_key", PINECONE_KEY)];
+    stage.secret("pinecone", &entries).await?;
+    Ok(stage)
+}
+
+async fn connectors(stage: &Stage) -> Result<()> {
+    stage.create("contracts", json!({})).await?;
+    let index =
+        json!({ "indexName": "contracts", "credentials": { "secretRef": { "name": "pinecone" } } });
+    create(stage, "PineconeDestination", "index", index).await
+}
+
+fn objects(stage: &Stage, name: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(stage.client.clone(), &stage.namespace, &kind(name))
+}
+
+async fn create(stage: &Stage, of: &str, name: &str, spec: Value) -> Result<()> {
+    let object = DynamicObject::new(name, &kind(of)).data(json!({ "spec": spec }));
+    let objects = objects(stage, of);
+    let created = objects.create(&PostParams::default(), &object).await;
+    created.with_context(|| format!("{of} {name} is refused"))?;
+    Ok(())
+}
+
+fn workflow() -> Value {
+    json!({
+        "sourceRef": { "kind": "DropboxSource", "name": "contracts" },
+        "destinationRef": { "kind": "PineconeDestination", "name": "index" },
+        "nodes": [
+            { "name": "Partitioner", "type": "partition", "subtype": "vlm", "settings": { "is_dynamic": true } },
+            { "name": "Chunker", "type": "chunk", "subtype": "chunk_by_title", "settings": { "max_characters": 2048 } },
+            { "name": "Embedder", "type": "embed", "subtype": "azure_openai", "settings": { "model_name": "text-embedding-3-small" } },
+        ],
+    })
+}
+
+fn job() -> Value {
+    json!({ "workflowRef": { "name": "flow" } })
+}
+
+async fn patch(stage: &Stage, of: &str, name: &str, patch: &Value) -> Result<()> {
+    let params = PatchParams::default();
+    objects(stage, of)
+        .patch(name, &params, &Patch::Merge(patch))
+        .await?;
+    Ok(())
+}
+
+/// Waits until an object is as it should be.
+async fn until(
+    stage: &Stage,
+    of: &str,
+    name: &str,
+    what: impl Fn(&DynamicObject) -> bool,
+) -> Result<DynamicObject> {
+    let objects = objects(stage, of);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let mut last = None;
+    while tokio::time::Instant::now() < end {
+        last = objects.get_opt(name).await?;
+        if let Some(object) = last.as_ref().filter(|object| what(object)) {
+            return Ok(object.clone());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!(
+        "{of} {name} never became what was waited for: {}",
+        serde_json::to_string_pretty(&last)?
+    )
+}
+
+fn is(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
+    condition(object, kind).is_some_and(|c| c["status"] == status && c["reason"] == reason)
+        && object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
+}
+
+async fn ready(stage: &Stage) -> Result<DynamicObject> {
+    until(stage, WORKFLOW, "flow", |o| is(o, "Ready", "True", "Ready")).await
+}
+
+async fn phase(stage: &Stage, name: &str, phase: &str) -> Result<DynamicObject> {
+    until(stage, JOB, name, |o| o.data["status"]["phase"] == phase).await
+}
+
+/// Waits until nothing of these kinds is left.
+async fn all_gone(stage: &Stage) -> Result<()> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let mut left = Vec::new();
+        for of in ["DropboxSource", "PineconeDestination", WORKFLOW, JOB] {
+            left.extend(objects(stage, of).list(&Default::default()).await?.items);
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        ensure!(
+            tokio::time::Instant::now() < end,
+            "left: {}",
+            serde_json::to_string_pretty(&left)?
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn begin() -> Result<(Stage, Operator, String)> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    create(&stage, WORKFLOW, "flow", workflow()).await?;
+    let operator = stage.operator().await?;
+    ready(&stage).await?;
+    let id = stage.workspace.workflows()[0].id.clone();
+    Ok((stage, operator, id))
+}
+
+fn requests(stage: &Stage, method: &str, path: &str) -> usize {
+    let requests = stage.api.requests();
+    let all = requests
+        .iter()
+        .filter(|r| r.method == method && r.path.contains(path));
+    all.count()
+}
+
+#[tokio::test]
+async fn five_manifests_in_any_order_become_documents_in_the_index() -> Result<()> {
+    let stage = pipeline().await?;
+    let _operator = stage.operator().await?;
+    create(&stage, JOB, "first", job()).await?;
+    phase(&stage, "first", "Pending").await?;
+    create(&stage, WORKFLOW, "flow", workflow()).await?;
+    let waits = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "ReferencesReady", "False", "SourceNotFound")
+    })
+    .await?;
+    ensure!(message(&waits, "Ready").contains("contracts"), "{waits:?}");
+    assert_eq!(stage.workspace.workflows(), []);
+    connectors(&stage).await?;
+
+    let done = phase(&stage, "first", "Succeeded").await?;
+    assert_eq!(
+        done.data["status"]["documents"],
+        json!({ "total": 3, "succeeded": 3, "failed": 0 })
+    );
+    ensure!(is(&done, "Complete", "True", "Succeeded"), "{done:?}");
+    let flow = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "LastJobSucceeded", "True", "Succeeded")
+    })
+    .await?;
+    let made = stage.workspace.workflows();
+    assert_eq!(made.len(), 1);
+    assert_eq!(flow.data["status"]["workflowId"], json!(made[0].id));
+    assert_eq!(stage.workspace.runs(&made[0].id), 1);
+    assert_eq!(
+        stage.workspace.documents_in_index(&made[0].destinations[0]),
+        3
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_rest_no_workflow_is_written_whatever_the_service_shuffles_fills_in_or_drops()
+-> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    stage
+        .workspace
+        .drift_default("vlm", "model", json!("another-model"));
+    for seed in 1..4 {
+        stage
+            .api
+            .configure(|rules| rules.pipelines.node_order = NodeOrder::Shuffled(seed));
+        patch(
+            &stage,
+            WORKFLOW,
+            "flow",
+            &json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": seed.to_string() } } }),
+        )
+        .await?;
+        until(&stage, WORKFLOW, "flow", |o| {
+            o.data["status"]["lastHandledReconcileAt"] == json!(seed.to_string())
+        })
+        .await?;
+    }
+    assert_eq!(requests(&stage, "PUT", "/workflows/"), 0);
+
+    // What a person changes is put back, by one request.
+    stage
+        .workspace
+        .set_workflow(&id, json!({ "schedule": "daily", "state": "inactive" }));
+    patch(
+        &stage,
+        WORKFLOW,
+        "flow",
+        &json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "drift" } } }),
+    )
+    .await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        o.data["status"]["lastHandledReconcileAt"] == "drift"
+    })
+    .await?;
+    let now = stage.workspace.workflow(&id).context("it is there")?;
+    assert_eq!((now.status.as_str(), now.schedule), ("active", None));
+    assert_eq!(requests(&stage, "PUT", "/workflows/"), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_of_the_resource_is_one_update_and_the_id_stays() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let spec = json!({ "spec": { "schedule": "every 2 hours", "state": "Inactive", "workflowName": "by hand" } });
+    patch(&stage, WORKFLOW, "flow", &spec).await?;
+    ready(&stage).await?;
+    let now = stage.workspace.workflow(&id).context("it is there")?;
+    assert_eq!(
+        (now.name.as_str(), now.status.as_str()),
+        ("by hand", "inactive")
+    );
+    ensure!(now.schedule.is_some());
+    assert_eq!(requests(&stage, "PUT", "/workflows/"), 1);
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workflow_whose_answer_is_lost_is_made_once() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    stage
+        .api
+        .inject(Route::CreateWorkflow, Fault::disconnect().committed());
+    create(&stage, WORKFLOW, "flow", workflow()).await?;
+    let _operator = stage.operator().await?;
+    ready(&stage).await?;
+    assert_eq!(stage.workspace.workflows().len(), 1);
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workflow_deleted_behind_our_back_is_made_anew_and_a_new_source_is_followed() -> Result<()>
+{
+    let (stage, _operator, id) = begin().await?;
+    stage.workspace.remove_workflow(&id);
+    let nudge = json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "gone" } } });
+    patch(&stage, WORKFLOW, "flow", &nudge).await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        o.data["status"]["workflowId"]
+            .as_str()
+            .is_some_and(|now| now != id)
+            && is(o, "Ready", "True", "Ready")
+    })
+    .await?;
+    assert_eq!(stage.workspace.workflows().len(), 1);
+
+    let before = stage.workspace.workflows()[0].sources.clone();
+    let source = stage.workspace.sources()[0].id.clone();
+    assert_eq!(before, [source.clone()]);
+    stage.workspace.remove(&source);
+    let nudge = json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "gone" } } });
+    patch(&stage, "DropboxSource", "contracts", &nudge).await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        o.data["status"]["sourceId"] != json!(source) && is(o, "Ready", "True", "Ready")
+    })
+    .await?;
+    let now = &stage.workspace.workflows()[0];
+    assert_eq!(now.sources, [stage.workspace.sources()[0].id.clone()]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_whose_answer_is_lost_is_found_and_not_started_again() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    stage
+        .api
+        .inject(Route::RunWorkflow, Fault::disconnect().committed());
+    create(&stage, JOB, "once", job()).await?;
+    phase(&stage, "once", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
+    assert_eq!(requests(&stage, "POST", "/run"), 1);
+
+    // Lost before it was carried out, it is asked for again, once that is certain.
+    stage.api.inject(Route::RunWorkflow, Fault::disconnect());
+    create(&stage, JOB, "again", job()).await?;
+    phase(&stage, "again", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_again_and_again_starts_each_run_once() -> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    let mut operator = Some(operator);
+    let kills = [
+        Duration::ZERO,
+        Duration::from_millis(30),
+        Duration::from_millis(90),
+    ];
+    for (n, delay) in kills.into_iter().enumerate() {
+        create(&stage, JOB, &format!("job{n}"), job()).await?;
+        tokio::time::sleep(delay).await;
+        operator.take().context("an operator")?.kill()?;
+        operator = Some(stage.operator().await?);
+    }
+    for n in 0..kills.len() {
+        phase(&stage, &format!("job{n}"), "Succeeded").await?;
+    }
+    assert_eq!(stage.workspace.runs(&id), kills.len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn jobs_of_one_workflow_run_one_after_the_other() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "one", job()).await?;
+    phase(&stage, "one", "Scheduled").await?;
+    for name in ["two", "three"] {
+        create(&stage, JOB, name, job()).await?;
+        phase(&stage, name, "Waiting").await?;
+    }
+    create(
+        &stage,
+        JOB,
+        "joins",
+        json!({ "workflowRef": { "name": "flow" }, "onActive": "Adopt" }),
+    )
+    .await?;
+    create(
+        &stage,
+        JOB,
+        "fails",
+        json!({ "workflowRef": { "name": "flow" }, "onActive": "Fail" }),
+    )
+    .await?;
+    let joined = until(&stage, JOB, "joins", |o| {
+        o.data["status"]["jobId"].is_string()
+    })
+    .await?;
+    assert_eq!(joined.data["status"]["adopted"], json!(true));
+    let failed = phase(&stage, "fails", "Failed").await?;
+    ensure!(is(&failed, "Failed", "True", "WorkflowBusy"), "{failed:?}");
+    assert_eq!(stage.workspace.runs(&id), 1);
+    stage.workspace.hold_jobs(false);
+    for name in ["one", "two", "three", "joins"] {
+        phase(&stage, name, "Succeeded").await?;
+    }
+    assert_eq!(stage.workspace.runs(&id), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn completed_is_not_success_and_what_failed_is_named() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let ends = [
+        JobEnd::some_failed(2, 5, "the file is encrypted"),
+        JobEnd::all(0),
+        JobEnd::Failed("no credits".to_owned()),
+    ];
+    stage.workspace.script_jobs(&id, ends);
+    create(&stage, JOB, "partly", job()).await?;
+    let partly = phase(&stage, "partly", "PartiallyFailed").await?;
+    let status = &partly.data["status"];
+    assert_eq!(
+        status["documents"],
+        json!({ "total": 5, "succeeded": 3, "failed": 2 })
+    );
+    assert_eq!(status["failedFilesTotal"], json!(2));
+    ensure!(
+        status["failedFiles"][0]["error"]
+            .as_str()
+            .is_some_and(|e| e.contains("encrypted")),
+        "{status}"
+    );
+    ensure!(
+        is(&partly, "Failed", "True", "CompletedWithErrors"),
+        "{partly:?}"
+    );
+    create(&stage, JOB, "empty", job()).await?;
+    let empty = phase(&stage, "empty", "Succeeded").await?;
+    ensure!(is(&empty, "Complete", "True", "NoDocuments"), "{empty:?}");
+    create(&stage, JOB, "broken", job()).await?;
+    let broken = phase(&stage, "broken", "Failed").await?;
+    ensure!(
+        message(&broken, "Failed").contains("no credits"),
+        "{broken:?}"
+    );
+    let flow = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "LastJobSucceeded", "False", "Failed")
+    })
+    .await?;
+    ensure!(
+        is(&flow, "Ready", "True", "Ready"),
+        "what a run did unset Ready: {flow:?}"
+    );
+    assert_eq!(stage.workspace.runs(&id), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_by_its_field_its_timeout_and_its_deletion() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "field", job()).await?;
+    phase(&stage, "field", "Scheduled").await?;
+    patch(&stage, JOB, "field", &json!({ "spec": { "cancel": true } })).await?;
+    phase(&stage, "field", "Stopped").await?;
+    create(
+        &stage,
+        JOB,
+        "timeout",
+        json!({ "workflowRef": { "name": "flow" }, "timeout": "1s" }),
+    )
+    .await?;
+    let late = phase(&stage, "timeout", "Stopped").await?;
+    ensure!(is(&late, "Failed", "True", "TimedOut"), "{late:?}");
+    create(&stage, JOB, "deleted", job()).await?;
+    let running = phase(&stage, "deleted", "Scheduled").await?;
+    let run = running.data["status"]["jobId"]
+        .as_str()
+        .context("a run")?
+        .to_owned();
+    objects(&stage, JOB)
+        .delete("deleted", &DeleteParams::default())
+        .await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while objects(&stage, JOB).get_opt("deleted").await?.is_some() {
+        ensure!(tokio::time::Instant::now() < end, "it never goes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(requests(&stage, "POST", &format!("/jobs/{run}/cancel")), 1);
+    assert_eq!(stage.workspace.runs(&id), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_was_restored_or_made_again_costs_nothing() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    create(&stage, JOB, "first", job()).await?;
+    let done = phase(&stage, "first", "Succeeded").await?;
+    objects(&stage, JOB)
+        .delete("first", &DeleteParams::default())
+        .await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while objects(&stage, JOB).get_opt("first").await?.is_some() {
+        ensure!(tokio::time::Instant::now() < end, "it never goes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // A GitOps tool makes it again.
+    create(&stage, JOB, "first", job()).await?;
+    let again = phase(&stage, "first", "Abandoned").await?;
+    ensure!(is(&again, "Failed", "True", "AlreadyRun"), "{again:?}");
+
+    // A backup brings it back under another name, without its status.
+    let mut restored = DynamicObject::new("restored", &kind(JOB)).data(json!({ "spec": job() }));
+    restored.metadata.annotations = done.metadata.annotations;
+    objects(&stage, JOB)
+        .create(&PostParams::default(), &restored)
+        .await?;
+    phase(&stage, "restored", "Abandoned").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_annotation_makes_one_job_for_each_value_and_the_schedule_is_followed() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let asked = json!({ "metadata": { "annotations": { RUN_AT: "monday" } }, "spec": { "schedule": "daily" } });
+    patch(&stage, WORKFLOW, "flow", &asked).await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        o.data["status"]["lastHandledRunAt"] == "monday"
+            && is(o, "LastJobSucceeded", "True", "Succeeded")
+    })
+    .await?;
+    let jobs = objects(&stage, JOB).list(&Default::default()).await?;
+    assert_eq!((jobs.items.len(), stage.workspace.runs(&id)), (1, 1));
+    ensure!(jobs.items[0].metadata.owner_references.is_some());
+
+    stage
+        .workspace
+        .script_jobs(&id, [JobEnd::some_failed(1, 4, "too large")]);
+    let Tick::Started(run) = stage.workspace.tick(&id) else {
+        bail!("the schedule starts nothing");
+    };
+    let flow = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "LastJobSucceeded", "False", "CompletedWithErrors")
+    })
+    .await?;
+    assert_eq!(flow.data["status"]["lastJob"]["id"], json!(run));
+    assert_eq!(flow.data["status"]["consecutiveFailures"], json!(1));
+    assert_eq!(stage.workspace.runs(&id), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_deleted_at_once_leaves_nothing() -> Result<()> {
+    let (stage, _operator, _) = begin().await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "running", job()).await?;
+    phase(&stage, "running", "Scheduled").await?;
+    for of in ["DropboxSource", "PineconeDestination", WORKFLOW, JOB] {
+        objects(&stage, of)
+            .delete_collection(&DeleteParams::default(), &Default::default())
+            .await?;
+    }
+    all_gone(&stage).await?;
+    assert_eq!(stage.workspace.workflows(), []);
+    assert_eq!(stage.workspace.sources(), []);
+    assert_eq!(stage.workspace.destinations(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_setting_that_the_service_drops_is_told_once_and_sent_no_more() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let mut spec = workflow();
+    spec["nodes"][0]["settings"]["strategy"] = json!("auto");
+    create(&stage, WORKFLOW, "flow", spec).await?;
+    let _operator = stage.operator().await?;
+    ready(&stage).await?;
+    let mut stage = stage;
+    stage.kind = kind(WORKFLOW);
+    let note = stage.until_event("flow", "SettingIgnored").await?;
+    ensure!(note.contains("strategy"), "{note}");
+    stage
+        .annotate("flow", "connectors.unstructured.io/reconcile-at", "1")
+        .await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        o.data["status"]["lastHandledReconcileAt"] == "1"
+    })
+    .await?;
+    assert_eq!(requests(&stage, "PUT", "/workflows/"), 0);
+    Ok(())
+}
