@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::fake::Fault;
 use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
@@ -115,7 +115,7 @@ async fn all_gone(stage: &Stage) -> Result<()> {
     loop {
         let mut left = Vec::new();
         for of in ["DropboxSource", "PineconeDestination", WORKFLOW, JOB] {
-            left.extend(objects(stage, of).list(&Default::default()).await?.items);
+            left.extend(objects(stage, of).list(&ListParams::default()).await?.items);
         }
         if left.is_empty() {
             return Ok(());
@@ -279,7 +279,7 @@ async fn a_workflow_deleted_behind_our_back_is_made_anew_and_a_new_source_is_fol
 
     let before = stage.workspace.workflows()[0].sources.clone();
     let source = stage.workspace.sources()[0].id.clone();
-    assert_eq!(before, [source.clone()]);
+    assert_eq!(before, std::slice::from_ref(&source));
     stage.workspace.remove(&source);
     let nudge = json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "gone" } } });
     patch(&stage, "DropboxSource", "contracts", &nudge).await?;
@@ -496,7 +496,7 @@ async fn the_annotation_makes_one_job_for_each_value_and_the_schedule_is_followe
             && is(o, "LastJobSucceeded", "True", "Succeeded")
     })
     .await?;
-    let jobs = objects(&stage, JOB).list(&Default::default()).await?;
+    let jobs = objects(&stage, JOB).list(&ListParams::default()).await?;
     assert_eq!((jobs.items.len(), stage.workspace.runs(&id)), (1, 1));
     ensure!(jobs.items[0].metadata.owner_references.is_some());
 
@@ -524,7 +524,7 @@ async fn everything_deleted_at_once_leaves_nothing() -> Result<()> {
     phase(&stage, "running", "Scheduled").await?;
     for of in ["DropboxSource", "PineconeDestination", WORKFLOW, JOB] {
         objects(&stage, of)
-            .delete_collection(&DeleteParams::default(), &Default::default())
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
             .await?;
     }
     all_gone(&stage).await?;
