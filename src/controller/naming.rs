@@ -1,7 +1,8 @@
-//! Default names of connectors: `<namespace>.<name>.<cluster>`.
+//! Default names of connectors, `<namespace>.<name>.<cluster>`, and their keys.
 //!
-//! The API has no tags and cannot rename, so only a name can say whose a connector is. The scheme is reserved for this operator:
-//! neither a namespace nor a cluster name can contain a dot, so two resources never share a default name.
+//! The API has no tags and cannot rename, and not every service has keys, so a name has to be able to say whose a connector is. The
+//! scheme is reserved for this operator: neither a namespace nor a cluster name can contain a dot, so two resources never share a
+//! default name.
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,6 +13,12 @@ const LONGEST: usize = 100;
 
 /// Hex digits of the hash that stands for what was cut off.
 const HASH_DIGITS: usize = 10;
+
+/// Characters of a key that tell people whose it is.
+const LONGEST_SLUG: usize = 50;
+
+/// Hex digits of a key that tell it from all others: with the slug and a hyphen, as many characters as the API takes.
+const KEY_DIGITS: usize = 12;
 
 /// Name of a cluster in connector names: what `--cluster-name` says, or a hash of the UID of the `kube-system` namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +54,29 @@ impl ClusterName {
         ConnectorName {
             value,
             reserved: true,
+        }
+    }
+
+    /// The key of a resource's connector: it is the same whatever the connector is called, after a restore, and in a new installation.
+    /// Like every key, it is made of lower-case letters, digits and single hyphens, 63 of them at most.
+    pub fn key_of(&self, kind: &str, namespace: &str, name: &str) -> String {
+        let mut hash = Sha256::new();
+        for part in [&self.0, kind, namespace, name] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let digits = &hex::encode(hash.finalize())[..KEY_DIGITS];
+        let is_other = |c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit();
+        let parts = [namespace, name].into_iter();
+        let mut slug = parts
+            .flat_map(|part| part.split(is_other))
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("-");
+        slug.truncate(LONGEST_SLUG);
+        match slug.trim_end_matches('-') {
+            "" => digits.to_owned(),
+            slug => format!("{slug}-{digits}"),
         }
     }
 
@@ -123,7 +153,55 @@ mod tests {
         assert!(!here.is_of_another(&here.default_name("legal", &long).value, &long));
     }
 
+    #[test]
+    fn a_key_is_a_slug_and_a_digest_of_whose_it_is() {
+        let cluster = ClusterName::chosen("prod");
+        let key = cluster.key_of("DropboxSource", "legal", "contracts.2026--q1");
+        assert_eq!(key, "legal-contracts-2026-q1-861562d463ab");
+        let long = cluster.key_of("DropboxSource", "legal", &"c".repeat(253));
+        assert_eq!(long.len(), 63);
+        for other in [
+            cluster.key_of("DropboxSource", "legal-contracts", "2026.q1"),
+            cluster.key_of("UnstructuredSource", "legal", "contracts.2026--q1"),
+            ClusterName::chosen("dev").key_of("DropboxSource", "legal", "contracts.2026--q1"),
+        ] {
+            assert_ne!(other, key);
+        }
+    }
+
+    /// Whether the API takes it: `^[a-z0-9](-?[a-z0-9])*$`, at most 63 characters.
+    fn is_key(text: &str) -> bool {
+        let is_part = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        (1..=63).contains(&text.len()) && text.split('-').all(is_part)
+    }
+
     proptest! {
+        #[test]
+        fn the_api_takes_the_key_of_every_resource(
+            ns in "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?",
+            name in "[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?){0,3}",
+            cluster in "[a-z0-9-]{1,40}",
+        ) {
+            let key = ClusterName::chosen(cluster).key_of("DropboxSource", &ns, &name);
+            prop_assert!(is_key(&key), "{}", key);
+        }
+
+        #[test]
+        fn two_resources_never_share_a_key(
+            one in ("[ab-]{0,3}", "[ab-]{0,3}", "[ab-]{0,3}", "[ab-]{0,3}"),
+            other in ("[ab-]{0,3}", "[ab-]{0,3}", "[ab-]{0,3}", "[ab-]{0,3}"),
+        ) {
+            let key = |(cluster, kind, ns, name): &(String, String, String, String)| {
+                ClusterName::chosen(cluster).key_of(kind, ns, name)
+            };
+            prop_assert_eq!(key(&one) == key(&other), one == other);
+        }
+
         #[test]
         fn default_names_fit_and_are_reserved(ns in "[a-z0-9]{1,63}", name in "[a-z0-9.]{1,253}", cluster in "[a-z0-9-]{1,40}") {
             let cluster = ClusterName::chosen(cluster);

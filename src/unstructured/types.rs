@@ -29,6 +29,18 @@ pub struct ConnectorId(Uuid);
 )]
 pub struct ConnectorIdError;
 
+/// The key of a connector as the service shows it: a name that its creator chose, which nobody can change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Key {
+    /// Answers have no such member: the service knows no keys, or ignores those that it is given.
+    #[default]
+    Unshown,
+    /// None.
+    Absent,
+    /// This one.
+    Given(Box<str>),
+}
+
 /// A source connector as the service shows it. Thousands are held at a time, so none has room to spare.
 #[derive(Clone, PartialEq)]
 pub struct Connector {
@@ -36,6 +48,8 @@ pub struct Connector {
     pub id: ConnectorId,
     /// Its name, for life. Nothing says that names are unique.
     pub name: Box<str>,
+    /// Its key, for life. Not every service has keys, and nothing says that they are unique.
+    pub key: Key,
     /// Which kind of source, for example `dropbox`.
     pub connector_type: Box<str>,
     /// What can be read of its configuration.
@@ -118,6 +132,7 @@ impl fmt::Debug for Connector {
         let Self {
             id,
             name,
+            key,
             connector_type,
             settings,
             created_at,
@@ -125,6 +140,7 @@ impl fmt::Debug for Connector {
         f.debug_struct("Connector")
             .field("id", &id.0)
             .field("name", name)
+            .field("key", key)
             .field("connector_type", connector_type)
             .field("settings", settings)
             .field("created_at", created_at)
@@ -137,15 +153,29 @@ impl Connector {
     pub(super) fn size(&self) -> usize {
         let Self {
             name,
+            key,
             connector_type,
             settings,
             ..
         } = self;
         size_of::<Self>()
             + size_of_val(&**name)
+            + key.get().map_or(0, size_of_val)
             + size_of_val(&**connector_type)
             + settings.size()
-            + 3 * PER_ALLOCATION
+            + 4 * PER_ALLOCATION
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The key itself, if there is one.
+    pub fn get(&self) -> Option<&str> {
+        match self {
+            Self::Unshown | Self::Absent => None,
+            Self::Given(key) => Some(key),
+        }
     }
 }
 
@@ -281,6 +311,7 @@ mod tests {
         let source = Connector {
             id: ConnectorId(Uuid::nil()),
             name: "contracts".into(),
+            key: Key::Absent,
             connector_type: "dropbox".into(),
             settings: Map::from_iter([("app_key".into(), json!("in clear"))]).into(),
             created_at: None,
