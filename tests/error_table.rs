@@ -262,11 +262,11 @@ async fn make(connectors: &Connectors, call: Call) -> Result<(), ApiError> {
         Call::List => connectors.list().await.map(drop),
         Call::Get => connectors.get(&id).await.map(drop),
         Call::Create => connectors
-            .create("contracts", &config("table-refresh-token"))
+            .create("contracts", None, &config("table-refresh-token"))
             .await
             .map(drop),
         Call::CreateMasked => connectors
-            .create("contracts", &config(MASK))
+            .create("contracts", None, &config(MASK))
             .await
             .map(drop),
     }

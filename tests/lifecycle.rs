@@ -9,6 +9,7 @@ use support::fake::unstructured::{CheckScript, Poll, Route, answers};
 use support::stage::{
     API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN, condition, eventually, message, source_id,
 };
+use unstructured_operator::controller::naming::ClusterName;
 
 use crate::economy::ten_quiet_intervals;
 use crate::stage;
@@ -33,6 +34,7 @@ async fn a_resource_becomes_one_connector_and_is_ready() -> Result<()> {
         creates[0].json(),
         json!({
             "name": format!("{}.contracts.test", stage.namespace),
+            "key": ClusterName::chosen("test").key_of("DropboxSource", &stage.namespace, "contracts"),
             "type": "dropbox",
             "config": {
                 "remote_url": "dropbox://contracts/2026",

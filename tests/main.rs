@@ -29,6 +29,7 @@ mod image;
 mod import;
 mod incarnation;
 mod install;
+mod keys;
 mod kinds;
 mod kubernetes;
 mod leadership;

@@ -22,7 +22,8 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-use model::{Action, Mischief, Protocol, READY, Wish};
+use connectors::Service;
+use model::{Action, Mischief, ONLY_OURS, Protocol, READY, SETTLES, Wish};
 use scenario::{CHOSEN, bound, chosen, new, reserved, settled};
 use status::ELSEWHERE;
 use world::{Ask, Place, Restored, Start, World};
@@ -200,6 +201,98 @@ fn an_uninstallation_that_takes_the_rights_first_deletes_no_connector() {
         .wishing(&[Wish::Delete(0)])
         .meeting(&[Mischief::Uninstalling, Mischief::Crashes, Mischief::Calls]);
     explore("uninstalled", protocol.within(2, 1));
+}
+
+// === Keys ===
+
+#[test]
+fn a_chosen_name_holds_every_invariant_whatever_the_service_makes_of_keys() {
+    for service in [
+        Service::Refusing,
+        Service::Honouring,
+        Service::Comparing,
+        Service::Hoarding,
+    ] {
+        let protocol = Protocol::of(vec![new(chosen())]).at(service);
+        let protocol = protocol.also_meeting(Mischief::Intruder(CHOSEN));
+        explore(&format!("chosen, {service:?}"), protocol);
+    }
+}
+
+#[test]
+fn a_reserved_name_holds_every_invariant_with_keys() {
+    for service in [Service::Honouring, Service::Comparing] {
+        let protocol = Protocol::of(vec![new(reserved(0))]).at(service);
+        explore(&format!("reserved, {service:?}"), protocol);
+    }
+}
+
+/// What was there before keys has none, and stays what it is.
+#[test]
+fn what_was_made_before_keys_stays_bound_when_the_service_has_them() {
+    for ask in [reserved(0), chosen()] {
+        let protocol = Protocol::of(vec![settled(ask, 1)]).at(Service::Honouring);
+        explore("before keys", protocol);
+    }
+}
+
+/// Under a chosen name, somebody else makes a connector while the answer to ours is lost.
+#[test]
+fn a_lost_create_is_told_from_a_rival_of_the_chosen_name_by_its_key() {
+    let beset = |service| {
+        Protocol::of(vec![new(chosen())])
+            .at(service)
+            .meeting(&[Mischief::Rival(CHOSEN), Mischief::Calls])
+            .wishing(&[Wish::Delete(0)])
+            .within(2, 1)
+    };
+    for service in [Service::Honouring, Service::Comparing] {
+        explore(&format!("rival, {service:?}"), beset(service));
+    }
+    let taken = counterexamples("rival, no keys", beset(Service::Ignoring), &[ONLY_OURS]);
+    assert!(taken.contains(&ONLY_OURS), "a name alone could tell");
+}
+
+/// A create that is carried out after its settle time makes a second connector. Which one is a duplicate, only its key can say under
+/// a chosen name.
+#[test]
+fn a_create_that_is_carried_out_too_late_leaves_nothing_where_there_are_keys() {
+    let slow = |service| {
+        Protocol::of(vec![new(chosen())])
+            .at(service)
+            .meeting(&[Mischief::Slowness, Mischief::Calls])
+            .wishing(&[Wish::Edit(0)])
+    };
+    let promised = [ONLY_OURS, SETTLES];
+    for service in [Service::Honouring, Service::Comparing] {
+        let broken = counterexamples(&format!("slow, {service:?}"), slow(service), &promised);
+        assert!(promised.iter().all(|p| !broken.contains(p)), "{broken:?}");
+    }
+    let broken = counterexamples("slow, no keys", slow(Service::Ignoring), &[SETTLES]);
+    assert!(broken.contains(&SETTLES), "a name alone could tell");
+}
+
+/// A connector that was retained shows the key of the resource that is made again beside it.
+#[test]
+fn a_retained_connector_of_our_key_is_no_duplicate_and_is_found_again() {
+    let retain = Ask {
+        retain: true,
+        ..chosen()
+    };
+    for existing in [None, Some(2)] {
+        let mut place = new(retain);
+        place.then = Ask {
+            existing,
+            ..chosen()
+        };
+        let protocol = Protocol::of(vec![place])
+            .at(Service::Honouring)
+            .beside(2, 8);
+        let protocol = protocol
+            .meeting(&[Mischief::Calls])
+            .wishing(&[Wish::Delete(0), Wish::Make(0)]);
+        explore("retained", protocol.within(1, 2));
+    }
 }
 
 // === Several resources ===

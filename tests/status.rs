@@ -144,9 +144,10 @@ async fn nothing_is_made_that_an_older_definition_could_not_record() -> Result<(
 }
 
 /// Every field of the status but `observedGeneration`, without which no resource can be made at all: the definition sets it.
-const STATUS_FIELDS: [&str; 9] = [
+const STATUS_FIELDS: [&str; 10] = [
     "sourceId",
     "connectorName",
+    "key",
     "workspace",
     "appliedDigest",
     "lastSyncTime",

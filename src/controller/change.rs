@@ -32,6 +32,8 @@ pub enum Bind {
     ById,
     /// `adoptionPolicy: ByName`.
     ByName,
+    /// It shows our key.
+    ByKey,
     /// It carries our reserved name.
     Reserved,
     /// Our own create, whose answer was lost, made it.

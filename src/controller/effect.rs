@@ -2,7 +2,7 @@
 //! model covers.
 
 use super::outcome::{Failure, Outcome};
-use super::situation::{Bind, Check, Freshness, Grant, Namesake, Release, Sighting};
+use super::situation::{Bind, Check, Freshness, Grant, Mark, Namesake, Release, Sighting};
 use crate::unstructured::ConnectorId;
 
 /// One side effect.
@@ -18,6 +18,8 @@ pub enum Effect {
     RecordIntent {
         /// Name of the connector to be.
         name: String,
+        /// Its key, where the service takes one.
+        key: Option<String>,
     },
     /// Write into the status that nobody knows any more what configuration the connector has, because another is about to be sent,
     /// if nobody changed the resource meanwhile.
@@ -36,6 +38,8 @@ pub enum Effect {
     Create {
         /// Its name, as recorded.
         name: String,
+        /// Its key, as recorded.
+        key: Option<String>,
     },
     /// Replace the configuration of this connector.
     Update(ConnectorId),
@@ -97,7 +101,7 @@ pub enum Answer {
     Seen {
         /// Of the connector that the binding, or `existingSourceId`, names.
         connector: Sighting,
-        /// Of connectors that carry the name in question, oldest first.
+        /// Of connectors that carry the name in question or show our key, oldest first.
         namesakes: Vec<Namesake>,
     },
     /// What the API says of one connector: present or gone.
@@ -108,8 +112,12 @@ pub enum Answer {
     Claimed,
     /// Another resource holds the connector, or is making one of this name.
     Held(String),
-    /// A connector was made.
-    Created(ConnectorId),
+    /// A connector was made, of whose key this is said.
+    Created(ConnectorId, Mark),
+    /// The service takes no key, and made nothing.
+    KeyRefused,
+    /// The service says in these words that another connector has the key, and made nothing.
+    KeyTaken(String),
     /// Where the connection check stands.
     Check(Check),
     /// It failed.

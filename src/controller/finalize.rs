@@ -4,8 +4,8 @@
 use super::effect::{Effect, Step};
 use super::outcome::Outcome;
 use super::situation::{
-    Bind, Binding, Creating, DefinitionFate, Deletion, Freshness, Namesake, Release, Sighting,
-    Situation, WorkspaceFacts,
+    Bind, Binding, Creating, DefinitionFate, Deletion, Freshness, Release, Sighting, Situation,
+    WorkspaceFacts,
 };
 use crate::unstructured::ConnectorId;
 
@@ -62,20 +62,20 @@ fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step
         }
         Binding::Bound(id) => delete_recorded(s, deletion, *id),
         Binding::Creating { stage, .. } => delete_unknown(s, deletion, *stage),
-        // Creates were given up. What they may have made since carries our reserved name, and nobody will look for it any more.
-        Binding::Unbound if s.wanted.name.reserved => sweep_up(s, deletion, Release::Deleted),
-        Binding::Unbound => release(Release::Deleted),
+        // Creates were given up. What they may have made since has our key or our reserved name, and nobody will look for it any more.
+        Binding::Unbound => sweep_up(s, deletion, Release::Deleted),
     }
 }
 
 /// A create was begun and its outcome is unknown: what it made, or will still make, has to go too.
 fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
     let name = s.name();
-    let Some(namesakes) = &s.namesakes else {
+    if s.namesakes.is_none() {
         return Step::Act(Effect::Look(Freshness::Now));
-    };
-    let free: Vec<&Namesake> = namesakes.iter().filter(|n| n.is_free()).collect();
-    match (free.as_slice(), stage) {
+    }
+    let found = s.descendants();
+    let certain = name.reserved || found.iter().any(|n| n.is_marked());
+    match (found.as_slice(), stage) {
         ([], Creating::Settled) => release(Release::Deleted),
         // What was found is deleted; one request makes one connector, so nothing else can come.
         ([], _) if !s.changes.is_empty() => release(Release::Deleted),
@@ -84,10 +84,8 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
         // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
         // connector would be gone by now, and this one somebody else's.
         ([one], _) => Step::Act(Effect::Bind(one.id, Bind::Recovered)),
-        ([.., youngest], _) if name.reserved && youngest.recent => {
-            delete_one(deletion, youngest.id)
-        }
-        ([oldest, ..], _) if name.reserved => Step::Act(Effect::Bind(oldest.id, Bind::Recovered)),
+        ([.., youngest], _) if certain && youngest.recent => delete_one(deletion, youngest.id),
+        ([oldest, ..], _) if certain => Step::Act(Effect::Bind(oldest.id, Bind::Recovered)),
         (several, _) => Step::Rest(Outcome::DeletionAmbiguous {
             name: name.value,
             ids: several.iter().map(|n| n.id).collect(),
@@ -95,12 +93,12 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
     }
 }
 
-/// Deletes what carries our reserved name, belongs to nobody and was made in the life of this resource; then lets go.
+/// Deletes what has our key or our reserved name, belongs to nobody and was made in the life of this resource; then lets go.
 fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
     let Some(namesakes) = &s.namesakes else {
         return Step::Act(Effect::Look(Freshness::Now));
     };
-    match namesakes.iter().find(|n| n.is_free() && n.recent) {
+    match namesakes.iter().find(|n| s.is_late(n)) {
         Some(_) if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
         Some(late) => delete_one(deletion, late.id),
         None => release(then),

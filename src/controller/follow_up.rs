@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::backoff::{doubled, jittered};
 use super::outcome::Requeue;
 use super::queue::Priority;
-use super::situation::poll_delay;
 
 /// The first delay of a retry; it doubles with each failure up to [`LONGEST_BACKOFF`].
 const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
@@ -100,6 +99,18 @@ fn asked_for(requeue: Requeue, pace: &Pace, now: Instant) -> Option<FollowUp> {
         }
     };
     Some(follow_up)
+}
+
+/// How long to wait before polling a check for the `n`th time: 1, 2, 4, 8, 15, then 30 s.
+fn poll_delay(n: u32) -> Duration {
+    Duration::from_secs(match n {
+        0 => 1,
+        1 => 2,
+        2 => 4,
+        3 => 8,
+        4 => 15,
+        _ => 30,
+    })
 }
 
 fn retry(delay: Duration, told: bool) -> FollowUp {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::effect::{Answer, Effect};
 use super::outcome::Failure;
 use super::situation::{
-    Bind, Binding, Change, Check, Creating, Grant, Resend, Sighting, Situation, is_synced,
+    Bind, Binding, Change, Check, Creating, Grant, Keys, Mark, Namesake, Resend, Sighting,
+    Situation, is_synced,
 };
 use crate::unstructured::{Commit, ConnectorId, ErrorKind};
 
@@ -27,7 +28,9 @@ impl Situation {
                 self.finalized = false;
                 self.changes.push(Change::Released(release.clone()));
             }
-            (Effect::RecordIntent { name }, Answer::Done) => *self = self.intending(name),
+            (Effect::RecordIntent { name, key }, Answer::Done) => {
+                *self = self.intending(name, key.is_some());
+            }
             (Effect::RecordUpdate, Answer::Done) => *self = self.unsure(),
             (Effect::Record(_), Answer::Done) => self.unrecorded = false,
             (
@@ -56,15 +59,21 @@ impl Situation {
                 self.grant = grant;
             }
             (Effect::Bind(id, how), Answer::Claimed) => {
-                let ours = self.namesakes.iter_mut().flatten().find(|n| n.id == *id);
+                let ours = self.namesakes.iter().flatten().find(|n| n.id == *id);
+                self.marked = ours.is_some_and(Namesake::is_marked);
                 if let Some(namesake) = ours {
+                    let other_name = namesake.other_name.clone();
                     self.connector = Sighting::Present {
                         drift: namesake.drift.clone(),
-                        name: self.name().value,
+                        name: other_name.unwrap_or_else(|| self.name().value),
                         same_kind: true,
                     };
                 }
                 self.binding = Binding::Bound(*id);
+                // Should it ever have to be made anew, the key may be free by then.
+                if matches!(self.keys, Keys::Taken { .. }) {
+                    self.keys = Keys::Sent;
+                }
                 self.held_by = None;
                 self.applied = None;
                 self.check = Check::None;
@@ -72,9 +81,7 @@ impl Situation {
                 if *how == Bind::Recovered {
                     // There was none when the create was begun, so all that came since came of our creates.
                     let late = self.namesakes.iter().flatten();
-                    let late = late
-                        .filter(|n| n.id != *id && n.is_free() && n.recent)
-                        .count();
+                    let late = late.filter(|n| n.id != *id && self.is_late(n)).count();
                     let late = u32::try_from(late).unwrap_or(u32::MAX);
                     self.lost_creates = self.lost_creates.max(late);
                 }
@@ -90,7 +97,7 @@ impl Situation {
                 self.held_by = Some(by);
             }
             (Effect::RecordIntent { .. }, Answer::Held(by)) => self.held_by = Some(by),
-            (Effect::Create { .. }, Answer::Created(id)) => {
+            (Effect::Create { .. }, Answer::Created(id, mark)) => {
                 let recreated = matches!(self.connector, Sighting::Gone);
                 let name = self.name().value;
                 self.changes.push(if recreated {
@@ -105,11 +112,24 @@ impl Situation {
                     same_kind: true,
                 };
                 self.binding = Binding::Bound(id);
+                self.marked = mark == Mark::Ours;
             }
-            (Effect::Create { name }, Answer::Failed(failure)) => match failure.commit() {
+            // Nothing was made, so the same without a key cannot be a second one.
+            (Effect::Create { .. }, Answer::KeyRefused) => {
+                self.unmade();
+                self.keys = Keys::Refused;
+            }
+            (Effect::Create { .. }, Answer::KeyTaken(why)) => {
+                self.unmade();
+                self.namesakes = None;
+                self.keys = Keys::Taken {
+                    why,
+                    just_now: true,
+                };
+            }
+            (Effect::Create { name, .. }, Answer::Failed(failure)) => match failure.commit() {
                 Commit::Never => {
-                    self.binding = Binding::Unbound;
-                    self.unrecorded = true;
+                    self.unmade();
                     return Err(failure);
                 }
                 Commit::Unknown => {
@@ -212,12 +232,20 @@ impl Situation {
         self.unrecorded = true;
     }
 
+    /// The create on record has certainly made nothing.
+    fn unmade(&mut self) {
+        self.binding = Binding::Unbound;
+        self.marked = false;
+        self.unrecorded = true;
+    }
+
     fn deleted(&mut self, id: ConnectorId) {
         if let Some(namesakes) = &mut self.namesakes {
             namesakes.retain(|n| n.id != id);
         }
         if self.bound() == Some(id) {
             self.binding = Binding::Unbound;
+            self.marked = false;
             self.applied = None;
             self.check = Check::None;
             self.changes.push(Change::Deleted(id));

@@ -76,6 +76,8 @@ pub struct Memory {
     pub failures: u32,
     /// A configuration that the API refused, and how that was reported.
     pub refused: Option<(Digest, Outcome)>,
+    /// The service said in these words that our key is taken, of a create with this configuration.
+    pub key_taken: Option<(Digest, String)>,
     /// What the provider said of the credentials in the configuration with this digest, and when.
     pub grant: Option<(Digest, Grant, Instant)>,
     /// The create whose outcome is not known.

@@ -24,6 +24,7 @@ pub mod index;
 pub mod key;
 pub mod learn;
 pub mod listing;
+pub mod mark;
 pub mod memory;
 pub mod naming;
 pub mod observe;

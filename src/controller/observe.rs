@@ -18,8 +18,8 @@ use super::refusal::kubernetes;
 use super::report::{recorded_check, recorded_doubt, was_synced};
 use super::secrets::read_configuration;
 use super::situation::{
-    Binding, Check, ConnectorName, Deletion, Desired, Grant, Resend, Sighting, Situation, Wanted,
-    WorkspaceFacts,
+    Binding, Check, ConnectorName, Deletion, Desired, Grant, Keys, Resend, Sighting, Situation,
+    Wanted, WorkspaceFacts,
 };
 use super::wake::look_again;
 use super::workspaces::Workspace;
@@ -43,6 +43,7 @@ pub async fn observe(
     if hand.forced.is_some() {
         memory.refused = None;
         memory.grant = None;
+        memory.key_taken = None;
         if let Some(create) = &mut memory.settling {
             create.again = None;
         }
@@ -126,8 +127,16 @@ fn situation(
     };
     let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
     let known = |asked: &Digest| Some(*asked) == digest;
+    let taken = memory.key_taken.as_ref();
+    let keys = match taken.filter(|(asked, _)| known(asked)) {
+        _ if workspace.is_ok_and(|workspace| workspace.refuses_keys()) => Keys::Refused,
+        Some((_, why)) => Keys::Taken {
+            why: why.clone(),
+            just_now: false,
+        },
+        None => Keys::Sent,
+    };
     Situation {
-        wanted,
         deletion,
         foreign,
         resources_known: context.unlisted.none(),
@@ -143,6 +152,9 @@ fn situation(
             .any(|finalizer| finalizer == FINALIZER)
             && !was_released(context, resource),
         binding,
+        marked: recall::marked(&status, &wanted.key),
+        keys,
+        wanted,
         held_by: holder.map(|holder| describe_holder(&job.key, &holder)),
         applied: status
             .applied_digest
@@ -295,6 +307,9 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
         });
     let wanted = Wanted {
         name,
+        key: context
+            .cluster
+            .key_of(resource.kind.name, &key.namespace, &key.name),
         collection: resource.kind.collection,
         existing,
         adopt_by_name: options.adoption_policy == AdoptionPolicy::ByName,

@@ -52,6 +52,15 @@ pub enum Outcome {
         /// The resource of this operator that holds it, if one does.
         holder: Option<String>,
     },
+    /// The service says that another connector has the resource's key, and shows none of that key that is free.
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The service's words.
+        why: String,
+        /// The resource of this operator that holds a connector of that key, if one does.
+        holder: Option<String>,
+    },
     /// Several connectors carry the explicit name.
     Ambiguous {
         /// The name.
@@ -463,6 +472,23 @@ impl Outcome {
                         "A connector named {name:?} already exists ({}). It was not touched. Choose another connectorName in a \
                          new resource, take it over with adoptionPolicy: ByName, or delete it.",
                         list(ids)
+                    ),
+                },
+            ),
+            Self::KeyTaken { key, why, holder } => row(
+                Stalled,
+                Reason::KeyTaken,
+                NextInventory,
+                match holder {
+                    Some(holder) => format!(
+                        "The key {key:?}, with which this resource makes its connector, is on a connector of {holder}. Nothing was \
+                         made. Make a new resource under another name, or let that one go."
+                    ),
+                    None => format!(
+                        "The key {key:?}, with which this resource makes its connector, is taken by something that the workspace does \
+                         not show: {}. Nothing was made. Delete what has it, then set the annotation \
+                         connectors.unstructured.io/reconcile-at to a new value; or make a new resource under another name.",
+                        why.trim_end_matches('.')
                     ),
                 },
             ),

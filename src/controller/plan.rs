@@ -7,7 +7,7 @@ use super::effect::{Effect, Step};
 use super::finalize::finalize;
 use super::outcome::Outcome;
 use super::situation::{
-    Bind, Binding, Check, Creating, Desired, Freshness, Grant, Namesake, Resend, Sighting,
+    Bind, Binding, Check, Creating, Desired, Freshness, Grant, Keys, Namesake, Resend, Sighting,
     Situation, WorkspaceFacts, is_synced,
 };
 use crate::unstructured::{ConnectorId, Digest};
@@ -48,7 +48,10 @@ fn keep(s: &Situation) -> Step {
         Binding::Creating {
             stage: Creating::Recorded,
             name,
-        } => Step::Act(Effect::Create { name: name.clone() }),
+        } => Step::Act(Effect::Create {
+            name: name.clone(),
+            key: s.marked.then(|| s.wanted.key.clone()),
+        }),
         Binding::Creating { stage, .. } => recover(s, *stage),
         Binding::Unbound => find(s),
     }
@@ -86,7 +89,7 @@ fn bound(s: &Situation, id: ConnectorId, workspace: &WorkspaceFacts, digest: Dig
         Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
         Sighting::Gone => by_name(s),
         Sighting::Present { drift, .. } => {
-            // A create that was carried out after we had given up on it leaves a second connector of the reserved name.
+            // A create that was carried out after we had given up on it leaves a second connector, of our key or the reserved name.
             if let Some(extra) = duplicates(s, id).last().filter(|_| s.resources_known) {
                 return Step::Act(Effect::Delete(extra.id));
             }
@@ -116,12 +119,12 @@ fn update(s: &Situation, id: ConnectorId, digest: Digest) -> Step {
 /// The answer to a create is not on record: the connector may exist, may come to exist, or may not. Never send another before
 /// that is known.
 fn recover(s: &Situation, stage: Creating) -> Step {
-    let Some(namesakes) = s.namesakes.as_deref() else {
+    if s.namesakes.is_none() {
         return Step::Act(Effect::Look(Freshness::Now));
-    };
-    // What another resource holds did not come of our request.
-    if namesakes.iter().any(Namesake::is_free) {
-        return take(s, namesakes, Bind::Recovered);
+    }
+    let found = s.descendants();
+    if !found.is_empty() {
+        return take(s, &found, Bind::Recovered);
     }
     match stage {
         Creating::Recorded | Creating::Unsettled => {
@@ -131,7 +134,7 @@ fn recover(s: &Situation, stage: Creating) -> Step {
     }
 }
 
-/// Nothing is ours yet: take over what the resource names, else go by name.
+/// Nothing is ours yet: take over what the resource names, else go by key and name.
 fn find(s: &Situation) -> Step {
     match &s.wanted.existing {
         Some(id) if s.home.is_none() => existing(s, *id),
@@ -165,47 +168,62 @@ fn existing(s: &Situation, id: ConnectorId) -> Step {
 }
 
 fn by_name(s: &Situation) -> Step {
-    match s.namesakes.as_deref() {
-        None => Step::Act(Effect::Look(Freshness::Trigger)),
-        Some(_) if !s.wanted.name.reserved && !s.resources_known => {
-            Step::Rest(Outcome::ResourcesUnknown)
-        }
-        Some([]) => create(s),
-        Some(namesakes) if s.wanted.name.reserved => take(s, namesakes, Bind::Reserved),
-        Some([_]) if !s.wanted.adopt_by_name => Step::Rest(conflict(s)),
-        Some(namesakes) => take(s, namesakes, Bind::ByName),
+    let Some(found) = s.namesakes.as_deref() else {
+        return Step::Act(Effect::Look(match &s.keys {
+            // What has it was not to be seen before the create.
+            Keys::Taken { just_now: true, .. } => Freshness::Now,
+            _ => Freshness::Trigger,
+        }));
+    };
+    if !s.wanted.name.reserved && !s.resources_known {
+        return Step::Rest(Outcome::ResourcesUnknown);
+    }
+    // Nobody else gives our key: a record was lost, or this resource was here before.
+    if let Some(oldest) = found.iter().find(|n| n.is_marked() && n.is_free()) {
+        return bind(s, oldest.id, Bind::ByKey);
+    }
+    let named: Vec<_> = found.iter().filter(|n| n.is_named()).collect();
+    let free: Vec<_> = named.iter().copied().filter(|n| n.is_free()).collect();
+    match named.as_slice() {
+        [] => create(s),
+        _ if s.wanted.name.reserved => take(s, &free, Bind::Reserved),
+        [_] if !s.wanted.adopt_by_name => Step::Rest(conflict(s)),
+        _ => take(s, &free, Bind::ByName),
     }
 }
 
-/// Takes one of the connectors that carry the name, if it is certain which.
-fn take(s: &Situation, namesakes: &[Namesake], how: Bind) -> Step {
-    let mut free = namesakes.iter().filter(|n| n.is_free());
+/// Takes one of these connectors, which nobody holds, if it is certain which.
+fn take(s: &Situation, free: &[&Namesake], how: Bind) -> Step {
     let name = s.name();
-    match (free.next(), free.next()) {
-        // Under the reserved name all are ours: keep the oldest, the others are deleted once it is bound.
-        (Some(oldest), None) => bind(s, oldest.id, how),
-        (Some(oldest), Some(_)) if name.reserved => bind(s, oldest.id, how),
-        (Some(_), Some(_)) => Step::Rest(Outcome::Ambiguous {
+    match free {
+        [one] => bind(s, one.id, how),
+        // What has our key or the reserved name is ours: keep the oldest, the others are deleted once it is bound.
+        [oldest, ..] if name.reserved || oldest.is_marked() => bind(s, oldest.id, how),
+        [_, ..] => Step::Rest(Outcome::Ambiguous {
             name: name.value,
-            ids: namesakes.iter().map(|n| n.id).collect(),
+            ids: named(s).map(|n| n.id).collect(),
         }),
-        (None, _) if name.reserved => create(s),
-        (None, _) => Step::Rest(conflict(s)),
+        [] if name.reserved => create(s),
+        [] => Step::Rest(conflict(s)),
     }
 }
 
 fn conflict(s: &Situation) -> Outcome {
-    let namesakes = s.namesakes.as_deref().unwrap_or_default();
-    let taken = namesakes.iter().all(|n| !n.is_free());
-    let holder = namesakes.first().filter(|_| taken);
+    let taken = named(s).all(|n| !n.is_free());
+    let holder = named(s).next().filter(|_| taken);
     Outcome::NameConflict {
         name: s.name().value,
-        ids: namesakes.iter().map(|n| n.id).collect(),
+        ids: named(s).map(|n| n.id).collect(),
         holder: s
             .held_by
             .clone()
             .or_else(|| holder.and_then(|n| n.holder.clone())),
     }
+}
+
+/// The connectors that carry the name in question.
+fn named(s: &Situation) -> impl Iterator<Item = &Namesake> {
+    s.namesakes.iter().flatten().filter(|n| n.is_named())
 }
 
 /// The finalizer comes first: from the first moment that a connector is ours, the resource cannot go without it.
@@ -232,12 +250,23 @@ fn create(s: &Situation) -> Step {
     if s.held_by.is_some() {
         return Step::Rest(conflict(s));
     }
+    // Whoever asks again is told the same, and nothing else is made in its place.
+    if let Keys::Taken { why, .. } = &s.keys {
+        let mut found = s.namesakes.iter().flatten();
+        let holder = found.find(|n| n.is_marked());
+        return Step::Rest(Outcome::KeyTaken {
+            key: s.wanted.key.clone(),
+            why: why.clone(),
+            holder: holder.and_then(|n| n.holder.clone()),
+        });
+    }
     if let Some(step) = vetted(s) {
         return step;
     }
     if s.finalized {
         Step::Act(Effect::RecordIntent {
             name: s.wanted.name.value.clone(),
+            key: (s.keys == Keys::Sent).then(|| s.wanted.key.clone()),
         })
     } else {
         Step::Act(Effect::AddFinalizer)
@@ -298,14 +327,15 @@ fn provisional(s: &Situation) -> Outcome {
     }
 }
 
-/// Connectors that can only have come of our own creates, oldest first: they carry our reserved name, nobody holds them, and they
-/// were made since the first create that was given up. The name alone says nothing: what was retained once carries it too.
+/// Connectors that can only have come of our own creates, oldest first: they show our key or carry our reserved name, nobody holds
+/// them, and they were made since the first create that was given up. Key and name alone say nothing: what was retained once has
+/// them too.
 pub(super) fn duplicates(s: &Situation, ours: ConnectorId) -> impl Iterator<Item = &Namesake> {
-    let possible = s.wanted.name.reserved && s.lost_creates > 0;
+    let possible = s.lost_creates > 0;
     s.namesakes
         .iter()
         .flatten()
-        .filter(move |n| possible && n.id != ours && n.is_free() && n.recent)
+        .filter(move |n| possible && n.id != ours && s.is_late(n))
 }
 
 #[cfg(test)]

@@ -39,6 +39,11 @@ pub fn binding(
     }
 }
 
+/// Whether our key is on record. Another one, of a cluster of another name, is as good as none.
+pub fn marked(status: &ConnectorStatus, key: &str) -> bool {
+    status.key.as_deref() == Some(key)
+}
+
 /// Whether an update whose answer was lost has had its time.
 pub fn resend(status: &ConnectorStatus, is_over: impl FnOnce(&Time) -> bool) -> Resend {
     match &status.resend_after {
@@ -221,10 +226,10 @@ pub fn matters<A: PartialEq, R: PartialEq>(
 }
 
 /// Whether an inventory shows anything else than one connector with the readable settings of the resource. `drifts` tells it of the
-/// connector with this id if it is there; `namesakes` are those of our default name, each with whether a resource holds it.
+/// connector with this id if it is there; `namesakes` are those of our key, and of our name where that is the default, each with
+/// whether a resource holds it.
 pub fn differs<N: IntoIterator<Item = (ConnectorId, bool)>>(
     status: &ConnectorStatus,
-    reserved: bool,
     drifts: impl FnOnce(ConnectorId) -> Option<bool>,
     namesakes: impl FnOnce() -> N,
 ) -> bool {
@@ -233,8 +238,7 @@ pub fn differs<N: IntoIterator<Item = (ConnectorId, bool)>>(
     };
     let is_extra = |(other, held): (ConnectorId, bool)| other != id && !held;
     drifts(id).is_none_or(|drifts| {
-        drifts
-            || (status.lost_creates.is_some() && reserved && namesakes().into_iter().any(is_extra))
+        drifts || (status.lost_creates.is_some() && namesakes().into_iter().any(is_extra))
     })
 }
 

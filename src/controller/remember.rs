@@ -11,8 +11,8 @@ use super::memory::{Memory, Settling};
 use super::outcome::{Failure, Outcome};
 use super::queue::Job;
 use super::recall;
-use super::situation::{Check, Grant, Situation};
-use crate::unstructured::ErrorKind;
+use super::situation::{Check, Grant, Keys, Situation};
+use crate::unstructured::{Commit, ErrorKind};
 
 /// A provider that cannot say has not taken back what it denied a moment ago.
 pub fn still_known(memory: &Memory, situation: &Situation, answer: Answer) -> Answer {
@@ -43,21 +43,29 @@ pub fn note_effect(
             if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) {
                 memory.refused = digest.map(|digest| (digest, Outcome::Failed(failure.clone())));
             }
-            if let (Effect::Create { .. }, Some(create)) = (effect, hand.status().create) {
-                let settle_time = context.policy.settle_time;
-                let aftermath =
-                    recall::after_create(failure.commit(), situation.lost_creates, settle_time);
-                let now = Instant::now();
-                memory.settling = Some(Settling {
-                    mark: Settling::mark(&create),
-                    at: now + aftermath.settles,
-                    again: digest.map(|digest| (digest, now + aftermath.pause)),
-                    why: failure.message().map(ToOwned::to_owned),
-                });
+            if matches!(effect, Effect::Create { .. }) {
+                let why = failure.message().map(ToOwned::to_owned);
+                note_lost(context, memory, situation, hand, failure.commit(), why);
             }
         }
-        (Effect::Create { .. } | Effect::Update(_), Answer::Created(_) | Answer::Done) => {
+        (Effect::Create { .. }, Answer::KeyRefused) => {
+            tracing::info!("the service takes no keys of connectors: creating without one");
+            note_lost(context, memory, situation, hand, Commit::Never, None);
+        }
+        (Effect::Create { .. }, Answer::KeyTaken(why)) => {
+            tracing::info!(reason = %why, "the service says that the key is taken: looking for what has it");
+            memory.key_taken = digest.map(|digest| (digest, why.clone()));
+            note_lost(context, memory, situation, hand, Commit::Never, None);
+        }
+        (Effect::Bind(..), Answer::Claimed) => memory.key_taken = None,
+        (Effect::Create { .. } | Effect::Update(_), Answer::Created(..) | Answer::Done) => {
             memory.refused = None;
+            // What was refused with a key and taken without one is refused for the key.
+            if let (Effect::Create { .. }, Keys::Refused, Some(workspace)) =
+                (effect, &situation.keys, &hand.workspace)
+            {
+                workspace.found_keys_refused();
+            }
             if let Some(since) = memory
                 .secret_changed_at
                 .take()
@@ -68,6 +76,30 @@ pub fn note_effect(
         }
         _ => {}
     }
+}
+
+/// Keeps what is to be waited for after a create that did not give its answer.
+fn note_lost(
+    context: &Context,
+    memory: &mut Memory,
+    situation: &Situation,
+    hand: &Hand,
+    commit: Commit,
+    why: Option<String>,
+) {
+    let Some(create) = hand.status().create else {
+        return;
+    };
+    let settle_time = context.policy.settle_time;
+    let aftermath = recall::after_create(commit, situation.lost_creates, settle_time);
+    let now = Instant::now();
+    let digest = situation.digest();
+    memory.settling = Some(Settling {
+        mark: Settling::mark(&create),
+        at: now + aftermath.settles,
+        again: digest.map(|digest| (digest, now + aftermath.pause)),
+        why,
+    });
 }
 
 /// Keeps how the pass ended.

@@ -57,6 +57,7 @@ pub fn status(
         observed_generation: on.generation,
         id: s.bound().map(|id| id.to_string()),
         connector_name: connector_name(previous, s),
+        key: key(previous, s),
         workspace: s.home.as_ref().map(|home| WorkspaceStatus {
             api_url: home.api_url.clone(),
             key_fingerprint: home.fingerprint.clone(),
@@ -106,6 +107,16 @@ fn connector_name(previous: &ConnectorStatus, s: &Situation) -> Option<String> {
         (Binding::Bound(_), Sighting::Present { name, .. }) => Some(name.clone()),
         (Binding::Bound(_), _) => previous.connector_name.clone(),
         (Binding::Unbound | Binding::Creating { .. }, _) => None,
+    }
+}
+
+/// What was there before keys stays as it is until something is made.
+fn key(previous: &ConnectorStatus, s: &Situation) -> Option<String> {
+    match &s.binding {
+        Binding::Unbound => None,
+        _ if s.marked => Some(s.wanted.key.clone()),
+        Binding::Bound(_) if s.changes.is_empty() => previous.key.clone(),
+        Binding::Bound(_) | Binding::Creating { .. } => None,
     }
 }
 

@@ -3,10 +3,11 @@
 //! A [`Situation`] is gathered at the start of a pass and grows by `learn` as effects are answered. It holds no
 //! Kubernetes type, no clock and no secret.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 pub use super::change::{Bind, Change, Release};
 pub use super::departure::{DefinitionFate, Deletion};
+pub use super::mark::{Keys, Mark, Namesake};
 use super::outcome::{ForeignRecord, Outcome, Problem};
 use crate::kinds::Shortfall;
 use crate::unstructured::{CheckStatus, Collection, ConnectorId, Digest};
@@ -29,6 +30,8 @@ pub struct ConnectorName {
 pub struct Wanted {
     /// Name for a connector that has to be made.
     pub name: ConnectorName,
+    /// Its key: what shows it is ours, whatever its name.
+    pub key: String,
     /// Which family the connector is of.
     pub collection: Collection,
     /// Take over exactly this connector.
@@ -88,27 +91,6 @@ pub enum Sighting {
     Unlisted,
     /// The API says that it does not exist.
     Gone,
-}
-
-/// A connector that carries the name we look for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namesake {
-    /// Its id.
-    pub id: ConnectorId,
-    /// The resource that holds it, if another one does: said the same way, however it was found out.
-    pub holder: Option<String>,
-    /// Whether it was made since the first of the creates that were given up was begun; without such a create, since the resource
-    /// was made. What was there before cannot have come of them.
-    pub recent: bool,
-    /// Readable settings that differ from the desired ones.
-    pub drift: BTreeSet<String>,
-}
-
-impl Namesake {
-    /// Whether no other resource holds it.
-    pub const fn is_free(&self) -> bool {
-        self.holder.is_none()
-    }
 }
 
 /// What an update that may still be carried out asks for: whatever was accepted since, an older configuration may replace it.
@@ -210,6 +192,10 @@ pub struct Situation {
     pub finalized: bool,
     /// Which connector is ours.
     pub binding: Binding,
+    /// Whether our key is on record, as that of the connector, or of the one that is being made.
+    pub marked: bool,
+    /// What becomes of our key in a create.
+    pub keys: Keys,
     /// Whether another resource claims the connector that this one is bound to; then that one keeps it.
     pub held_by: Option<String>,
     /// Digest of the configuration that the API accepted last.
@@ -232,7 +218,7 @@ pub struct Situation {
     pub doubted: bool,
     /// What is known of the connector that `binding`, or `existing`, names.
     pub connector: Sighting,
-    /// Connectors that carry the name in question, oldest first; `None` until somebody looked.
+    /// Connectors that carry the name in question or show our key, oldest first; `None` until somebody looked.
     pub namesakes: Option<Vec<Namesake>>,
     /// The connection check.
     pub check: Check,
@@ -274,6 +260,27 @@ impl Situation {
         }
     }
 
+    /// Those that can have come of the create that is on record and that nobody else holds, oldest first: what shows our key, and
+    /// where nothing does, what carries the name. Under a chosen name, one of which the service says that it has not the key that was
+    /// sent is somebody else's.
+    pub fn descendants(&self) -> Vec<&Namesake> {
+        let free = self.namesakes.iter().flatten().filter(|n| n.is_free());
+        let marked: Vec<_> = free.clone().filter(|n| n.is_marked()).collect();
+        if !marked.is_empty() {
+            return marked;
+        }
+        let reserved = self.name().reserved;
+        let may_be = |n: &&Namesake| reserved || !self.marked || n.mark == Mark::Unshown;
+        free.filter(|n| n.is_named()).filter(may_be).collect()
+    }
+
+    /// Whether this one can only have come of a create of ours that was lost: nobody holds it, it was made since, and it has our key
+    /// or our reserved name.
+    pub fn is_late(&self, n: &Namesake) -> bool {
+        let ours = n.is_marked() || self.wanted.name.reserved && n.is_named();
+        ours && n.is_free() && n.recent
+    }
+
     /// The digest of the desired configuration, if it can be put together.
     pub fn digest(&self) -> Option<Digest> {
         match self.desired {
@@ -297,9 +304,9 @@ impl Situation {
             || matches!(&self.connector, Sighting::Present { name, .. } if own.reserved && *name == own.value)
     }
 
-    /// The same with an intent to make a connector of this name.
+    /// The same with an intent to make a connector of this name, with our key or without.
     #[must_use]
-    pub fn intending(&self, name: &str) -> Self {
+    pub fn intending(&self, name: &str, marked: bool) -> Self {
         let given_up = matches!(
             self.binding,
             Binding::Creating {
@@ -312,6 +319,7 @@ impl Situation {
                 name: name.to_owned(),
                 stage: Creating::Recorded,
             },
+            marked,
             lost_creates: self.lost_creates.saturating_add(u32::from(given_up)),
             applied: None,
             check: Check::None,
@@ -378,16 +386,4 @@ impl Check {
             CheckStatus::Scheduled | CheckStatus::Other(_) => Self::Scheduled(id),
         }
     }
-}
-
-/// How long to wait before polling a check for the `n`th time: 1, 2, 4, 8, 15, then 30 s.
-pub fn poll_delay(n: u32) -> Duration {
-    Duration::from_secs(match n {
-        0 => 1,
-        1 => 2,
-        2 => 4,
-        3 => 8,
-        4 => 15,
-        _ => 30,
-    })
 }

@@ -115,18 +115,23 @@ fn differs(
         return false;
     };
     let settings = resource.spec.config(&Credentials::default());
-    let name = context
-        .cluster
-        .default_name(&key.namespace, &resource.kind.name_of(&key.name));
     let drifts = |id| {
         let source = snapshot.by_id(&id)?;
         Some(!workspace.drift(&settings, source).is_empty())
     };
     let namesakes = || {
         let held = |id| context.index.holder(id).is_some();
-        let namesakes = snapshot.by_name(&name.value).into_iter();
-        namesakes.map(move |source| (source.id, held(source.id)))
+        let cluster = &context.cluster;
+        let mark = cluster.key_of(resource.kind.name, &key.namespace, &key.name);
+        let found = if resource.spec.options().connector_name.is_some() {
+            snapshot.by_key(&mark)
+        } else {
+            let name = resource.kind.name_of(&key.name);
+            snapshot.called(&cluster.default_name(&key.namespace, &name).value, &mark)
+        };
+        found
+            .into_iter()
+            .map(move |source| (source.id, held(source.id)))
     };
-    let reserved = resource.spec.options().connector_name.is_none();
-    recall::differs(status, reserved, drifts, namesakes)
+    recall::differs(status, drifts, namesakes)
 }

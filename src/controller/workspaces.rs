@@ -2,6 +2,7 @@
 //! all resources that use it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
@@ -70,6 +71,8 @@ pub struct Workspace {
     normal_forms: Mutex<NormalForms>,
     /// Whether somebody waits for this API to work.
     pub(super) ailing: Arc<Ailing>,
+    /// Whether the service refuses the keys of connectors, whatever their type.
+    refuses_keys: Arc<AtomicBool>,
     /// Connectors that were told to belong to nobody.
     unclaimed: Mutex<BTreeSet<ConnectorId>>,
 }
@@ -78,6 +81,16 @@ impl Workspace {
     /// Takes note that somebody waits for this API to work.
     pub fn ails(&self) {
         self.ailing.begin(self.client.answers());
+    }
+
+    /// Takes note that the service refuses the keys of connectors.
+    pub fn found_keys_refused(&self) {
+        self.refuses_keys.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the service is known to refuse the keys of connectors.
+    pub fn refuses_keys(&self) -> bool {
+        self.refuses_keys.load(Ordering::Relaxed)
     }
 
     /// Takes note of the connectors that belong to nobody, and says which of them are news.
@@ -236,6 +249,8 @@ impl Workspaces {
         if let Some(workspace) = opened.shelves.get(&place).and_then(Weak::upgrade) {
             return Ok(workspace);
         }
+        let sibling = opened.shelves.values().find_map(Weak::upgrade);
+        let refuses_keys = sibling.map(|sibling| sibling.refuses_keys.clone());
         let client = self.client(opened, account)?;
         let connectors = client.connectors(collection, connector_type, Kept::only([]));
         let workspace = Arc::new(Workspace {
@@ -245,6 +260,7 @@ impl Workspaces {
             members: Mutex::default(),
             normal_forms: Mutex::default(),
             ailing: Arc::default(),
+            refuses_keys: refuses_keys.unwrap_or_default(),
             unclaimed: Mutex::default(),
         });
         opened.shelves.insert(place, Arc::downgrade(&workspace));

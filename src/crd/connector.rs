@@ -171,6 +171,10 @@ pub struct ConnectorStatus {
     /// Name of the connector in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connector_name: Option<String>,
+    /// Key with which the connector was made, or is being made, where the service has keys: what shows it belongs to this resource.
+    /// Absent for a connector from before keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The workspace in which the connector was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceStatus>,
@@ -189,8 +193,8 @@ pub struct ConnectorStatus {
     /// Present while a connector may be being created: the record that lets a restarted operator find it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateIntent>,
-    /// Present while creates that were given up may still be carried out: what they make under this resource's own name is a
-    /// duplicate.
+    /// Present while creates that were given up may still be carried out: what they make with this resource's key, or under its
+    /// own name, is a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_creates: Option<LostCreates>,
     /// Present while an update whose answer was lost may still be carried out: the configuration is sent once more after this time.
@@ -215,6 +219,7 @@ impl Default for ConnectorStatus {
             observed_generation: UNOBSERVED,
             id: None,
             connector_name: None,
+            key: None,
             workspace: None,
             applied_digest: None,
             last_sync_time: None,
@@ -237,6 +242,7 @@ impl ConnectorStatus {
             observed_generation: UNOBSERVED,
             id: Some(id.clone()),
             connector_name: Some("specimen".to_owned()),
+            key: Some("specimen".to_owned()),
             workspace: Some(WorkspaceStatus {
                 api_url: "https://specimen".to_owned(),
                 key_fingerprint: "specimen".to_owned(),

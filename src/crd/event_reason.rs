@@ -19,7 +19,7 @@ words! {
     DriftCorrected,
     /// The connector was deleted.
     Deleted,
-    /// A second connector under the resource's own name was deleted.
+    /// A second connector with the resource's key, or under its own name, was deleted.
     DuplicateDeleted,
     /// The resource went and its connector stayed, as `deletionPolicy: Retain` or the deletion of the definition asks for.
     Retained,

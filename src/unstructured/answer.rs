@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use super::error::{ApiError, Commit, ErrorKind};
 use super::ids::ConnectorId;
 use super::kept::{Kept, LONGEST_NAME, cut};
+use super::key_objection::{self, KeyObjection};
+use super::shown_key;
 use super::types::{Check, CheckStatus, Connector, Settings, timestamp};
 use super::unreadable::Unreadable;
 use crate::clock;
@@ -39,6 +41,8 @@ struct Complaint {
     fields: Vec<String>,
     /// It has a `detail`, as every 404 of the API itself.
     detailed: bool,
+    /// What it says of the key in a create.
+    key: Option<KeyObjection>,
 }
 
 // === refusals ===
@@ -103,7 +107,11 @@ pub(super) fn refusal(
     };
     let colon = if complaint.text.is_empty() { "" } else { ": " };
     let message = format!("{lead} ({}){colon}{}", status.as_u16(), complaint.text);
-    ApiError::new(kind, Some(status.as_u16()), commit, &message)
+    let error = ApiError::new(kind, Some(status.as_u16()), commit, &message);
+    match status.as_u16() {
+        409 | 412 | 422 => error.about_the_key(complaint.key),
+        _ => error,
+    }
 }
 
 impl Complaint {
@@ -132,6 +140,7 @@ impl Complaint {
     fn of_text(text: &str) -> Self {
         Self {
             text: text.to_owned(),
+            key: key_objection::in_words(text),
             ..Self::default()
         }
     }
@@ -149,6 +158,7 @@ impl Complaint {
             .and_then(Value::as_array);
         let mut fields = Vec::new();
         let mut texts = Vec::new();
+        let mut objections = Vec::new();
         for item in items.into_iter().flatten().take(MOST_COMPLAINTS) {
             let field = match (item.get("loc"), item.get("field")) {
                 (Some(Value::Array(location)), _) => path(location),
@@ -160,6 +170,7 @@ impl Complaint {
                 .or_else(|| item.get("message"))
                 .and_then(Value::as_str)
                 .unwrap_or_default();
+            objections.extend(key_objection::in_item(item));
             texts.push(if field.is_empty() {
                 text.to_owned()
             } else {
@@ -171,6 +182,7 @@ impl Complaint {
             text: texts.join("; "),
             fields,
             detailed: detail.is_some(),
+            key: objections.into_iter().max(),
         }
     }
 }
@@ -233,6 +245,8 @@ struct WireConnector<'a> {
     id: Value,
     #[serde(default)]
     name: Value,
+    #[serde(default, deserialize_with = "shown_key::whatever_it_is")]
+    key: Option<Value>,
     #[serde(default, rename = "type")]
     connector_type: Value,
     #[serde(default, borrow)]
@@ -265,6 +279,7 @@ impl WireConnector<'_> {
         Ok(Connector {
             id,
             name: cut(name, LONGEST_NAME).into(),
+            key: shown_key::read(self.key),
             connector_type: cut(connector_type, LONGEST_NAME).into(),
             settings: match self.config {
                 Some(config) => kept.read(config)?,

@@ -201,6 +201,8 @@ fn contains_mask(value: &Value) -> bool {
 pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     connector_type: Option<&'a str>,
     config: Exposed<'a>,
@@ -210,9 +212,15 @@ pub(super) struct Body<'a> {
 pub(super) struct Exposed<'a>(pub &'a Config);
 
 impl<'a> Body<'a> {
-    pub(super) fn create(name: &'a str, connector_type: &'a str, config: &'a Config) -> Self {
+    pub(super) fn create(
+        name: &'a str,
+        key: Option<&'a str>,
+        connector_type: &'a str,
+        config: &'a Config,
+    ) -> Self {
         Self {
             name: Some(name),
+            key,
             connector_type: Some(connector_type),
             config: Exposed(config),
         }
@@ -221,6 +229,7 @@ impl<'a> Body<'a> {
     pub(super) fn update(config: &'a Config) -> Self {
         Self {
             name: None,
+            key: None,
             connector_type: None,
             config: Exposed(config),
         }

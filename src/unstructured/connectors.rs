@@ -78,9 +78,15 @@ impl Connectors {
     }
 
     /// Creates a connector. The service accepts any number of the same name, so after an error whose [`ApiError::commit`] is
-    /// [`Commit::Unknown`](super::Commit::Unknown) look for it before calling again.
-    pub async fn create(&self, name: &str, config: &Config) -> Result<Connector, ApiError> {
-        let body = Body::create(name, &self.connector_type, config);
+    /// [`Commit::Unknown`](super::Commit::Unknown) look for it before calling again. An error whose [`ApiError::key_objection`] speaks
+    /// of the `key` says that nothing was made.
+    pub async fn create(
+        &self,
+        name: &str,
+        key: Option<&str>,
+        config: &Config,
+    ) -> Result<Connector, ApiError> {
+        let body = Body::create(name, key, &self.connector_type, config);
         let call = self
             .transport
             .call("create", Place::Collection, Method::POST, self.all())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use super::key_objection::KeyObjection;
 use crate::scrub::one_line;
 
 /// A call that did not give its answer.
@@ -19,6 +20,7 @@ pub struct ApiError {
     pub status: Option<u16>,
     commit: Commit,
     rate_limited: bool,
+    key: Option<KeyObjection>,
     message: String,
 }
 
@@ -84,8 +86,19 @@ impl ApiError {
             status,
             commit,
             rate_limited,
+            key: None,
             message: one_line(message),
         }
+    }
+
+    /// The same, with what the refusal says of the key in a create.
+    pub(super) fn about_the_key(self, key: Option<KeyObjection>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// What the service has against the key in a create, if it says that. It makes no object then.
+    pub fn key_objection(&self) -> Option<KeyObjection> {
+        self.key
     }
 
     /// The error of a call that flow control held back.
@@ -137,6 +150,7 @@ impl fmt::Debug for ApiError {
             status,
             commit,
             rate_limited: _,
+            key: _,
             message,
         } = self;
         write!(

@@ -67,12 +67,17 @@ struct State {
     events: u64,
 }
 
-/// Our own writes since the list was sent, so that neither an id nor a name is ever searched for among them.
+/// Our own writes since the list was sent, so that neither an id nor a name nor a key is ever searched for among them.
 #[derive(Clone, Debug, Default)]
 struct Writes {
-    by_id: HashMap<ConnectorId, Write>,
-    by_name: HashMap<Box<str>, Vec<ConnectorId>>,
+    all: HashMap<ConnectorId, Write>,
+    by_name: Handles,
+    by_key: Handles,
 }
+
+/// Connectors by what they are called.
+#[derive(Clone, Debug, Default)]
+struct Handles(HashMap<Box<str>, Vec<ConnectorId>>);
 
 #[derive(Clone, Debug)]
 struct Write {
@@ -234,7 +239,7 @@ impl Snapshot {
 
     /// The connector with this id.
     pub fn by_id(&self, id: &ConnectorId) -> Option<&Connector> {
-        match self.writes.by_id.get(id) {
+        match self.writes.all.get(id) {
             Some(write) => write.source.as_deref(),
             None => self.list.by_id(id),
         }
@@ -242,24 +247,41 @@ impl Snapshot {
 
     /// All connectors of this name, the oldest first; those of unknown age last.
     pub fn by_name(&self, name: &str) -> Vec<&Connector> {
-        let listed = self
-            .list
-            .by_name(name)
-            .filter(|source| !self.writes.by_id.contains_key(&source.id));
-        let written = self.writes.by_name.get(name).into_iter().flatten();
-        let written = written.filter_map(|id| self.writes.by_id[id].source.as_deref());
+        self.oldest_first(self.list.by_name(name), self.writes.by_name.get(name))
+    }
+
+    /// All connectors that show this key, in the same order.
+    pub fn by_key(&self, key: &str) -> Vec<&Connector> {
+        self.oldest_first(self.list.by_key(key), self.writes.by_key.get(key))
+    }
+
+    /// All connectors that carry this name or show this key, in the same order.
+    pub fn called(&self, name: &str, key: &str) -> Vec<&Connector> {
+        let named = self.list.by_name(name).chain(self.list.by_key(key));
+        let written = self.writes.by_name.get(name);
+        self.oldest_first(named, written.chain(self.writes.by_key.get(key)))
+    }
+
+    fn oldest_first<'a>(
+        &'a self,
+        listed: impl Iterator<Item = &'a Connector>,
+        written: impl Iterator<Item = &'a ConnectorId>,
+    ) -> Vec<&'a Connector> {
+        let listed = listed.filter(|source| !self.writes.all.contains_key(&source.id));
+        let written = written.filter_map(|id| self.writes.all[id].source.as_deref());
         let mut found: Vec<_> = listed.chain(written).collect();
         found.sort_unstable_by_key(|source| {
             (source.created_at.unwrap_or(Timestamp::MAX), source.id)
         });
+        found.dedup_by_key(|source| source.id);
         found
     }
 
     /// Every connector, in no particular order.
     pub fn sources(&self) -> impl Iterator<Item = &Connector> {
         let listed = self.list.by_id.iter();
-        let listed = listed.filter(|source| !self.writes.by_id.contains_key(&source.id));
-        let written = self.writes.by_id.values();
+        let listed = listed.filter(|source| !self.writes.all.contains_key(&source.id));
+        let written = self.writes.all.values();
         listed.chain(written.filter_map(|write| write.source.as_deref()))
     }
 
@@ -278,35 +300,47 @@ impl Snapshot {
 
 impl Writes {
     fn insert(&mut self, id: ConnectorId, write: Write) {
-        let name = write.source.as_ref().map(|source| source.name.clone());
-        let former = self.by_id.insert(id, write);
+        let now = write.source.clone();
+        let former = self.all.insert(id, write);
         if let Some(former) = former.and_then(|former| former.source) {
-            self.forget_name(&former.name, id);
+            self.by_name.remove(&former.name, id);
+            self.by_key.remove(former.key.get().unwrap_or_default(), id);
         }
-        if let Some(name) = name {
-            self.by_name.entry(name).or_default().push(id);
+        if let Some(now) = now {
+            self.by_name.insert(&now.name, id);
+            if let Some(key) = now.key.get() {
+                self.by_key.insert(key, id);
+            }
         }
     }
 
     /// Forgets what a list shows that was sent at `event`.
     fn forget_until(&mut self, event: u64) {
         let mut former = std::mem::take(self);
-        for (id, write) in former
-            .by_id
-            .drain()
-            .filter(|(_, write)| write.event > event)
-        {
+        for (id, write) in former.all.drain().filter(|(_, write)| write.event > event) {
             self.insert(id, write);
         }
     }
+}
 
-    fn forget_name(&mut self, name: &str, id: ConnectorId) {
-        let Some(ids) = self.by_name.get_mut(name) else {
+// === impl Handles ===
+
+impl Handles {
+    fn get(&self, handle: &str) -> impl Iterator<Item = &ConnectorId> {
+        self.0.get(handle).into_iter().flatten()
+    }
+
+    fn insert(&mut self, handle: &str, id: ConnectorId) {
+        self.0.entry(handle.into()).or_default().push(id);
+    }
+
+    fn remove(&mut self, handle: &str, id: ConnectorId) {
+        let Some(ids) = self.0.get_mut(handle) else {
             return;
         };
         ids.retain(|known| *known != id);
         if ids.is_empty() {
-            self.by_name.remove(name);
+            self.0.remove(handle);
         }
     }
 }

@@ -22,10 +22,12 @@ mod ids;
 mod inventory;
 mod jobs;
 mod kept;
+mod key_objection;
 mod limits;
 mod list;
 mod listing;
 mod pauses;
+mod shown_key;
 mod taking;
 mod types;
 mod unreadable;
@@ -40,7 +42,7 @@ pub use config::{Config, ConfigBuilder};
 pub use connectors::Connectors;
 pub use digest::Digest;
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
-pub use error::{ApiError, Commit, ErrorKind};
+pub use error::{ApiError, Commit, ErrorKind, KeyObjection};
 pub use ids::{ConnectorId, JobId, WorkflowId};
 pub use inventory::{Inventory, Snapshot};
 pub use jobs::{
@@ -49,7 +51,7 @@ pub use jobs::{
 pub use kept::Kept;
 pub use limits::{ClientError, Exchange, Observer, Options};
 pub use pauses::Pauses;
-pub use types::{Check, CheckStatus, Connector, MASK};
+pub use types::{Check, CheckStatus, Connector, Key, MASK};
 pub use whole::Whole;
 pub use workflows::{
     Differences, Node, Schedule, ScheduleError, ShownNode, Workflow, WorkflowSpec, WorkflowState,

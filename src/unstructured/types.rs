@@ -17,6 +17,18 @@ pub const MASK: &str = "**********";
 /// What an allocation takes beside what is asked for, at most.
 pub(super) const PER_ALLOCATION: usize = 16;
 
+/// The key of a connector as the service shows it: a name that its creator chose, which nobody can change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Key {
+    /// Answers have no such member: the service knows no keys, or ignores those that it is given.
+    #[default]
+    Unshown,
+    /// None.
+    Absent,
+    /// This one.
+    Given(Box<str>),
+}
+
 /// A source connector as the service shows it. Thousands are held at a time, so none has room to spare.
 #[derive(Clone, PartialEq)]
 pub struct Connector {
@@ -24,6 +36,8 @@ pub struct Connector {
     pub id: ConnectorId,
     /// Its name, for life. Nothing says that names are unique.
     pub name: Box<str>,
+    /// Its key, for life. Not every service has keys, and nothing says that they are unique.
+    pub key: Key,
     /// Which kind of source, for example `dropbox`.
     pub connector_type: Box<str>,
     /// What can be read of its configuration.
@@ -70,6 +84,7 @@ impl fmt::Debug for Connector {
         let Self {
             id,
             name,
+            key,
             connector_type,
             settings,
             created_at,
@@ -77,6 +92,7 @@ impl fmt::Debug for Connector {
         f.debug_struct("Connector")
             .field("id", id)
             .field("name", name)
+            .field("key", key)
             .field("connector_type", connector_type)
             .field("settings", settings)
             .field("created_at", created_at)
@@ -89,15 +105,29 @@ impl Connector {
     pub(super) fn size(&self) -> usize {
         let Self {
             name,
+            key,
             connector_type,
             settings,
             ..
         } = self;
         size_of::<Self>()
             + size_of_val(&**name)
+            + key.get().map_or(0, size_of_val)
             + size_of_val(&**connector_type)
             + settings.size()
-            + 3 * PER_ALLOCATION
+            + 4 * PER_ALLOCATION
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The key itself, if there is one.
+    pub fn get(&self) -> Option<&str> {
+        match self {
+            Self::Unshown | Self::Absent => None,
+            Self::Given(key) => Some(key),
+        }
     }
 }
 
@@ -217,6 +247,7 @@ mod tests {
         let source = Connector {
             id: "7cf30ead-cf54-479f-a897-b5fbe8790b76".parse().unwrap(),
             name: "contracts".into(),
+            key: Key::Absent,
             connector_type: "dropbox".into(),
             settings: Map::from_iter([("app_key".into(), json!("in clear"))]).into(),
             created_at: None,

@@ -60,11 +60,35 @@ pub enum Owner {
     Foreign,
 }
 
+/// What the service makes of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// It ignores them, and shows none.
+    Ignoring,
+    /// It refuses a create that has one.
+    Refusing,
+    /// It keeps and shows them.
+    Honouring,
+    /// The same, and refuses one that another connector has.
+    Comparing,
+    /// The same, and a deleted connector keeps its key.
+    Hoarding,
+}
+
+impl Service {
+    /// Whether answers and lists show keys.
+    pub fn shows_keys(self) -> bool {
+        !matches!(self, Self::Ignoring | Self::Refusing)
+    }
+}
+
 /// A connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Connector {
     pub id: u8,
     pub name: u8,
+    /// The place of the resource whose key it is.
+    pub key: Option<u8>,
     pub owner: Owner,
     /// `created_at`.
     pub made: u8,
@@ -79,6 +103,7 @@ pub enum Flight {
     Create {
         owner: Owner,
         name: u8,
+        key: Option<u8>,
         config: Config,
     },
     Update {
@@ -95,6 +120,16 @@ impl World {
         self.connectors.iter().find(|c| c.id == id)
     }
 
+    /// Whether the service says that the key of this place is taken.
+    pub fn is_taken(&self, key: u8) -> bool {
+        let there = self.connectors.iter().any(|c| c.key == Some(key));
+        match self.service {
+            Service::Ignoring | Service::Refusing | Service::Honouring => false,
+            Service::Comparing => there,
+            Service::Hoarding => self.given.contains(&key),
+        }
+    }
+
     pub fn land(&mut self, n: usize) {
         let flight = self.flights.remove(n);
         // A duplicate that was bound after all, because the other one vanished while its deletion was under way.
@@ -106,16 +141,27 @@ impl World {
 
     pub fn commit(&mut self, flight: &Flight) -> Option<u8> {
         match *flight {
+            Flight::Create { key: Some(key), .. }
+                if self.service == Service::Refusing || self.is_taken(key) =>
+            {
+                None
+            }
             Flight::Create {
                 owner,
                 name,
+                key,
                 config,
             } => {
+                let key = key.filter(|_| self.service.shows_keys());
+                if self.service == Service::Hoarding {
+                    self.given.extend(key);
+                }
                 let id = self.next_id;
                 self.next_id += 1;
                 self.connectors.push(Connector {
                     id,
                     name,
+                    key,
                     owner,
                     made: self.clock,
                     config,

@@ -173,13 +173,21 @@ fn put(world: &mut World, slot: usize, status: Status) -> Resource {
     resource.status = status;
     resource.version = version;
     let written = resource.clone();
-    // From here on the connector is ours, if the resource asks for one of this name or id.
+    // From here on the connector is ours, if the resource asks for one of this name or id, or gave it its key.
+    let key = u8::try_from(slot).expect("few places");
+    let ask = &written.ask;
     if let Some(id) = written.status.source
-        && (written.status.name == Some(written.ask.name) || written.ask.existing == Some(id))
         && let Some(connector) = world.connectors.iter_mut().find(|c| c.id == id)
         && connector.owner == Owner::Foreign
     {
-        connector.owner = Owner::Us(written.uid);
+        let is_meant = ask.existing == Some(id) || connector.key == Some(key);
+        let is_named = written.status.name == Some(ask.name);
+        if is_meant || is_named {
+            connector.owner = Owner::Us(written.uid);
+        }
+        if !is_meant && is_named && ask.name != key && !ask.adopt_by_name {
+            world.offend(Offence::TookForeign);
+        }
     }
     written
 }

@@ -2,7 +2,7 @@
 
 use stateright::{Expectation, Model, Property};
 
-use super::connectors::{Connector, Owner};
+use super::connectors::{Connector, Owner, Service};
 use super::operator::{Fate, Operator};
 use super::process::Queued;
 use super::rest::Rest;
@@ -11,12 +11,19 @@ use super::world::{ApiKey, Budget, Installation, Offence, Place, Restored, World
 /// What must be possible, or the model shows nothing.
 pub const READY: &str = "a connector is ready";
 
+/// I3.
+pub const ONLY_OURS: &str = "I3 only ours";
+
+/// I5.
+pub const SETTLES: &str = "I5 it settles";
+
 /// The protocol with a few resources in one workspace.
 pub struct Protocol {
     pub operator: Operator,
     pub places: Vec<Place>,
     /// Connectors that are there before the resources are.
     pub before: Vec<Connector>,
+    pub service: Service,
     pub budget: Budget,
     pub mischief: Vec<Mischief>,
     pub wishes: Vec<Wish>,
@@ -40,6 +47,10 @@ pub enum Mischief {
     Meddling,
     /// Somebody makes a connector of this name, at a moment when we are not making one.
     Intruder(u8),
+    /// Somebody does so while an intent of ours is on record.
+    Rival(u8),
+    /// A request whose answer is lost is carried out at any time, even after the settle time.
+    Slowness,
     /// Somebody writes over the status.
     Restoring(usize, Restored),
     /// The Secret with the API key is deleted, then its namespace.
@@ -117,7 +128,7 @@ impl Protocol {
     }
 
     /// What happens by itself.
-    fn course(world: &World, actions: &mut Vec<Action>) {
+    fn course(&self, world: &World, actions: &mut Vec<Action>) {
         let leader = &world.instances[world.leader];
         for (slot, mind) in leader.minds.iter().enumerate() {
             if !mind.listed {
@@ -141,7 +152,7 @@ impl Protocol {
             let settling = mind.memory.settling.is_some_and(|(_, over)| !over);
             mind.queued == Queued::AtSettled || settling
         });
-        if waits && world.flights.is_empty() {
+        if waits && (world.flights.is_empty() || self.mischief.contains(&Mischief::Slowness)) {
             actions.push(Action::Settle);
         }
         actions.extend((0..world.flights.len()).map(Action::Land));
@@ -197,6 +208,7 @@ impl Protocol {
                     }
                 }
                 Mischief::Intruder(name) if world.is_calm() => actions.push(Action::Intrude(name)),
+                Mischief::Rival(name) if world.is_lost() => actions.push(Action::Intrude(name)),
                 Mischief::Restoring(slot, restored) => {
                     let there = world.resources[slot]
                         .as_ref()
@@ -220,7 +232,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let mut world = World::new(&self.places, self.before.clone(), self.budget);
+        let mut world = World::new(&self.places, self.before.clone(), self.service, self.budget);
         world.preconditions = self.preconditions;
         world.current_lists = self.current_lists;
         vec![world]
@@ -234,7 +246,7 @@ impl Model for Protocol {
                 }
             }
         }
-        Self::course(world, actions);
+        self.course(world, actions);
         if world.budget.wishes > 0 {
             self.wishes(world, actions);
         }
@@ -300,16 +312,21 @@ impl Model for Protocol {
                     .filter(|uid| !world.is_alive(*uid))
                     .all(|uid| world.made_for(uid) == 0)
             }),
-            Property::always("I3 only ours", |_, world: &World| {
+            Property::always(ONLY_OURS, |_, world: &World| {
                 !matches!(
                     world.offence,
-                    Some(Offence::TouchedForeign | Offence::TouchedHeld | Offence::Uninstalled)
+                    Some(
+                        Offence::TouchedForeign
+                            | Offence::TookForeign
+                            | Offence::TouchedHeld
+                            | Offence::Uninstalled
+                    )
                 )
             }),
             Property::always("I7 honest", |_, world: &World| {
                 world.offence != Some(Offence::CalledReady)
             }),
-            Property::always("I5 it settles", |protocol: &Self, world| {
+            Property::always(SETTLES, |protocol: &Self, world| {
                 protocol.rest.reached(&protocol.operator, world).is_ok()
             }),
             Property::sometimes(READY, |_, world: &World| {

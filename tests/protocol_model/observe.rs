@@ -4,15 +4,15 @@ use unstructured_operator::controller::outcome::Problem;
 use unstructured_operator::controller::recall;
 use unstructured_operator::controller::report;
 use unstructured_operator::controller::situation::{
-    Binding, ConnectorName, DefinitionFate, Deletion, Desired, Grant, Resend, Sighting, Situation,
-    Wanted,
+    Binding, ConnectorName, DefinitionFate, Deletion, Desired, Grant, Keys, Resend, Sighting,
+    Situation, Wanted,
 };
 use unstructured_operator::unstructured::Collection;
 
 use super::connectors::{Config, source_id};
 use super::operator::{Flaw, Operator};
 use super::process::{Memory, Pass, Queued, claimant, uid};
-use super::status::{ELSEWHERE, clock, full, name, workspace};
+use super::status::{ELSEWHERE, clock, full, mark, name, workspace};
 use super::world::{ApiKey, Installation, World};
 
 impl Operator {
@@ -29,6 +29,7 @@ impl Operator {
         let leader = &mut world.instances[world.leader];
         let resources_known =
             leader.has_listed_all() || self.flaw == Some(Flaw::DoesNotWaitForLists);
+        let refuses_keys = leader.refuses_keys;
         let mind = &mut leader.minds[slot];
         mind.queued = Queued::No;
         let Some(watched) = mind.cache.clone() else {
@@ -59,6 +60,7 @@ impl Operator {
                     &status,
                     &workspace().fingerprint,
                 );
+        let key_taken = memory.key_taken;
         let waited = recall::has_waited(&status, memory.waited);
         let ask = resource.ask;
         let is_reserved = usize::from(ask.name) == slot;
@@ -79,12 +81,15 @@ impl Operator {
             visible: resource.spec,
             secret: desired_secret,
         };
+        let taken = key_taken == Some(desired.digest()) && !resource.deleting;
+        let place = u8::try_from(slot).expect("few places");
         let situation = Situation {
             wanted: Wanted {
                 name: ConnectorName {
                     value: name(ask.name).to_owned(),
                     reserved: is_reserved,
                 },
+                key: mark(place).to_owned(),
                 collection: Collection::Sources,
                 existing: ask.existing.map(source_id),
                 adopt_by_name: ask.adopt_by_name,
@@ -98,6 +103,15 @@ impl Operator {
             waited,
             finalized: resource.finalized && !was_released,
             binding,
+            marked: recall::marked(&status, mark(place)),
+            keys: match taken {
+                _ if refuses_keys => Keys::Refused,
+                true => Keys::Taken {
+                    why: "taken".to_owned(),
+                    just_now: false,
+                },
+                false => Keys::Sent,
+            },
             held_by: holder.map(|_| "another".to_owned()),
             applied: status
                 .applied_digest

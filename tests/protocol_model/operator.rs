@@ -12,12 +12,12 @@ use unstructured_operator::controller::outcome::{Failure, Outcome};
 use unstructured_operator::controller::recall::Awaits;
 use unstructured_operator::controller::recall::{self, Writer};
 use unstructured_operator::controller::report;
-use unstructured_operator::controller::situation::Situation;
+use unstructured_operator::controller::situation::{Keys, Situation};
 use unstructured_operator::unstructured::{Commit, ConnectorId, ErrorKind};
 
 use super::connectors::{Config, Connector, number, source_id};
 use super::kubernetes::write_status;
-use super::process::{Memory, Pass, Queued};
+use super::process::{Instance, Memory, Pass, Queued};
 use super::status::{clock, full, name_number};
 use super::world::World;
 
@@ -92,12 +92,11 @@ impl Operator {
             };
             let differs = recall::differs(
                 &full(&resource.status),
-                usize::from(resource.ask.name) == slot,
                 |id| {
                     let found = connectors.iter().find(|c| c.id == number(id))?;
                     Some(found.config.visible != resource.spec)
                 },
-                || namesakes(&connectors, slot, &leader.claims),
+                || namesakes(&connectors, slot, resource.ask.name, &leader.claims),
             );
             if mind.listed && (mind.memory.awaits || differs) {
                 leader.minds[slot].queued = Queued::Now;
@@ -135,15 +134,7 @@ impl Operator {
             Step::Rest(outcome) => Some(outcome),
             Step::Act(effect) => {
                 let answer = self.perform(world, i, slot, &mut pass, &effect, fate);
-                // pass::note_effect
-                if let (Effect::Create { .. }, Answer::Failed(failure), Some((started, _))) =
-                    (&effect, &answer, pass.status().create)
-                {
-                    let lost = pass.situation.lost_creates;
-                    let after = recall::after_create(failure.commit(), lost, SETTLE_TIME);
-                    world.instances[i].minds[slot].memory.settling =
-                        Some((started, after.settles.is_zero()));
-                }
+                note_effect(&mut world.instances[i], slot, &pass, &effect, &answer);
                 pass.situation
                     .learn(&effect, answer)
                     .err()
@@ -247,11 +238,55 @@ impl Operator {
     }
 }
 
-/// `Snapshot::by_name` of a default name, each with whether a resource holds it.
-fn namesakes(connectors: &[Connector], slot: usize, claims: &Claims) -> Vec<(ConnectorId, bool)> {
-    let of_the_name = connectors.iter().filter(|c| usize::from(c.name) == slot);
+/// `remember::note_effect`.
+fn note_effect(
+    instance: &mut Instance,
+    slot: usize,
+    pass: &Pass,
+    effect: &Effect,
+    answer: &Answer,
+) {
+    let s = &pass.situation;
+    let memory = &mut instance.minds[slot].memory;
+    match effect {
+        Effect::Create { .. } => {}
+        Effect::Bind(..) if *answer == Answer::Claimed => {
+            memory.key_taken = None;
+            return;
+        }
+        _ => return,
+    }
+    let commit = match answer {
+        Answer::Failed(failure) => failure.commit(),
+        Answer::KeyTaken(_) => {
+            memory.key_taken = s.digest();
+            Commit::Never
+        }
+        Answer::KeyRefused => Commit::Never,
+        _ => {
+            instance.refuses_keys |= s.keys == Keys::Refused;
+            return;
+        }
+    };
+    if let Some((started, _)) = pass.status().create {
+        let after = recall::after_create(commit, s.lost_creates, SETTLE_TIME);
+        memory.settling = Some((started, after.settles.is_zero()));
+    }
+}
+
+/// `Snapshot::called` by a default name, or `Snapshot::by_key`: each with whether a resource holds it.
+fn namesakes(
+    connectors: &[Connector],
+    slot: usize,
+    name: u8,
+    claims: &Claims,
+) -> Vec<(ConnectorId, bool)> {
+    let is_default = usize::from(name) == slot;
+    let ours = |c: &&Connector| {
+        c.key.is_some_and(|key| usize::from(key) == slot) || is_default && c.name == name
+    };
     let held = |c: &Connector| (source_id(c.id), claims.holder(source_id(c.id)).is_some());
-    of_the_name.map(held).collect()
+    connectors.iter().filter(ours).map(held).collect()
 }
 
 /// What the situation asks for.

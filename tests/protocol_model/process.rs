@@ -7,7 +7,7 @@ use unstructured_operator::controller::key::Key;
 use unstructured_operator::controller::recall::{self, Known, Version, Writer};
 use unstructured_operator::controller::situation::Situation;
 use unstructured_operator::crd::ConnectorStatus;
-use unstructured_operator::unstructured::ConnectorId;
+use unstructured_operator::unstructured::{ConnectorId, Digest};
 
 use super::connectors::{Connector, source_id};
 use super::status::{Status, shown};
@@ -30,6 +30,8 @@ pub struct Instance {
     /// The inventory, if this process ever asked for one: our own writes are in it.
     pub inventory: Option<Vec<Connector>>,
     pub claims: Claims,
+    /// `Workspace::refuses_keys`.
+    pub refuses_keys: bool,
     /// `Context::has_settled`: what the last leader wrote has been shown.
     pub settled: bool,
 }
@@ -63,6 +65,8 @@ pub struct Memory {
     pub ours: Option<Resource>,
     /// `settling`: `startedAt` of the intent, and whether its time is over.
     pub settling: Option<(u8, bool)>,
+    /// `key_taken`: the configuration of the create of which that was said.
+    pub key_taken: Option<Digest>,
     /// `resend`, while its time is to come.
     pub resend: bool,
     pub gone: Option<u8>,
@@ -135,6 +139,7 @@ impl Instance {
             minds: vec![mind; places],
             inventory: None,
             claims: Claims::default(),
+            refuses_keys: false,
             settled: false,
         }
     }
@@ -149,6 +154,7 @@ impl Instance {
         }
         self.inventory = None;
         self.claims = Claims::default();
+        self.refuses_keys = false;
         self.settled = false;
     }
 
@@ -329,6 +335,20 @@ fn version<'a>(resource: &Resource, status: Option<&'a ConnectorStatus>) -> Vers
 }
 
 impl World {
+    /// Nobody is making a connector: no intent is on record, no pass under way, no request in flight.
+    pub fn is_calm(&self) -> bool {
+        let making = |r: &Resource| r.status.create.is_some();
+        !self.resources.iter().flatten().any(making)
+            && self.flights.is_empty()
+            && self.instances.iter().all(Instance::is_idle)
+    }
+
+    /// A create is on record whose answer nobody waits for any more.
+    pub fn is_lost(&self) -> bool {
+        let making = |r: &Resource| r.status.create.is_some();
+        self.resources.iter().flatten().any(making) && self.instances.iter().all(Instance::is_idle)
+    }
+
     /// A new term begins with nothing remembered. What is watched in one place only is listed at once.
     pub fn start_term(&mut self, i: usize) {
         self.leader = i;

@@ -159,6 +159,12 @@ fn judge(world: &World, slot: usize, resource: &Resource) -> Result<(), &'static
                 .then_some(())
                 .ok_or("nobody uses the connector")
         }
+        (false, Reason::KeyTaken) => {
+            let key = u8::try_from(slot).expect("few places");
+            (bound.is_none() && world.is_taken(key) && world.made_for(resource.uid) == 0)
+                .then_some(())
+                .ok_or("the key is free, or what has it is ours")
+        }
         (false, Reason::ForeignRecord) => (status.name != Some(ask.name))
             .then_some(())
             .ok_or("the record is its own"),

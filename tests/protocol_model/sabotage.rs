@@ -7,9 +7,10 @@
 use unstructured_operator::controller::effect::{Effect, Step};
 use unstructured_operator::controller::plan::plan;
 use unstructured_operator::controller::situation::{
-    Binding, Creating, DefinitionFate, Release, Situation,
+    Binding, Creating, DefinitionFate, Mark, Release, Situation,
 };
 
+use super::connectors::Service;
 use super::counterexamples;
 use super::model::{Mischief, Protocol, Wish};
 use super::operator::Flaw;
@@ -43,7 +44,7 @@ fn does_not_wait(s: &Situation) -> Step {
 
 fn records_no_intent(s: &Situation) -> Step {
     match plan(s) {
-        Step::Act(Effect::RecordIntent { name }) => Step::Act(Effect::Create { name }),
+        Step::Act(Effect::RecordIntent { name, key }) => Step::Act(Effect::Create { name, key }),
         step => step,
     }
 }
@@ -84,6 +85,16 @@ fn goes_by_the_name(s: &Situation) -> Step {
         .iter_mut()
         .flatten()
         .for_each(|n| n.recent = true);
+    plan(&s)
+}
+
+/// What a key says against the name is not heard.
+fn believes_the_name(s: &Situation) -> Step {
+    let mut s = s.clone();
+    s.namesakes
+        .iter_mut()
+        .flatten()
+        .for_each(|n| n.mark = Mark::Unshown);
     plan(&s)
 }
 
@@ -214,6 +225,37 @@ fn the_checker_finds_a_duplicate_that_is_one_by_its_name_only() {
         .within(0, 2);
     let grasping = deciding(protocol, goes_by_the_name);
     finds("goes by the name", grasping, "I3 only ours");
+}
+
+#[test]
+fn the_checker_finds_a_name_that_is_believed_against_the_key() {
+    let protocol = Protocol::of(vec![new(chosen())])
+        .at(Service::Honouring)
+        .meeting(&[Mischief::Rival(CHOSEN), Mischief::Calls])
+        .wishing(&[])
+        .within(2, 0);
+    let believing = deciding(protocol, believes_the_name);
+    finds("believes the name", believing, "I3 only ours");
+}
+
+#[test]
+fn the_checker_finds_a_duplicate_that_is_one_by_its_key_only() {
+    let mut place = new(Ask {
+        retain: true,
+        ..chosen()
+    });
+    place.then = Ask {
+        existing: Some(2),
+        ..chosen()
+    };
+    let protocol = Protocol::of(vec![place])
+        .at(Service::Honouring)
+        .beside(2, 8)
+        .meeting(&[])
+        .wishing(&[Wish::Delete(0), Wish::Make(0)])
+        .within(0, 2);
+    let grasping = deciding(protocol, goes_by_the_name);
+    finds("goes by the key", grasping, "I3 only ours");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use unstructured_operator::controller::plan::plan;
 
-use super::connectors::{Config, Connector, Owner};
+use super::connectors::{Config, Connector, Owner, Service};
 use super::model::{Mischief, Protocol, Wish};
 use super::operator::Operator;
 use super::rest::Rest;
@@ -62,6 +62,7 @@ impl Protocol {
             wishes: wishes.collect(),
             places,
             before: Vec::new(),
+            service: Service::Ignoring,
             budget: Budget::default(),
             mischief: USUAL.to_vec(),
             preconditions: true,
@@ -84,6 +85,7 @@ impl Protocol {
         self.before.push(Connector {
             id,
             name,
+            key: None,
             owner: Owner::Foreign,
             made: 0,
             config: Config {
@@ -92,6 +94,12 @@ impl Protocol {
             },
             tampered: false,
         });
+        self
+    }
+
+    /// In a workspace that makes this of keys.
+    pub fn at(mut self, service: Service) -> Self {
+        self.service = service;
         self
     }
 

@@ -24,6 +24,14 @@ pub fn name(n: u8) -> &'static str {
     &NAMES[usize::from(n)]
 }
 
+/// The key of the resource in the `n`th place.
+pub fn mark(n: u8) -> &'static str {
+    static KEYS: LazyLock<Vec<String>> =
+        LazyLock::new(|| (0..=u8::MAX).map(|n| format!("k{n}")).collect());
+    &KEYS[usize::from(n)]
+}
+
+/// The number of a name or a key.
 pub fn name_number(name: &str) -> u8 {
     name[1..].parse().expect("one of ours")
 }
@@ -35,6 +43,8 @@ pub struct Status {
     pub source: Option<u8>,
     /// `connectorName`.
     pub name: Option<u8>,
+    /// `key`: the place of the resource whose key it is.
+    pub key: Option<u8>,
     pub applied: Option<Config>,
     /// `create`: when, and under which name.
     pub create: Option<(u8, u8)>,
@@ -128,6 +138,7 @@ pub fn full(status: &Status) -> ConnectorStatus {
         observed_generation: status.observed.into(),
         id: status.source.map(|id| source_id(id).to_string()),
         connector_name: status.name.map(|n| name(n).to_owned()),
+        key: status.key.map(|n| mark(n).to_owned()),
         workspace: status.home.then(|| WorkspaceStatus {
             api_url: workspace().api_url,
             key_fingerprint: workspace().fingerprint,
@@ -167,6 +178,7 @@ pub fn compact(status: &ConnectorStatus) -> Status {
         observed: u8::try_from(status.observed_generation).expect("a small generation"),
         source: source.map(number),
         name: status.connector_name.as_deref().map(name_number),
+        key: status.key.as_deref().map(name_number),
         applied: status
             .applied_digest
             .as_deref()

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use unstructured_operator::controller::effect::{Answer, Effect};
 use unstructured_operator::controller::outcome::{Failure, Outcome};
 use unstructured_operator::controller::situation::{
-    Check, Freshness, Grant, Namesake, Sighting, Situation,
+    Check, Freshness, Grant, Mark, Namesake, Sighting, Situation,
 };
 use unstructured_operator::unstructured::{Commit, ErrorKind};
 
-use super::connectors::{Config, Connector, Flight, Owner, number, source_id};
+use super::connectors::{Config, Connector, Flight, Owner, Service, number, source_id};
 use super::kubernetes::{answered, record, rehearse, set_finalizer, write_status};
 use super::operator::{Fate, Flaw, Operator, lifetime, name_of, wanted};
 use super::process::{Pass, claimant};
@@ -39,12 +39,12 @@ impl Operator {
                 }
                 answer
             }
-            Effect::RecordIntent { name } => {
+            Effect::RecordIntent { name, key } => {
                 let claims = &mut world.instances[i].claims;
                 if let Err(_holder) = claims.claim_name(&who, &workspace().fingerprint, name) {
                     return Answer::Held("another".to_owned());
                 }
-                let then = s.intending(name);
+                let then = s.intending(name, key.is_some());
                 let applying = &Outcome::Applying;
                 answered(write_status(self, world, slot, pass, &then, applying, fate))
             }
@@ -73,14 +73,20 @@ fn ask(
 ) -> Answer {
     let s = &pass.situation;
     match effect {
-        Effect::Create { name } => {
+        Effect::Create { name, key } => {
+            let key = key.as_deref().map(name_number);
+            let objection = objection(world, key);
             let flight = Flight::Create {
                 owner: Owner::Us(pass.resource.uid),
                 name: name_number(name),
+                key,
                 config: wanted(s),
             };
-            let answer = request(world, i, flight, fate);
-            if let Answer::Created(id) = answer {
+            let answer = match objection {
+                Some(objection) if fate == Fate::Fine => objection,
+                _ => request(world, i, flight, fate),
+            };
+            if let Answer::Created(id, _) = answer {
                 let who = claimant(slot, pass.resource.uid);
                 let claim = world.instances[i].claims.claim(&who, id);
                 claim.expect("a new id is held by nobody");
@@ -114,6 +120,26 @@ fn ask(
         Effect::StartCheck(_) => Answer::Check(Check::Scheduled("check".to_owned())),
         Effect::PollCheck { check, .. } => Answer::Check(Check::Passed(check.clone())),
         other => unreachable!("{other:?} asks nothing of Unstructured"),
+    }
+}
+
+/// What the service has against a create with this key.
+fn objection(world: &World, key: Option<u8>) -> Option<Answer> {
+    let key = key?;
+    if world.service == Service::Refusing {
+        return Some(Answer::KeyRefused);
+    }
+    world
+        .is_taken(key)
+        .then(|| Answer::KeyTaken("taken".to_owned()))
+}
+
+/// `act::mark`.
+fn mark(service: Service, connector: &Connector, key: Option<u8>) -> Mark {
+    match connector.key {
+        _ if !service.shows_keys() => Mark::Unshown,
+        shown if shown.is_some() && shown == key => Mark::Ours,
+        _ => Mark::Anothers,
     }
 }
 
@@ -151,9 +177,13 @@ fn request(world: &mut World, i: usize, flight: Flight, fate: Fate) -> Answer {
                 }
             };
             let now = world.connector(id).cloned();
+            let made = now.clone();
             report_write(world, i, id, now);
             match flight {
-                Flight::Create { .. } => Answer::Created(source_id(id)),
+                Flight::Create { key, .. } => {
+                    let made = made.expect("it was made");
+                    Answer::Created(source_id(id), mark(world.service, &made, key))
+                }
                 Flight::Update { .. } | Flight::Delete { .. } => Answer::Done,
             }
         }
@@ -176,6 +206,7 @@ fn look(world: &mut World, i: usize, slot: usize, pass: &mut Pass, freshness: Fr
         Freshness::Trigger => pass.fresh,
         Freshness::Now => false,
     };
+    let service = world.service;
     let instance = &mut world.instances[i];
     if !at_hand || instance.inventory.is_none() {
         instance.inventory = Some(world.connectors.clone());
@@ -185,15 +216,18 @@ fn look(world: &mut World, i: usize, slot: usize, pass: &mut Pass, freshness: Fr
     let s = &pass.situation;
     let since = lifetime(pass);
     let target = s.bound().or(s.wanted.existing).map(number);
-    let of_the_name = inventory.iter().filter(|c| c.name == name_of(s));
+    let (name, key) = (name_of(s), Some(name_number(&s.wanted.key)));
+    let called = inventory.iter().filter(|c| c.name == name || c.key == key);
     Answer::Seen {
         connector: target.map_or(Sighting::Unseen, |id| {
             let found = inventory.iter().find(|c| c.id == id);
             found.map_or(Sighting::Unlisted, |c| sighting(s, c))
         }),
-        namesakes: of_the_name
+        namesakes: called
             .map(|c| Namesake {
                 id: source_id(c.id),
+                mark: mark(service, c, key),
+                other_name: (c.name != name).then(|| super::status::name(c.name).to_owned()),
                 holder: instance
                     .is_held_by_another(slot, source_id(c.id))
                     .then(|| "another".to_owned()),

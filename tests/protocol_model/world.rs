@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::connectors::{Config, Connector, Flight, Owner, TAMPERED};
+use super::connectors::{Config, Connector, Flight, Owner, Service, TAMPERED};
 use super::process::Instance;
 use super::status::Status;
 
@@ -77,6 +77,8 @@ pub struct Budget {
 pub enum Offence {
     /// Updated or deleted a foreign connector that no policy had made ours.
     TouchedForeign,
+    /// Put a foreign connector on record as ours that no policy lets it take.
+    TookForeign,
     /// Updated or deleted a connector of another resource.
     TouchedHeld,
     /// Wrote Ready=True of a connector that is not as desired.
@@ -124,7 +126,10 @@ pub struct World {
     pub secret: u8,
     pub key: ApiKey,
     pub installation: Installation,
+    pub service: Service,
     pub connectors: Vec<Connector>,
+    /// Keys that can never be given again.
+    pub given: BTreeSet<u8>,
     pub flights: Vec<Flight>,
     pub instances: [Instance; 2],
     pub leader: usize,
@@ -144,7 +149,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(places: &[Place], before: Vec<Connector>, budget: Budget) -> Self {
+    pub fn new(places: &[Place], before: Vec<Connector>, service: Service, budget: Budget) -> Self {
         let next_id = before.iter().map(|c| c.id + 1).max().unwrap_or(1);
         let idle = Instance::new(places.len());
         let mut world = Self {
@@ -152,7 +157,9 @@ impl World {
             secret: 0,
             key: ApiKey::There,
             installation: Installation::Whole,
+            service,
             connectors: before,
+            given: BTreeSet::new(),
             flights: Vec::new(),
             instances: [idle.clone(), idle],
             leader: 0,
@@ -202,6 +209,7 @@ impl World {
         self.connectors.push(Connector {
             id,
             name: resource.ask.name,
+            key: None,
             owner: Owner::Us(resource.uid),
             made: self.clock,
             config,
@@ -284,6 +292,7 @@ impl World {
         self.connectors.push(Connector {
             id: self.next_id,
             name,
+            key: None,
             owner: Owner::Foreign,
             made: self.clock,
             config,
@@ -297,14 +306,6 @@ impl World {
         let resource = self.resources[slot].as_mut().expect("it exists");
         resource.version = version;
         resource.status = resource.status.restored(restored, resource.ask.name);
-    }
-
-    /// Nobody is making a connector: no intent is on record, no pass under way, no request in flight.
-    pub fn is_calm(&self) -> bool {
-        let making = |r: &Resource| r.status.create.is_some();
-        !self.resources.iter().flatten().any(making)
-            && self.flights.is_empty()
-            && self.instances.iter().all(Instance::is_idle)
     }
 
     /// Others have begun something that they will bring to its end.

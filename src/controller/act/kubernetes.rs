@@ -90,7 +90,7 @@ impl Actor<'_> {
         self.api().patch(&self.key.name, &params, &patch).await
     }
 
-    pub async fn record_intent(self, name: &str) -> Answer {
+    pub async fn record_intent(self, name: &str, marked: bool) -> Answer {
         let Ok(workspace) = &self.s.workspace else {
             return no_workspace();
         };
@@ -108,7 +108,7 @@ impl Actor<'_> {
         if let Err(holder) = claim {
             return Answer::Held(describe_holder(self.key, &holder));
         }
-        let then = self.s.intending(name);
+        let then = self.s.intending(name, marked);
         self.write_ahead(&then).await
     }
 

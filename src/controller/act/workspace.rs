@@ -10,10 +10,12 @@ use super::super::observe::describe_holder;
 use super::super::outcome::Failure;
 use super::super::provider::Asked;
 use super::super::recall;
-use super::super::situation::{Check, Freshness, Grant, Namesake, Sighting};
+use super::super::situation::{Check, Freshness, Grant, Mark, Namesake, Sighting};
 use crate::kinds::{Provider, Verdict};
 use crate::runtime::metrics::GrantResult;
-use crate::unstructured::{self, Commit, Connector, ConnectorId, ErrorKind, Snapshot};
+use crate::unstructured::{
+    self, Commit, Connector, ConnectorId, ErrorKind, Key, KeyObjection, Snapshot,
+};
 
 use super::actor::{Actor, no_workspace};
 
@@ -45,10 +47,13 @@ impl Actor<'_> {
                 .map_or(Sighting::Unlisted, |source| self.sighting(source)),
         };
         let since = self.lifetime();
+        let name = self.s.name().value;
         let namesakes = snapshot
-            .by_name(&self.s.name().value)
+            .called(&name, &self.s.wanted.key)
             .into_iter()
             .map(|source| Namesake {
+                mark: self.mark(source),
+                other_name: (*source.name != *name).then(|| self.shown_name(source)),
                 recent: source.created_at.is_some_and(|made| made >= since),
                 id: source.id,
                 holder: self
@@ -62,6 +67,14 @@ impl Actor<'_> {
         Answer::Seen {
             connector,
             namesakes: namesakes.collect(),
+        }
+    }
+
+    fn mark(&self, source: &Connector) -> Mark {
+        match &source.key {
+            Key::Unshown => Mark::Unshown,
+            Key::Given(key) if **key == *self.s.wanted.key => Mark::Ours,
+            Key::Given(_) | Key::Absent => Mark::Anothers,
         }
     }
 
@@ -162,18 +175,25 @@ impl Actor<'_> {
         })
     }
 
-    pub async fn create(self, name: &str) -> Answer {
+    pub async fn create(self, name: &str, key: Option<&str>) -> Answer {
         let (Some(workspace), Some(config)) = (&self.hand.workspace, &self.hand.config) else {
             return no_workspace();
         };
-        match workspace.connectors.create(name, config).await {
+        match workspace.connectors.create(name, key, config).await {
             Ok(source) => {
                 let id = source.id;
                 if self.claim(id).is_err() {
                     return replayed(id);
                 }
+                let mark = self.mark(&source);
                 workspace.wrote(config, source);
-                Answer::Created(id)
+                Answer::Created(id, mark)
+            }
+            Err(error) if key.is_some() && error.key_objection().is_some() => {
+                match error.key_objection() {
+                    Some(KeyObjection::Taken) => Answer::KeyTaken(error.message().to_owned()),
+                    Some(KeyObjection::Refused) | None => Answer::KeyRefused,
+                }
             }
             Err(error) => self.failed(Failure::of_configuration(&error)),
         }

@@ -10,7 +10,7 @@ use crate::controller::effect::{Answer, Effect};
 use crate::controller::outcome::{Failure, ForeignRecord, Outcome};
 use crate::controller::situation::{
     Bind, Binding, Check, ConnectorName, Creating, DefinitionFate, Deletion, Desired, Freshness,
-    Grant, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
+    Grant, Keys, Mark, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
 };
 use crate::kinds::Shortfall;
 use crate::unstructured::{Collection, Commit, ConnectorId, Digest, ErrorKind};
@@ -43,6 +43,7 @@ pub(in crate::controller) fn blank() -> Situation {
                 value: "contracts".to_owned(),
                 reserved: false,
             },
+            key: "our-key".to_owned(),
             collection: Collection::Sources,
             existing: None,
             adopt_by_name: false,
@@ -56,6 +57,8 @@ pub(in crate::controller) fn blank() -> Situation {
         waited: false,
         finalized: true,
         binding: Binding::Unbound,
+        marked: false,
+        keys: Keys::Sent,
         held_by: None,
         applied: None,
         home: None,
@@ -80,6 +83,13 @@ pub(in crate::controller) fn blank() -> Situation {
     }
 }
 
+fn taken(just_now: bool) -> Keys {
+    Keys::Taken {
+        why: "no".to_owned(),
+        just_now,
+    }
+}
+
 fn insufficient() -> Grant {
     Grant::Insufficient(Shortfall::Folder("no".to_owned()))
 }
@@ -101,9 +111,13 @@ fn sighting() -> impl Strategy<Value = Sighting> {
 }
 
 fn namesakes() -> impl Strategy<Value = Vec<Namesake>> {
-    vec((any::<[bool; 2]>(), drift()), 0..4).prop_map(|found| {
-        let namesake = |(n, (facts, drift)): (u8, ([bool; 2], _))| Namesake {
+    let mark = prop_oneof![Just(Mark::Ours), Just(Mark::Anothers), Just(Mark::Unshown)];
+    vec((any::<[bool; 3]>(), mark, drift()), 0..4).prop_map(|found| {
+        let namesake = |(n, (facts, mark, drift)): (u8, ([bool; 3], Mark, _))| Namesake {
             id: id(n),
+            mark,
+            // It is found by its name or by our key.
+            other_name: (facts[2] && mark == Mark::Ours).then(|| "former".to_owned()),
             holder: facts[0].then(|| "another".to_owned()),
             recent: facts[1],
             drift,
@@ -130,6 +144,7 @@ prop_compose! {
     ) -> Wanted {
         Wanted {
             name: ConnectorName { value: "contracts".to_owned(), reserved },
+            key: "our-key".to_owned(),
             collection: Collection::Sources,
             existing: existing.map(id),
             adopt_by_name,
@@ -161,6 +176,8 @@ prop_compose! {
         [finalized, move_accepted, forced, check_overdue, doubted, waited, resources_known] in any::<[bool; 7]>(),
         foreign in prop::bool::weighted(0.1),
         lost_creates in 0..3_u32,
+        marked in any::<bool>(),
+        keys in prop_oneof![3 => Just(Keys::Sent), 1 => Just(Keys::Refused), 1 => Just(taken(false))],
         resend in prop_oneof![4 => Just(Resend::No), 1 => Just(Resend::Later), 1 => Just(Resend::Due)],
         grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive("no".to_owned())), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
         check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Failed("c".to_owned(), None)), Just(Check::Unavailable)],
@@ -172,7 +189,7 @@ prop_compose! {
             home: home.map(workspace),
             foreign: foreign.then(|| ForeignRecord { name: "theirs".to_owned(), cluster: "ours".to_owned() }),
             wanted, deletion, finalized, binding, move_accepted, forced, grant, doubted, check, check_overdue,
-            waited, resources_known, lost_creates, resend,
+            waited, resources_known, lost_creates, resend, marked, keys,
             ..blank()
         }
     }
@@ -228,7 +245,18 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
             grant.prop_map(Answer::Grant).boxed()
         }
         Effect::Bind(..) => prop_oneof![4 => Just(Answer::Claimed), 1 => held].boxed(),
-        Effect::Create { .. } => prop_oneof![2 => Just(Answer::Created(id(7))), 1 => fails].boxed(),
+        Effect::Create { key, .. } => {
+            let made = prop_oneof![Just(Mark::Ours), Just(Mark::Anothers), Just(Mark::Unshown)];
+            let made = made.prop_map(|mark| Answer::Created(id(7), mark));
+            let objected = prop_oneof![
+                Just(Answer::KeyRefused),
+                Just(Answer::KeyTaken("no".to_owned()))
+            ];
+            match key {
+                Some(_) => prop_oneof![4 => made, 2 => objected, 2 => fails].boxed(),
+                None => prop_oneof![2 => made, 1 => fails].boxed(),
+            }
+        }
         Effect::Update(_) | Effect::Delete(_) => {
             prop_oneof![4 => done, 2 => missing, 1 => fails].boxed()
         }
@@ -290,8 +318,12 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
         return false;
     }
     match effect {
-        Effect::Create { .. } => {
+        Effect::Create { key, .. } => {
             s.finalized
+                // What is sent is what is on record.
+                && key.is_some() == s.marked
+                // Taken once, it is not sent again, nor is anything made without it.
+                && !matches!(s.keys, Keys::Taken { .. })
                 && matches!(
                     &s.binding,
                     Binding::Creating {
@@ -318,12 +350,13 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
     }
 }
 
-/// A connector that is not on record may be deleted only under the reserved name, and only if it can have come of our own creates:
+/// A connector that is not on record may be deleted only by our key or under the reserved name, and only if it can have come of our own creates:
 /// what was retained carries the same name.
 fn may_delete(s: &Situation, id: ConnectorId) -> bool {
     let mut free = s.namesakes.iter().flatten().filter(|n| n.is_free());
     let going = s.deletion.is_some();
-    s.name().reserved && (going || s.lost_creates > 0) && free.any(|n| n.id == id && n.recent)
+    let ours = |n: &Namesake| n.is_marked() || s.name().reserved && n.is_named();
+    (going || s.lost_creates > 0) && free.any(|n| n.id == id && n.recent && ours(n))
 }
 
 #[test]
@@ -335,12 +368,7 @@ fn what_a_lost_create_made_is_put_on_record_before_it_is_deleted() {
             name: "contracts".to_owned(),
             stage: Creating::Unsettled,
         },
-        namesakes: Some(vec![Namesake {
-            id: id(1),
-            holder: None,
-            recent: true,
-            drift: [].into(),
-        }]),
+        namesakes: Some(vec![namesake(1, true)]),
         ..blank()
     };
     let bind = Effect::Bind(id(1), Bind::Recovered);
@@ -387,12 +415,7 @@ fn a_connector_that_has_gone_is_not_bound_again_from_the_inventory_that_showed_i
     let mut s = Situation {
         binding: Binding::Bound(id(1)),
         connector: Sighting::Unlisted,
-        namesakes: Some(vec![Namesake {
-            id: id(1),
-            holder: None,
-            recent: true,
-            drift: [].into(),
-        }]),
+        namesakes: Some(vec![namesake(1, true)]),
         ..blank()
     };
     s.wanted.name.reserved = true;
@@ -410,10 +433,8 @@ fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
             stage: Creating::Unsettled,
         },
         namesakes: Some(vec![Namesake {
-            id: id(1),
             holder: Some("another".to_owned()),
-            recent: true,
-            drift: [].into(),
+            ..namesake(1, true)
         }]),
         ..blank()
     };
@@ -433,9 +454,7 @@ fn a_taken_name_is_told_in_the_same_words_whoever_noticed_it() {
         namesakes: Some(Vec::new()),
         ..blank()
     };
-    let intent = Effect::RecordIntent {
-        name: "contracts".to_owned(),
-    };
+    let intent = intent(true);
     being_made
         .learn(&intent, Answer::Held(holder.clone()))
         .unwrap();
@@ -458,9 +477,7 @@ fn a_connector_that_was_taken_over_by_id_and_lost_is_made_anew_even_after_a_refu
         ..blank()
     };
     s.wanted.existing = Some(id(1));
-    let intent = Effect::RecordIntent {
-        name: "contracts".to_owned(),
-    };
+    let intent = intent(true);
     assert_eq!(plan(&s), Step::Act(intent));
 }
 
@@ -475,9 +492,40 @@ fn present() -> Sighting {
 fn namesake(n: u8, recent: bool) -> Namesake {
     Namesake {
         id: id(n),
+        mark: Mark::Unshown,
+        other_name: None,
         holder: None,
         recent,
         drift: [].into(),
+    }
+}
+
+/// One that shows our key under another name.
+fn marked(n: u8, recent: bool) -> Namesake {
+    Namesake {
+        mark: Mark::Ours,
+        other_name: Some("former".to_owned()),
+        ..namesake(n, recent)
+    }
+}
+
+fn intent(marked: bool) -> Effect {
+    Effect::RecordIntent {
+        name: "contracts".to_owned(),
+        key: marked.then(|| "our-key".to_owned()),
+    }
+}
+
+/// A resource of a chosen name whose create was lost; it was sent with our key.
+fn lost(stage: Creating, namesakes: Vec<Namesake>) -> Situation {
+    Situation {
+        binding: Binding::Creating {
+            name: "contracts".to_owned(),
+            stage,
+        },
+        marked: true,
+        namesakes: Some(namesakes),
+        ..blank()
     }
 }
 
@@ -600,4 +648,103 @@ fn what_is_on_record_is_changed_before_every_resource_is_known_only_where_it_car
     assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
     s.connector = Sighting::Unseen;
     assert_eq!(plan(&s), Step::Act(Effect::Look(Freshness::Any)));
+}
+
+#[test]
+fn a_lost_create_is_found_by_its_key_and_not_by_a_name_that_has_another() {
+    let foreign = Namesake {
+        mark: Mark::Anothers,
+        ..namesake(1, true)
+    };
+    let bound = |n| Step::Act(Effect::Bind(id(n), Bind::Recovered));
+    let mut s = lost(Creating::Unsettled, vec![foreign.clone(), marked(2, true)]);
+    assert_eq!(plan(&s), bound(2));
+    s.learn(&Effect::Bind(id(2), Bind::Recovered), Answer::Claimed)
+        .unwrap();
+    assert!(s.marked && s.lost_creates == 0, "the other is not ours");
+    assert!(matches!(&s.connector, Sighting::Present { name, .. } if name == "former"));
+
+    s = lost(Creating::Unsettled, vec![foreign.clone()]);
+    assert_eq!(plan(&s), Step::Rest(Outcome::CreateUnsettled(None)));
+    s = lost(Creating::Settled, vec![foreign]);
+    assert!(matches!(plan(&s), Step::Rest(Outcome::NameConflict { .. })));
+    // Without a key on record, or in the answers, only the name can tell.
+    s.marked = false;
+    assert_eq!(plan(&s), bound(1));
+    s = lost(Creating::Unsettled, vec![namesake(1, true)]);
+    assert_eq!(plan(&s), bound(1));
+}
+
+#[test]
+fn what_shows_our_key_is_ours_whatever_its_name_unless_another_holds_it() {
+    let mut s = Situation {
+        namesakes: Some(vec![marked(1, false), marked(2, true)]),
+        ..blank()
+    };
+    assert_eq!(plan(&s), Step::Act(Effect::Bind(id(1), Bind::ByKey)));
+    s.resources_known = false;
+    assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
+    s.resources_known = true;
+    for namesake in s.namesakes.iter_mut().flatten() {
+        namesake.holder = Some("another".to_owned());
+    }
+    assert_eq!(plan(&s), Step::Act(intent(true)));
+}
+
+#[test]
+fn a_duplicate_of_our_key_is_deleted_under_a_chosen_name_too_and_what_was_retained_is_not() {
+    let mut s = Situation {
+        binding: Binding::Bound(id(1)),
+        applied: Some(digest(1)),
+        connector: present(),
+        namesakes: Some(vec![namesake(2, true), marked(3, true), marked(4, false)]),
+        lost_creates: 1,
+        ..blank()
+    };
+    assert_eq!(plan(&s), Step::Act(Effect::Delete(id(3))));
+    s.resources_known = false;
+    assert_eq!(plan(&s), Step::Rest(Outcome::Ready));
+    s.lost_creates = 0;
+    s.resources_known = true;
+    assert_eq!(plan(&s), Step::Rest(Outcome::Ready));
+}
+
+#[test]
+fn a_refused_key_leads_to_the_same_create_without_one_with_that_on_record() {
+    let mut s = lost(Creating::Recorded, vec![]);
+    let create = |marked: bool| Effect::Create {
+        name: "contracts".to_owned(),
+        key: marked.then(|| "our-key".to_owned()),
+    };
+    assert_eq!(plan(&s), Step::Act(create(true)));
+    s.learn(&create(true), Answer::KeyRefused).unwrap();
+    let record = Effect::Record(Outcome::Applying);
+    assert_eq!(plan(&s), Step::Act(record.clone()));
+    s.learn(&record, Answer::Done).unwrap();
+    assert_eq!(plan(&s), Step::Act(intent(false)));
+    s.learn(&intent(false), Answer::Done).unwrap();
+    assert_eq!(plan(&s), Step::Act(create(false)));
+    s.learn(&create(false), Answer::Created(id(7), Mark::Unshown))
+        .unwrap();
+    assert!(!s.marked && s.bound() == Some(id(7)));
+}
+
+#[test]
+fn a_taken_key_is_looked_for_and_nothing_is_made_in_its_place() {
+    let mut s = lost(Creating::Recorded, vec![]);
+    let create = Effect::Create {
+        name: "contracts".to_owned(),
+        key: Some("our-key".to_owned()),
+    };
+    s.learn(&create, Answer::KeyTaken("no".to_owned())).unwrap();
+    let record = Effect::Record(Outcome::Applying);
+    assert_eq!(plan(&s), Step::Act(record.clone()));
+    s.learn(&record, Answer::Done).unwrap();
+    assert_eq!(plan(&s), Step::Act(Effect::Look(Freshness::Now)));
+    s.namesakes = Some(vec![marked(1, false)]);
+    assert_eq!(plan(&s), Step::Act(Effect::Bind(id(1), Bind::ByKey)));
+    s.namesakes = Some(vec![]);
+    assert!(matches!(plan(&s), Step::Rest(Outcome::KeyTaken { .. })));
+    s.keys = taken(false);
+    assert!(matches!(plan(&s), Step::Rest(Outcome::KeyTaken { .. })));
 }

@@ -105,6 +105,9 @@ impl Change {
             Self::Bound(id, Bind::Recovered) => {
                 note(false, EventReason::Recovered, "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
             }
+            Self::Bound(id, Bind::ByKey) => {
+                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} by this resource's own key and took it over."))
+            }
             Self::Bound(id, Bind::Reserved) => {
                 note(false, EventReason::Adopted, "Bind", format!("Found connector {id} under this resource's own name and took it over."))
             }
@@ -131,7 +134,7 @@ impl Change {
             ),
             Self::Deleted(id) => note(false, EventReason::Deleted, "Delete", format!("Deleted connector {id}.")),
             Self::DuplicateDeleted(id) => {
-                note(true, EventReason::DuplicateDeleted, "Delete", format!("Deleted connector {id}, a duplicate under this resource's own name."))
+                note(true, EventReason::DuplicateDeleted, "Delete", format!("Deleted connector {id}, a duplicate that a create of this resource left."))
             }
             Self::Released(Release::Retained(Some(id))) => {
                 note(false, EventReason::Retained, "Release", format!("Left connector {id} in the workspace, as deletionPolicy says."))

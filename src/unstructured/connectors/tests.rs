@@ -8,7 +8,9 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::super::limits::{Exchange, Observer};
-use super::super::{ApiKey, CheckStatus, Client, Commit, Endpoint, MASK, Options};
+use super::super::{
+    ApiKey, CheckStatus, Client, Commit, Endpoint, Key, KeyObjection, MASK, Options,
+};
 use super::*;
 use crate::loopback::Server;
 
@@ -53,10 +55,74 @@ fn connector() -> String {
     .to_string()
 }
 
+#[tokio::test]
+async fn a_create_sends_the_objects_key_and_a_refusal_says_what_is_wrong_with_it() {
+    let shown = connector().replace(r#""key":null"#, r#""key":"our-key""#);
+    let server = Server::answering("200 OK", "", &shown).await;
+    let made = client(&server)
+        .create("contracts", Some("our-key"), &config())
+        .await
+        .unwrap();
+    assert_eq!(made.key, Key::Given("our-key".into()));
+    let request = server.requests().remove(0);
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
+    let sent: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(sent["key"], json!("our-key"));
+
+    let list = |text| json!({"detail": [{"loc": ["body", "key"], "msg": text}]}).to_string();
+    let errors = |text| json!({"errors": [{"field": "key", "message": text}]}).to_string();
+    let table = [
+        (
+            "422 ",
+            list("Extra inputs are not permitted"),
+            Some(KeyObjection::Refused),
+        ),
+        (
+            "412 ",
+            errors("Extra inputs are not permitted"),
+            Some(KeyObjection::Refused),
+        ),
+        (
+            "422 ",
+            list("Key our-key already exists"),
+            Some(KeyObjection::Taken),
+        ),
+        (
+            "412 ",
+            errors("Key our-key already exists"),
+            Some(KeyObjection::Taken),
+        ),
+        (
+            "409 ",
+            json!({"detail": "Key our-key already exists"}).to_string(),
+            Some(KeyObjection::Taken),
+        ),
+        (
+            "409 ",
+            json!({"detail": "it exists already"}).to_string(),
+            None,
+        ),
+        ("500 ", list("Key our-key already exists"), None),
+        (
+            "422 ",
+            json!({"detail": [{"loc": ["body", "config", "key"], "msg": "not permitted"}]})
+                .to_string(),
+            None,
+        ),
+    ];
+    for (status, body, said) in table {
+        assert_eq!(
+            refused(status, "", &body).await.key_objection(),
+            said,
+            "{status}{body}"
+        );
+    }
+}
+
 async fn refused(status: &str, headers: &str, body: &str) -> ApiError {
     let server = Server::answering(status, headers, body).await;
     client(&server)
-        .create("contracts", &config())
+        .create("contracts", None, &config())
         .await
         .unwrap_err()
 }
@@ -98,7 +164,7 @@ async fn what_a_key_was_told_to_wait_for_outlives_the_client() {
 async fn a_create_sends_the_whole_configuration_and_the_key_to_the_canonical_path() {
     let server = Server::answering("200 OK", "", &connector()).await;
     let source = client(&server)
-        .create("contracts", &config())
+        .create("contracts", None, &config())
         .await
         .unwrap();
 
@@ -558,7 +624,10 @@ async fn an_answer_that_is_cut_off_may_have_been_carried_out() {
             .await;
     })
     .await;
-    let error = client(&server).create("a", &config()).await.unwrap_err();
+    let error = client(&server)
+        .create("a", None, &config())
+        .await
+        .unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
         (&ErrorKind::Interrupted, Commit::Unknown)
@@ -569,7 +638,10 @@ async fn an_answer_that_is_cut_off_may_have_been_carried_out() {
 #[tokio::test]
 async fn a_create_whose_connection_fails_is_sent_once() {
     let server = Server::start(|exchange| async move { drop(exchange) }).await;
-    let error = client(&server).create("a", &config()).await.unwrap_err();
+    let error = client(&server)
+        .create("a", None, &config())
+        .await
+        .unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
         (&ErrorKind::Interrupted, Commit::Unknown)
@@ -595,7 +667,7 @@ async fn no_answer_and_a_dripping_one_end_with_the_deadline() {
     };
     for (server, status) in [(silent, None), (dripping, Some(200))] {
         let error = client_with(&server.url(), &options)
-            .create("a", &config())
+            .create("a", None, &config())
             .await
             .unwrap_err();
         assert_eq!(
@@ -619,7 +691,7 @@ async fn a_refusal_counts_although_its_words_never_come() {
         ..options()
     };
     let client = client_with(&server.url(), &options);
-    let error = client.create("a", &config()).await.unwrap_err();
+    let error = client.create("a", None, &config()).await.unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
         (&ErrorKind::Invalid { fields: vec![] }, Commit::Never)
@@ -638,7 +710,7 @@ async fn a_connection_that_cannot_be_made_has_sent_nothing() {
         format!("https://{}", no_tls.address),
     ] {
         let error = client_with(&url, &options())
-            .create("a", &config())
+            .create("a", None, &config())
             .await
             .unwrap_err();
         assert_eq!(
@@ -674,7 +746,7 @@ async fn a_certificate_that_nobody_vouches_for_gets_no_request() {
     });
 
     let error = client_with(&url, &options())
-        .create("a", &config())
+        .create("a", None, &config())
         .await
         .unwrap_err();
     assert_eq!(

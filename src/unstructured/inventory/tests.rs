@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::super::types::Settings;
+use super::super::types::{Key, Settings};
 use super::super::{ApiKey, Budget, Client, Collection, Endpoint, ErrorKind, Kept, Options};
 use super::*;
 use crate::loopback::Server;
@@ -82,6 +82,7 @@ fn id(number: u128) -> ConnectorId {
 
 fn source(number: u128, name: &str) -> Connector {
     Connector {
+        key: Key::Unshown,
         id: id(number),
         name: name.into(),
         connector_type: "dropbox".into(),
@@ -228,6 +229,35 @@ async fn a_connector_that_we_wrote_under_another_name_is_found_under_that_only()
     assert_eq!(names(&snapshot, "b"), [id(1)]);
     inventory.removed(&id(1));
     assert_eq!(names(&inventory.latest().unwrap(), "b"), []);
+}
+
+#[tokio::test]
+async fn a_connector_is_found_by_its_key_whatever_its_name_and_once() {
+    let service = Service::start(|_| {
+        let entry = |number, name, key| json!({"id": id(number), "name": name, "type": "dropbox", "key": key});
+        let listed = [entry(1, "a", json!("k")), entry(2, "a", json!(null)), entry(3, "b", json!("k")), entry(4, "b", json!("l"))];
+        ("200 OK", json!(listed).to_string())
+    })
+    .await;
+    let inventory = service.inventory();
+    service.release(1);
+    inventory.at_least(Instant::now()).await.unwrap();
+    let found = |name, key| {
+        let snapshot = inventory.latest().unwrap();
+        let found = snapshot.called(name, key).into_iter();
+        found.map(|source| source.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("a", "k"), [id(1), id(2), id(3)]);
+    assert_eq!(found("b", "m"), [id(3), id(4)]);
+    let keyed = |number, key: &str| Connector {
+        key: Key::Given(key.into()),
+        ..source(number, "c")
+    };
+    inventory.put(keyed(5, "k"));
+    inventory.removed(&id(1));
+    inventory.put(keyed(3, "m"));
+    assert_eq!(found("none", "k"), [id(5)]);
+    assert_eq!(found("c", "m"), [id(3), id(5)]);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situatio
 use crate::clock;
 use crate::crd::{EventReason, UnstructuredWorkflow, WorkspaceStatus};
 use crate::kube_error::is_missing;
-use crate::unstructured::{Digest, ErrorKind, Workflow, WorkflowSpec, WorkflowState};
+use crate::unstructured::{Digest, ErrorKind, KeyObjection, Workflow, WorkflowSpec, WorkflowState};
 
 /// Performs one effect.
 pub async fn perform(
@@ -86,7 +86,13 @@ async fn call(
                 memory.intent = Some((intent, Instant::now()));
             }
             let key = key_of(context, job);
-            let shown = board.workflows.create(spec, Some(&key)).await;
+            let shown = match board.workflows.create(spec, Some(&key)).await {
+                // A refusal is certain: nothing was made.
+                Err(error) if error.key_objection() == Some(KeyObjection::Refused) => {
+                    board.workflows.create(spec, None).await
+                }
+                shown => shown,
+            };
             let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
             memory.wrote_at = Some(Instant::now());
             learn_ways(context, memory, hand, spec, &shown);
