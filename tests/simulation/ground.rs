@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use support::fake::unstructured::{CheckScript, Route, WorkspaceHandle};
+use support::fake::unstructured::{CheckScript, GivenKey, Route, TakenKey, WorkspaceHandle};
 use support::fake::{Answer, FakeDropbox, FakeUnstructured, Fault};
 use support::memory_api::{Caller, MemoryApi};
 use tokio::time::Instant;
@@ -94,6 +94,18 @@ impl Ground {
             }
         }
         ground
+    }
+
+    /// What the service makes of keys. The seed itself says it: nothing else that is drawn from it changes.
+    pub fn choose_keys(&self, seed: u64) {
+        for workspace in [&self.own, &self.tenant] {
+            workspace.configure_keys(|keys| match seed % 5 {
+                1 => keys.given = GivenKey::Ignored,
+                2 => keys.given = GivenKey::Refused(422),
+                3 => keys.taken = TakenKey::Refused(409),
+                _ => {}
+            });
+        }
     }
 }
 

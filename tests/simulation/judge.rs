@@ -327,6 +327,11 @@ fn unsettled(
     let true_enough = match reason.as_str() {
         "NameConflict" | "AmbiguousConnector" => taken,
         "ConnectorInUse" => held,
+        "KeyTaken" => {
+            let is_told = |key: &str| message.contains(key);
+            let mut others = connectors.iter().filter_map(|c| c.key.as_deref());
+            connector.is_none() && others.any(is_told)
+        }
         "WorkspaceChanged" => resource.misled && connector.is_none(),
         "SourceNotFound" => named.is_none_or(|id| !connectors.iter().any(|c| c.id == id)),
         // Its record is of another cluster, which is a question for a person.

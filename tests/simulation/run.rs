@@ -35,6 +35,7 @@ pub fn seed(seed: u64) -> Story {
         let setting = agenda::setting();
         let agenda = agenda::draw(setting);
         let mut actors = stage(setting);
+        actors.ground.choose_keys(seed);
         actors.ground.chronicle.tell(&format!("{setting:?}"));
         actors.begin();
         let began = Instant::now();
