@@ -10,7 +10,7 @@ use unstructured_operator::controller::outcome::Failure;
 use unstructured_operator::controller::pipeline::job::outcome::Outcome;
 use unstructured_operator::controller::pipeline::job::plan::{Step, plan};
 use unstructured_operator::controller::pipeline::job::situation::{
-    Answer, Asking, Effect, End, Run, Runs, Sight, Situation, Workflow,
+    Answer, Asking, Effect, Run, Runs, Sight, Situation, Workflow,
 };
 use unstructured_operator::crd::{JobPhase, OnActive};
 use unstructured_operator::unstructured::{Commit, ErrorKind, JobId};
@@ -123,7 +123,7 @@ impl Jobs {
     }
 
     /// What the service and the record answer, and how they change.
-    fn perform(&self, world: &mut World, s: &Situation, effect: &Effect, fate: Fate) -> Answer {
+    fn perform(world: &mut World, s: &Situation, effect: &Effect, fate: Fate) -> Answer {
         let lost = || {
             Answer::Failed(Failure::Api {
                 kind: ErrorKind::Timeout,
@@ -164,7 +164,7 @@ impl Jobs {
                 let known = (0..world.service.len()).find(|number| id(*number) == *run);
                 return Answer::Sight(match known.map(|number| &world.service[number]) {
                     None => Sight::Gone,
-                    Some(made) if made.ended => Sight::Ended(Box::new(End::default())),
+                    Some(made) if made.ended => Sight::Ended(Box::default()),
                     Some(_) => Sight::Running,
                 });
             }
@@ -270,7 +270,7 @@ impl Model for Jobs {
                         if fate != Fate::Done {
                             world.faults += 1;
                         }
-                        let answer = self.perform(&mut world, &pass.situation, &effect, fate);
+                        let answer = Self::perform(&mut world, &pass.situation, &effect, fate);
                         if pass.situation.learn(&effect, answer).is_ok() {
                             world.pass = Some(pass);
                         }

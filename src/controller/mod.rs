@@ -63,6 +63,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::crd;
 use crate::kinds::{self, Providers};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
@@ -128,7 +129,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), BrokenDown> {
     let (opened, workspaces) = mpsc::unbounded_channel();
-    for kind in kinds::ALL {
+    for kind in &crd::ALL {
         parts.metrics.reconciles_of(kind.name);
     }
     let namespaces = scopes(&parts.policy.namespaces);

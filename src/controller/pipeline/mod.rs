@@ -17,10 +17,19 @@ pub mod wake;
 pub mod workflow;
 pub mod writing;
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
+
 use super::context::Context;
 use super::key::Key;
+use super::outcome::Requeue;
 use super::queue::Job;
 use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
+use crate::runtime::metrics::ReconcileResult;
+use crate::spans;
 use object::Object;
 
 /// Whether a pass over this key is made here.
@@ -28,11 +37,41 @@ pub fn is_ours(key: &Key) -> bool {
     key.kind == UnstructuredWorkflow::KIND || key.kind == UnstructuredJob::KIND
 }
 
-/// Makes a pass.
+/// Makes a pass. A panic ends this pass only.
 pub async fn make(context: &Context, job: &Job) {
-    if job.key.kind == UnstructuredWorkflow::KIND {
-        workflow::pass::make(context, job).await;
-    } else {
-        job::pass::make(context, job).await;
-    }
+    let Key {
+        kind,
+        namespace,
+        name,
+    } = &job.key;
+    let span = spans::reconcile(kind, namespace, name, job.priority.as_str());
+    attempt(context, job).instrument(span).await;
+}
+
+async fn attempt(context: &Context, job: &Job) {
+    let begun = Instant::now();
+    let pass = async {
+        if job.key.kind == UnstructuredWorkflow::KIND {
+            workflow::pass::make(context, job).await
+        } else {
+            job::pass::make(context, job).await
+        }
+    };
+    let result = match AssertUnwindSafe(pass).catch_unwind().await {
+        Ok(Requeue::Backoff | Requeue::Slowly | Requeue::Resumed(_)) => ReconcileResult::Failed,
+        Ok(Requeue::AtOnce) => ReconcileResult::Conflict,
+        Ok(Requeue::NextPoll | Requeue::Settled) => ReconcileResult::Waiting,
+        Ok(Requeue::Blocked) => ReconcileResult::Stalled,
+        Ok(_) => ReconcileResult::Settled,
+        Err(_) => {
+            tracing::error!(resource = %job.key, "the pass panicked; trying again");
+            let lane = wake::lane_of(&job.key);
+            rest::until(context, &job.key, lane, Requeue::Backoff, &mut 0, None);
+            ReconcileResult::Panicked
+        }
+    };
+    spans::concluded(&Span::current(), result.as_str(), result.is_failure());
+    context
+        .metrics
+        .reconciled(job.key.kind, result, begun.elapsed());
 }

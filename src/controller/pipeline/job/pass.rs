@@ -29,17 +29,19 @@ use crate::unstructured::ErrorKind;
 /// More effects than any honest pass needs.
 const MOST_EFFECTS: usize = 24;
 
-/// Makes the pass that the queue asked for.
-pub async fn make(context: &Context, job: &Job) {
+/// Makes the pass that the queue asked for. Returns what it ended in.
+pub async fn make(context: &Context, job: &Job) -> Requeue {
     let mut memory = context.pipelines.jobs.take(&job.key);
-    if let Some(watched) = context.catalogue.jobs.get(&job.key) {
-        let resource = memory.latest(watched);
-        let lane = lane_of(&job.key);
-        let (requeue, latest) = pass(context, &mut memory, resource).await;
-        let failures = &mut memory.failures;
-        rest::until(context, &job.key, lane, requeue, failures, latest);
-    }
+    let Some(watched) = context.catalogue.jobs.get(&job.key) else {
+        return Requeue::OnChange;
+    };
+    let resource = memory.latest(watched);
+    let (requeue, latest) = pass(context, &mut memory, resource).await;
+    let lane = lane_of(&job.key);
+    let failures = &mut memory.failures;
+    rest::until(context, &job.key, lane, requeue, failures, latest);
     context.pipelines.jobs.put(&job.key, memory);
+    requeue
 }
 
 /// When the next pass has to follow, and by when it has to at the latest.

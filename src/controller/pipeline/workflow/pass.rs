@@ -23,17 +23,19 @@ use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
 /// More effects than any honest pass needs.
 const MOST_EFFECTS: usize = 32;
 
-/// Makes the pass that the queue asked for.
-pub async fn make(context: &Context, job: &Job) {
+/// Makes the pass that the queue asked for. Returns what it ended in.
+pub async fn make(context: &Context, job: &Job) -> Requeue {
     let mut memory = context.pipelines.workflows.take(&job.key);
-    if let Some(watched) = context.catalogue.workflows.get(&job.key) {
-        let workflow = memory.latest(watched);
-        let lane = lane_of(&job.key);
-        let requeue = pass(context, &mut memory, workflow, job).await;
-        let failures = &mut memory.failures;
-        rest::until(context, &job.key, lane, requeue, failures, None);
-    }
+    let Some(watched) = context.catalogue.workflows.get(&job.key) else {
+        return Requeue::OnChange;
+    };
+    let workflow = memory.latest(watched);
+    let requeue = pass(context, &mut memory, workflow, job).await;
+    let lane = lane_of(&job.key);
+    let failures = &mut memory.failures;
+    rest::until(context, &job.key, lane, requeue, failures, None);
     context.pipelines.workflows.put(&job.key, memory);
+    requeue
 }
 
 async fn pass(
