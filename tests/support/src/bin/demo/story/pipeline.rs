@@ -40,7 +40,6 @@ impl Story<'_> {
         .await?;
         let job = self.job_in(JOB)?;
         self.in_phase(&job, "Scheduled").await?;
-        self.kubectl(&["get", "unstructured"]).await?;
         let resource = self.verified(None).await?;
         let requests = self.show_requests();
 
@@ -84,6 +83,15 @@ impl Story<'_> {
         let resource = format!("unstructuredjob/{job}");
         self.kubectl(&["wait", "--for=condition=Complete", &resource])
             .await?;
+        let workflow = format!("unstructuredworkflow/{}", self.workflow);
+        self.kubectl(&[
+            "wait",
+            "--for=condition=LastJobSucceeded",
+            &workflow,
+            "--timeout=60s",
+        ])
+        .await?;
+        self.kubectl(&["get", "unstructured"]).await?;
         self.show_requests();
         self.claim(self.ground.workspace.runs(&id) == 1, "it was started once")?;
         let status = self.job(&job).await?.data["status"].clone();
@@ -117,10 +125,10 @@ impl Story<'_> {
             "--timeout=60s",
         ])
         .await?;
-        self.kubectl(&["get", "unstructuredjobs"]).await?;
         let job = self.annotated_job().await?;
         self.in_phase(&job, "PartiallyFailed").await?;
-        self.kubectl(&["get", "unstructuredjob", &job, "-o", FAILED_FILES])
+        self.kubectl(&["get", "ujob"]).await?;
+        self.kubectl(&["get", "ujob", &job, "-o", FAILED_FILES])
             .await?;
         let requests = self.show_requests();
 
@@ -218,7 +226,7 @@ impl Story<'_> {
             }
             phase == "Succeeded"
         };
-        self.kubectl_watch(&["get", "unstructuredjob", job, "--watch"], advance)
+        self.kubectl_watch(&["get", "ujob", job, "--watch"], advance)
             .await
     }
 
