@@ -57,7 +57,14 @@ fn the_checked_in_definitions_are_those_that_the_operator_prints() -> Result<()>
 #[test]
 fn the_readme_shows_the_example_manifests_to_the_letter() -> Result<()> {
     let readme = read("README.md")?;
-    for path in ["examples/secret.yaml", "examples/dropboxsource.yaml"] {
+    for path in [
+        "examples/dropboxsource.yaml",
+        "examples/pineconedestination.yaml",
+        "examples/unstructuredworkflow.yaml",
+        "examples/unstructuredjob.yaml",
+        "examples/secret.yaml",
+        "examples/pinecone-secret.yaml",
+    ] {
         let block = format!("```yaml\n# {path}\n{}```\n", read(path)?);
         ensure!(
             readme.contains(&block),

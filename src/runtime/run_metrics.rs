@@ -35,6 +35,16 @@ pub struct EndedRun<'a> {
     pub at: i64,
 }
 
+/// What is on record of the runs of a workflow; times in seconds since 1970.
+pub struct Past {
+    /// Runs in a row that failed.
+    pub failures: u32,
+    /// When the end of one was last seen.
+    pub last_run: Option<i64>,
+    /// When the end of one without a failure was last seen.
+    pub last_success: Option<i64>,
+}
+
 impl RunMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         let Self {
@@ -85,6 +95,31 @@ impl RunMetrics {
         self.jobs.get_or_create(&labels).inc();
     }
 
+    /// What a workflow's status says of its runs, so that a new leader counts on from there.
+    pub fn known(&self, namespace: &str, workflow: &str, past: &Past) {
+        let labels = labels(namespace, workflow, None);
+        for (gauge, at) in [
+            (&self.last_run, past.last_run),
+            (&self.last_success, past.last_success),
+        ] {
+            if let Some(at) = at {
+                gauge.get_or_create(&labels).set(at);
+            }
+        }
+        if past.last_run.is_some() {
+            let failures = i64::from(past.failures);
+            self.failures.get_or_create(&labels).set(failures);
+        }
+    }
+
+    /// A workflow is gone: nothing is said of its runs any more, or an alert on them would never end.
+    pub fn forget(&self, namespace: &str, workflow: &str) {
+        let labels = labels(namespace, workflow, None);
+        for gauge in [&self.last_run, &self.last_success, &self.failures] {
+            gauge.remove(&labels);
+        }
+    }
+
     /// A run of a workflow was seen to have ended.
     pub fn run_ended(&self, run: &EndedRun<'_>) {
         let of = |more| labels(run.namespace, run.workflow, more);
@@ -113,4 +148,45 @@ fn labels(namespace: &str, workflow: &str, more: Option<(&'static str, &'static 
     ];
     labels.extend(more.map(|(name, value)| (name, value.to_owned())));
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_leader_counts_on_and_a_workflow_that_is_gone_is_forgotten() {
+        let mut registry = Registry::default();
+        let metrics = RunMetrics::default();
+        metrics.register(&mut registry);
+        let shown = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).map(|()| text)
+        };
+        let past = Past {
+            failures: 2,
+            last_run: Some(20),
+            last_success: Some(10),
+        };
+        metrics.known("legal", "flow", &past);
+        let text = shown().unwrap_or_default();
+        for (gauge, value) in [
+            ("consecutive_failed_runs", 2),
+            ("last_run_timestamp_seconds", 20),
+            ("last_success_timestamp_seconds", 10),
+        ] {
+            let line = format!("{gauge}{{namespace=\"legal\",workflow=\"flow\"}} {value}\n");
+            assert!(text.contains(&line), "{text}");
+        }
+        metrics.forget("legal", "flow");
+        assert!(!shown().unwrap_or_default().contains("legal"));
+
+        let none = Past {
+            failures: 0,
+            last_run: None,
+            last_success: None,
+        };
+        metrics.known("legal", "new", &none);
+        assert!(!shown().unwrap_or_default().contains("legal"));
+    }
 }

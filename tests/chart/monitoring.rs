@@ -9,6 +9,7 @@ use unstructured_operator::crd::Reason;
 use unstructured_operator::runtime::metrics::{
     ConditionState, GrantResult, Metrics, ReconcileResult,
 };
+use unstructured_operator::runtime::run_metrics::EndedRun;
 
 use super::read;
 
@@ -48,6 +49,15 @@ pub fn exposition() -> String {
     metrics.dropbox_grant(GrantResult::Accepted);
     metrics.resources(&[(state, 1)].into());
     metrics.watch_failed("secrets");
+    metrics.runs().job_finished("legal", "flow", "Succeeded");
+    metrics.runs().run_ended(&EndedRun {
+        namespace: "legal",
+        workflow: "flow",
+        phase: "Succeeded",
+        documents: (1, 0),
+        failures: 0,
+        at: 1,
+    });
     metrics.encode()
 }
 

@@ -144,6 +144,7 @@ impl Reader {
             "pineconeApiUrl": self.pinecone.url(),
             "allowInsecureHttp": true,
             "requestTimeout": "5s",
+            "jobInterval": "1s",
         }});
         let fakes = home.join("fakes.yaml");
         fs::write(&fakes, values.to_string())?;

@@ -255,11 +255,14 @@ fn learn_ways(
 }
 
 async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
+    let namespace = hand.workflow.namespace().unwrap_or_default();
+    let name = hand.workflow.name_any();
     match set_finalizer(context, &*hand.workflow, false, &BTreeMap::new()).await {
         Ok(written) => hand.workflow = Arc::new(written),
         Err(error) if is_missing(&error) => {}
         Err(error) => return Err(kubernetes(&error)),
     }
+    context.metrics.runs().forget(&namespace, &name);
     Ok(())
 }
 

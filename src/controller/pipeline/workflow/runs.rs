@@ -26,7 +26,7 @@ use crate::crd::{
     UnstructuredJob, UnstructuredJobSpec, WorkflowActivity, WorkflowReference, WorkflowStatus,
 };
 use crate::kube_error::{is_conflict, is_missing};
-use crate::runtime::run_metrics::EndedRun;
+use crate::runtime::run_metrics::{EndedRun, Past};
 use crate::unstructured::{ErrorKind, Job as Seen, JobState, WorkflowId};
 
 /// Brings what the status says of runs up to date. Whether one is under way, so that it has to be looked at soon.
@@ -42,6 +42,7 @@ pub async fn follow(
     job: &Job,
     on: &Occasion,
 ) -> Result<bool, Failure> {
+    recall(context, hand, status);
     ask(context, hand, status).await?;
     clear_away(context, hand).await?;
     let (Some(id), Some(board)): (Option<WorkflowId>, _) = (
@@ -89,6 +90,21 @@ pub async fn follow(
     }
     say_nothing_yet(status, on);
     Ok(status.active_job.is_some())
+}
+
+/// Has the metrics say what the status does, also when another leader wrote it.
+fn recall(context: &Context, hand: &Hand, status: &WorkflowStatus) {
+    let namespace = hand.workflow.namespace().unwrap_or_default();
+    let last = status.last_job.as_ref();
+    let past = Past {
+        failures: status.consecutive_failures,
+        last_run: last
+            .and_then(|job| job.observed_finished_at.as_ref())
+            .map(|at| at.0.as_second()),
+        last_success: status.last_success_time.as_ref().map(|at| at.0.as_second()),
+    };
+    let runs = context.metrics.runs();
+    runs.known(&namespace, &hand.workflow.name_any(), &past);
 }
 
 /// Whether a run that somebody asked for has ended since the last one on record. Times are known to the second, so one that ended in the

@@ -53,12 +53,16 @@ async fn main() -> anyhow::Result<()> {
 
     let (url, dropbox_url, key) = (unstructured.url(), dropbox.url(), &options.api_key);
     println!("Unstructured API  {url}  key {key}");
+    println!(
+        "                  sources, destinations, workflows and jobs; a run takes a few looks at it,"
+    );
+    println!("                  and three documents come through");
     println!("Dropbox API       {dropbox_url}");
     println!();
     println!("The operator on it:");
     println!("  UNSTRUCTURED_API_KEY={key} unstructured-operator run --allow-insecure-http \\");
     println!("    --api-url {url} --dropbox-api-url {dropbox_url} \\");
-    println!("    --validate-pinecone-credentials=false");
+    println!("    --validate-pinecone-credentials=false --job-interval 2s");
     println!("A login to it, with any app and any code:");
     println!(
         "  unstructured-operator login dropbox --allow-insecure-http --dropbox-api-url {dropbox_url}"
@@ -66,6 +70,8 @@ async fn main() -> anyhow::Result<()> {
     println!("By hand:");
     println!("  curl -H 'unstructured-api-key: {key}' {url}/sources/");
     println!("  curl -H 'unstructured-api-key: {key}' {url}/destinations/");
+    println!("  curl -H 'unstructured-api-key: {key}' {url}/workflows/");
+    println!("  curl -H 'unstructured-api-key: {key}' {url}/jobs/");
     println!();
 
     tokio::signal::ctrl_c()

@@ -11,7 +11,7 @@ use support::controlplane::ControlPlane;
 use support::fake::unstructured::WorkspaceHandle;
 use support::fake::{FakeDropbox, FakePinecone, FakeUnstructured, Recorded};
 use support::operator::{self, Operator, Profile, Settings};
-use support::stage::{dropbox_source, kind};
+use support::stage::dropbox_source;
 use tempfile::TempDir;
 
 use crate::screen::{self, Screen};
@@ -91,6 +91,8 @@ impl Ground {
             ("CLUSTER_NAME", "demo".to_owned()),
             // Nobody wants to watch for the usual ten minutes.
             ("SYNC_INTERVAL", "2s".to_owned()),
+            // Nor a run for a quarter of a minute.
+            ("JOB_INTERVAL", "500ms".to_owned()),
             ("LISTEN", "127.0.0.1:0".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
         ]
@@ -121,11 +123,6 @@ impl Ground {
         Api::default_namespaced_with(self.client.clone(), &dropbox_source())
     }
 
-    /// The destinations of that namespace.
-    pub fn destinations(&self) -> Api<DynamicObject> {
-        Api::default_namespaced_with(self.client.clone(), &kind("PineconeDestination"))
-    }
-
     /// Leaves the operator's log where it is, and says where.
     pub fn keep_logs(&mut self) -> &Path {
         self.logs.disable_cleanup(true);
@@ -154,8 +151,11 @@ impl Ground {
         screen::say(
             "  kubectl apply -f examples/pinecone-secret.yaml -f examples/pineconedestination.yaml",
         );
-        screen::say("  kubectl get dropboxsources --watch");
+        screen::say(
+            "  kubectl apply -f examples/unstructuredworkflow.yaml -f examples/unstructuredjob.yaml",
+        );
         screen::say("  kubectl get unstructured");
+        screen::say("  kubectl get unstructuredjobs --watch");
         screen::say(
             "What Unstructured would show, and what it is asked (also below, as it comes):",
         );

@@ -1,30 +1,37 @@
 //! The steps, in the order in which a user meets them. Each says what it does, shows what came of it, and checks it.
 
 mod craft;
-mod destination;
+mod pipeline;
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use support::canary::canary;
-use support::fake::unstructured::StoredSource;
+use support::fake::Fault;
+use support::fake::unstructured::{Route, StoredSource};
 use support::stage::source_id;
 
 use crate::ground::{API_KEY, Ground};
 use crate::screen::{self, Screen};
-use craft::{accepted, connector_path};
+use craft::{accepted, connector_path, sent};
 
-/// The README's own manifests.
+/// The manifests of the documentation, in the order of the pipeline.
+const MANIFESTS: [&str; 6] = [SECRET, PINECONE_SECRET, SOURCE, DESTINATION, PIPELINE, JOB];
 const SECRET: &str = "examples/secret.yaml";
+const PINECONE_SECRET: &str = "examples/pinecone-secret.yaml";
 const SOURCE: &str = "examples/dropboxsource.yaml";
+const DESTINATION: &str = "examples/pineconedestination.yaml";
+const PIPELINE: &str = "examples/unstructuredworkflow.yaml";
+const JOB: &str = "examples/unstructuredjob.yaml";
+
+const WORKFLOW: &str = "UnstructuredWorkflow";
 
 /// What the user rotates to.
 const ROTATED: &str = "your-next-refresh-token";
-/// What the user edits the folder to.
-const EDITED: &str = "dropbox://contracts/2027";
 
 /// A step is over much sooner; a machine under load gets the time.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -33,10 +40,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Story<'a> {
     screen: &'a Screen,
     ground: &'a mut Ground,
-    /// Name of the resource.
+    /// Name of the source.
     resource: String,
-    /// Name of the Secret.
+    /// Name of its Secret.
     secret: String,
+    /// Name of the workflow.
+    workflow: String,
     /// The configuration that the connector has to have.
     desired: Value,
     /// A connector in the same workspace that is not the operator's.
@@ -49,17 +58,17 @@ pub struct Story<'a> {
 impl<'a> Story<'a> {
     /// Reads the manifests and prepares what lies on the other side: a Dropbox app that is good, a workspace in use.
     pub fn begin(screen: &'a Screen, ground: &'a mut Ground) -> Result<Self> {
-        let read = |path: &str| -> Result<Value> {
-            let text = fs::read_to_string(ground.root.join(path))
-                .with_context(|| format!("cannot read {path}"))?;
-            Ok(serde_yaml::from_str(&text)?)
-        };
+        let read = |path: &str| read(&ground.root, path);
         let (secret, source) = (read(SECRET)?, read(SOURCE)?);
+        let (pinecone, destination) = (read(PINECONE_SECRET)?, read(DESTINATION)?);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let [app_key, app_secret, refresh_token] =
             ["app_key", "app_secret", "refresh_token"].map(|key| text(&secret["stringData"][key]));
         ground.dropbox.accept(&app_key, &app_secret, &refresh_token);
         ground.dropbox.accept(&app_key, &app_secret, ROTATED);
+        let key = text(&pinecone["stringData"]["api_key"]);
+        let index = text(&destination["spec"]["indexName"]);
+        ground.pinecone.accept(&key, &[&index]);
 
         let elsewhere = json!({ "remote_url": "s3://archive", "anonymous": true });
         let foreign = ground.workspace.insert("s3", "somebody-elses", elsewhere);
@@ -68,8 +77,9 @@ impl<'a> Story<'a> {
             .source(&foreign)
             .context("the workspace forgot a connector")?;
         Ok(Self {
-            resource: text(&source["metadata"]["name"]),
-            secret: text(&secret["metadata"]["name"]),
+            resource: name_in(&source)?,
+            secret: name_in(&secret)?,
+            workflow: name_in(&read(PIPELINE)?)?,
             desired: json!({
                 "remote_url": source["spec"]["remoteUrl"],
                 "recursive": false,
@@ -94,11 +104,11 @@ impl<'a> Story<'a> {
     async fn every_step(&mut self) -> Result<()> {
         self.install().await?;
         self.apply().await?;
+        self.run().await?;
+        self.run_partly().await?;
         self.rotate().await?;
-        self.edit().await?;
         self.mend().await?;
         self.recreate().await?;
-        self.add_destination().await?;
         self.delete().await?;
         self.look_back()
     }
@@ -126,32 +136,6 @@ impl<'a> Story<'a> {
         self.claim(status == 200, "the operator is ready")
     }
 
-    async fn apply(&mut self) -> Result<()> {
-        self.step("A resource becomes a connector");
-        self.kubectl(&["apply", "-f", SECRET, "-f", SOURCE]).await?;
-        self.wait_ready().await?;
-        self.kubectl(&["get", "dropboxsource", &self.resource])
-            .await?;
-        let resource = self.verified(None).await?;
-        let requests = self.show_requests();
-
-        let creates: Vec<_> = accepted(&requests, "POST", "/sources/");
-        self.claim(creates.len() == 1, "one connector was created, once")?;
-        let expected = json!({
-            "name": format!("default.{}.demo", self.resource),
-            "type": "dropbox",
-            "config": self.desired,
-        });
-        self.claim(
-            creates[0].json() == expected,
-            "with the folder of the spec and the three values of the Secret",
-        )?;
-        self.claim(
-            self.is_desired(&resource)?,
-            "status.sourceId is its id, and Unstructured's own connection check passed",
-        )
-    }
-
     async fn rotate(&mut self) -> Result<()> {
         self.step("The Secret is rotated");
         let before = self.now().await?;
@@ -173,25 +157,6 @@ impl<'a> Story<'a> {
         .await
     }
 
-    async fn edit(&mut self) -> Result<()> {
-        self.step("The folder is edited");
-        let before = self.now().await?;
-        let patch = json!({ "spec": { "remoteUrl": EDITED } }).to_string();
-        let resource = self.resource.clone();
-        self.kubectl(&[
-            "patch",
-            "dropboxsource",
-            &resource,
-            "--type=merge",
-            "-p",
-            &patch,
-        ])
-        .await?;
-        self.desired["remote_url"] = EDITED.into();
-        self.replaced(&before, "the same connector now reads the other folder")
-            .await
-    }
-
     async fn mend(&mut self) -> Result<()> {
         self.step("Somebody changes the connector behind the operator's back");
         let before = self.now().await?;
@@ -210,18 +175,23 @@ impl<'a> Story<'a> {
     }
 
     async fn recreate(&mut self) -> Result<()> {
-        self.step("Somebody deletes the connector behind the operator's back");
+        self.step("Somebody deletes the connector, and the answer to its creation is lost");
         let before = self.now().await?;
         let path = connector_path(&before)?;
+        let lost = Fault::disconnect().committed();
+        self.ground.api.inject(Route::Create, lost);
         self.curl("DELETE", &path, None).await?;
         let after = self.verified(Some(&before)).await?;
-        self.wait_ready().await?;
+        self.follows(&after).await?;
         let requests = self.show_requests();
         self.claim(
-            accepted(&requests, "POST", "/sources/").len() == 1 && self.ours().len() == 1,
-            "it is there again, once",
+            sent(&requests, "POST", "/sources/").len() == 1 && self.ours().len() == 1,
+            "it is there again, once: its key says whose it is",
         )?;
-        self.claim(self.is_desired(&after)?, "as it has to be, under a new id")?;
+        self.claim(
+            self.is_desired(&after)? && self.is_connected(&after)?,
+            "as it has to be, under a new id, which the workflow has taken up",
+        )?;
         self.kubectl(&[
             "events",
             "--for",
@@ -232,18 +202,17 @@ impl<'a> Story<'a> {
     }
 
     async fn delete(&mut self) -> Result<()> {
-        self.step("All resources are deleted");
-        let path = connector_path(&self.now().await?)?;
-        let destination = self.destination_path().await?;
+        self.step("Everything is deleted at once");
         self.kubectl(&["delete", "unstructured", "--all", "--timeout=60s"])
             .await?;
-        let requests = self.show_requests();
+        self.kubectl(&["get", "unstructured"]).await?;
+        self.show_requests();
+        let workspace = &self.ground.workspace;
         self.claim(
-            accepted(&requests, "DELETE", &path).len() == 1
-                && accepted(&requests, "DELETE", &destination).len() == 1
-                && self.ours().is_empty()
-                && self.ground.workspace.destinations().is_empty(),
-            "their connectors went with them",
+            workspace.workflows().is_empty()
+                && workspace.destinations().is_empty()
+                && self.ours().is_empty(),
+            "workflow and connectors went with their resources",
         )?;
         self.curl("GET", "/sources/", None).await?;
         let others = self.ground.workspace.source(&self.foreign.id);
@@ -265,8 +234,7 @@ impl<'a> Story<'a> {
             "the fakes, strict as they are, found nothing wrong with any request",
         )?;
         let secrets = ["app_key", "app_secret", "refresh_token"];
-        let first = fs::read_to_string(self.ground.root.join(SECRET))?;
-        let first: Value = serde_yaml::from_str(&first)?;
+        let first = self.manifest(SECRET)?;
         let mut values: Vec<_> = secrets
             .iter()
             .filter_map(|key| first["stringData"][key].as_str())
@@ -297,4 +265,20 @@ impl<'a> Story<'a> {
         let same = source_id(before) == source_id(&after) && self.ours().len() == 1;
         self.claim(same && self.is_desired(&after)?, meaning)
     }
+
+    fn manifest(&self, path: &str) -> Result<Value> {
+        read(&self.ground.root, path)
+    }
+}
+
+fn read(root: &Path, path: &str) -> Result<Value> {
+    let text = fs::read_to_string(root.join(path));
+    let text = text.with_context(|| format!("cannot read {path}"))?;
+    Ok(serde_yaml::from_str(&text)?)
+}
+
+/// The name of the object that a manifest describes.
+fn name_in(manifest: &Value) -> Result<String> {
+    let name = manifest["metadata"]["name"].as_str();
+    Ok(name.context("a manifest has no name")?.to_owned())
 }

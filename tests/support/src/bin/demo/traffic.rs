@@ -24,6 +24,12 @@ pub fn is_operators(request: &Recorded) -> bool {
         .is_some_and(|agent| agent.starts_with(OPERATOR))
 }
 
+/// Whether it lists workflows or jobs, as the operator does all the time while something runs.
+pub fn follows_runs(request: &Recorded) -> bool {
+    let lists = ["/api/v1/workflows/", "/api/v1/jobs/"];
+    request.method == "GET" && lists.contains(&request.path.as_str())
+}
+
 /// Whether the operator sent it and the API accepted it.
 pub fn is_accepted(request: &Recorded, method: &str) -> bool {
     is_operators(request)

@@ -1,12 +1,15 @@
 //! What the steps are made of.
 
-use anyhow::{Context, Result, ensure};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
 use kube::api::DynamicObject;
 use kube::runtime::wait::await_condition;
 use serde_json::Value;
 use support::fake::Recorded;
 use support::fake::unstructured::StoredSource;
 use support::stage::{condition, source_id};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{PATIENCE, Story};
 use crate::ground::API_KEY;
@@ -40,7 +43,7 @@ impl Story<'_> {
             .kubectl()
             .args(arguments)
             .current_dir(&self.ground.root)
-            .stdin(std::process::Stdio::null())
+            .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
             .await?;
@@ -51,6 +54,45 @@ impl Story<'_> {
             "`{line}` ended with {}",
             output.status
         );
+        Ok(())
+    }
+
+    /// Prints the different lines of a kubectl that watches, until `enough` says so of one.
+    pub(super) async fn kubectl_watch(
+        &self,
+        arguments: &[&str],
+        enough: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let line = format!("kubectl {}", typed(arguments));
+        self.screen.command(&line);
+        let mut watching = self
+            .ground
+            .plane
+            .kubectl()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = watching.stdout.take().context("no output")?;
+        let mut rows = BufReader::new(output).lines();
+        let watched = async {
+            let mut last = String::new();
+            while let Some(row) = rows.next_line().await? {
+                if row != last {
+                    screen::output(&row);
+                }
+                if enough(&row) {
+                    return Ok(());
+                }
+                last = row;
+            }
+            bail!("`{line}` ended before what it waits for")
+        };
+        tokio::time::timeout(PATIENCE, watched)
+            .await
+            .with_context(|| format!("`{line}` has not shown it in {PATIENCE:?}"))??;
+        watching.kill().await?;
         Ok(())
     }
 
@@ -106,6 +148,9 @@ impl Story<'_> {
             .chain(pinecone.map(|request| ("pinecone    ", request)))
             .collect();
         all.sort_by_key(|(_, request)| request.instant);
+        let of_runs = all.len();
+        all.retain(|(_, request)| !traffic::follows_runs(request));
+        let of_runs = of_runs - all.len();
         let lines: Vec<_> = all
             .iter()
             .map(|(host, request)| format!("{host} {}", traffic::line(request)))
@@ -115,6 +160,11 @@ impl Story<'_> {
                 1 => self.screen.request(&same[0]),
                 times => self.screen.request(&format!("{} ({times} times)", same[0])),
             }
+        }
+        if of_runs > 0 {
+            self.screen.request(&format!(
+                "unstructured GET /api/v1/workflows/ and /api/v1/jobs/, the lists ({of_runs} times)"
+            ));
         }
         api
     }
@@ -169,6 +219,16 @@ pub(super) fn accepted<'r>(
         .iter()
         .filter(|request| traffic::is_accepted(request, method) && request.path == path)
         .collect()
+}
+
+/// The operator's requests with this method on this path, whatever came of them.
+pub(super) fn sent<'r>(requests: &'r [Recorded], method: &str, path: &str) -> Vec<&'r Recorded> {
+    let path = format!("/api/v1{path}");
+    let mut sent: Vec<_> = requests.iter().collect();
+    sent.retain(|request| {
+        traffic::is_operators(request) && request.method == method && request.path == path
+    });
+    sent
 }
 
 pub(super) fn connector_path(resource: &DynamicObject) -> Result<String> {
