@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use support::fake::unstructured::JobEnd;
 use support::stage::{Stage, eventually};
@@ -145,8 +146,8 @@ async fn counts_are_asked_for_while_somebody_follows_and_not_before() -> Result<
     let unfollowed = phase(&stage, "held", "Running").await?;
     ensure!(unfollowed.data["status"].get("nodes").is_none());
 
-    let follower = command(&stage, &["follow", "held"]);
-    let follower = tokio::spawn(finish(follower));
+    let watcher = command(&stage, &["follow", "held"]);
+    let watcher = tokio::spawn(finish(watcher));
     let followed = until(&stage, JOB, "held", |o| {
         o.data["status"]["nodes"].is_array()
     })
@@ -157,7 +158,7 @@ async fn counts_are_asked_for_while_somebody_follows_and_not_before() -> Result<
     let left = until.parse::<jiff::Timestamp>()?.as_second() - jiff::Timestamp::now().as_second();
     ensure!((1..=120).contains(&left), "{until}");
     stage.workspace.finish_job(&run, JobEnd::all(3));
-    let output = follower.await??;
+    let output = watcher.await??;
     let said = stderr(&output);
     ensure!(output.status.success(), "{said}");
     let counts = "0 of 3 documents done; Partitioner 0/3, 3 under way; ";
@@ -186,8 +187,35 @@ async fn what_does_not_exist_is_one_line_with_the_next_step() -> Result<()> {
     Ok(())
 }
 
+/// On a control plane of its own, as the others need the kind.
+#[tokio::test]
+async fn without_the_kind_both_say_how_to_install_it() -> Result<()> {
+    let stage = crate::stage_apart().await?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(stage.client.clone());
+    let definition = "unstructuredjobs.connectors.unstructured.io";
+    definitions
+        .delete(definition, &DeleteParams::default())
+        .await?;
+    for arguments in [&["start", "flow"][..], &["follow", "held"]] {
+        // The API server shows what it serves with a delay.
+        let end = tokio::time::Instant::now() + Duration::from_mins(1);
+        loop {
+            let output = run(&stage, arguments).await?;
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            if said.contains("UnstructuredJob is not installed: ") {
+                break;
+            }
+            ensure!(tokio::time::Instant::now() < end, "{said}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    Ok(())
+}
+
 /// A kubeconfig of an account that may do this in the stage's namespace.
-async fn account(stage: &Stage, name: &str, rules: Value) -> Result<String> {
+async fn account(stage: &Stage, name: &str, granted: Value) -> Result<String> {
     let params = PostParams::default();
     let namespace = &stage.namespace;
     let metadata = json!({ "name": name });
@@ -195,7 +223,7 @@ async fn account(stage: &Stage, name: &str, rules: Value) -> Result<String> {
     let account = serde_json::from_value(json!({ "metadata": metadata }))?;
     accounts.create(&params, &account).await?;
     let roles: Api<Role> = Api::namespaced(stage.client.clone(), namespace);
-    let role = serde_json::from_value(json!({ "metadata": metadata, "rules": rules }))?;
+    let role = serde_json::from_value(json!({ "metadata": metadata, "rules": granted }))?;
     roles.create(&params, &role).await?;
     let bindings: Api<RoleBinding> = Api::namespaced(stage.client.clone(), namespace);
     let binding = serde_json::from_value(json!({
