@@ -39,26 +39,27 @@ impl Bars {
     /// Shows the job as it is now.
     pub fn show(&mut self, status: &JobStatus) {
         self.head.set_message(phase(status));
-        let documents = status.documents.map_or(0, |documents| documents.total);
         // The service shuffles the nodes: each keeps the place that it got first.
         let mut taken = vec![false; self.nodes.len()];
         for node in &status.nodes {
             let name = one_line(&node.name);
             let same = |&at: &usize| !taken[at] && self.nodes[at].0 == name;
             let place = (0..self.nodes.len()).find(same).unwrap_or_else(|| {
-                let bar = self.all.add(ProgressBar::new(0));
-                bar.set_style(style("{prefix} [{bar:28}] {msg}"));
                 let short: String = name.chars().take(WIDEST).collect();
-                bar.set_prefix(format!("{short:<WIDEST$}"));
-                self.nodes.push((name, bar));
+                let bar = ProgressBar::new(1)
+                    .with_style(style("{prefix} [{bar:20}] {wide_msg}"))
+                    .with_prefix(format!("{short:<WIDEST$}"));
+                self.nodes.push((name, self.all.add(bar)));
                 taken.push(false);
                 taken.len() - 1
             });
             taken[place] = true;
             let bar = &self.nodes[place].1;
-            bar.set_length(documents.max(all_of(node)));
+            let all = all_of(status, node);
+            // A bar of nothing would be full.
+            bar.set_length(all.max(1));
             bar.set_position(node.success + node.failure);
-            bar.set_message(of_node(node));
+            bar.set_message(of_node(node, all));
         }
     }
 

@@ -26,23 +26,30 @@ pub(super) fn counts(status: &JobStatus) -> Option<String> {
         ));
     }
     let nodes = status.nodes.iter();
-    parts.extend(nodes.map(|node| format!("{} {}", one_line(&node.name), of_node(node))));
+    parts.extend(nodes.map(|node| {
+        format!(
+            "{} {}",
+            one_line(&node.name),
+            of_node(node, all_of(status, node))
+        )
+    }));
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// What a node has done.
-pub(super) fn of_node(node: &NodeCounts) -> String {
+/// What a node has done, of so many documents.
+pub(super) fn of_node(node: &NodeCounts, all: u64) -> String {
     let done = node.success + node.failure;
     let under_way = match node.in_progress {
         0 => String::new(),
         count => format!(", {count} under way"),
     };
-    format!("{done}/{}{under_way}{}", all_of(node), failed(node.failure))
+    format!("{done}/{all}{under_way}{}", failed(node.failure))
 }
 
-/// All documents that a node has to do with so far.
-pub(super) fn all_of(node: &NodeCounts) -> u64 {
-    node.ready + node.in_progress + node.success + node.failure
+/// All documents that a node will have to do with, as far as it is known: those of the run, or those that it has seen.
+pub(super) fn all_of(status: &JobStatus, node: &NodeCounts) -> u64 {
+    let seen = node.ready + node.in_progress + node.success + node.failure;
+    status.documents.map_or(seen, |run| run.total.max(seen))
 }
 
 /// The documents that failed, as a list of lines.
@@ -114,7 +121,7 @@ mod tests {
         assert_eq!(
             counts(&status).as_deref(),
             Some(
-                "3 of 5 documents done, 1 failed; Partitioner 3/5, 2 under way, 1 failed; Chunker 2/2"
+                "3 of 5 documents done, 1 failed; Partitioner 3/5, 2 under way, 1 failed; Chunker 2/5"
             )
         );
     }
