@@ -16,7 +16,7 @@ use clap::{
 
 use crate::options::{API_KEY, Exit, secret, variable_of};
 use crate::run::{self, TRACES_ENDPOINT};
-use crate::{doctor, import, login, uninstall};
+use crate::{doctor, follow, import, login, uninstall};
 
 pub use pages::{completions, definition, man};
 
@@ -48,6 +48,17 @@ pub enum Command {
     /// Each manifest names its connector by id, so the operator adopts exactly this one and creates none.
     #[command(after_help = import::EXAMPLES)]
     Import(Box<import::Options>),
+    /// Run a workflow once, as a new `UnstructuredJob`
+    ///
+    /// Prints the name of the job. Each run costs money: a job is one run, and this command makes one job.
+    #[command(after_help = follow::START_EXAMPLES)]
+    Start(Box<follow::StartOptions>),
+    /// Show what a run does until it has ended
+    ///
+    /// A bar for each node on a terminal, a line for each change elsewhere; then the documents that failed. Exits with 0 if none did.
+    /// Ctrl-C leaves the run going.
+    #[command(after_help = follow::FOLLOW_EXAMPLES)]
+    Follow(Box<follow::FollowOptions>),
     /// Delete the CRD and every resource, and keep every connector
     ///
     /// Needs no operator, so it also ends a deletion that hangs without one. Prints which connectors stay.
@@ -130,6 +141,8 @@ pub fn parse(
         Command::Doctor(options) => options.workspace.api_key = secret(API_KEY)?,
         Command::Import(options) => options.workspace.api_key = secret(API_KEY)?,
         Command::Crd
+        | Command::Start(_)
+        | Command::Follow(_)
         | Command::Uninstall(_)
         | Command::Completions { .. }
         | Command::Man { .. } => {}
@@ -234,7 +247,7 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         }
         ErrorKind::InvalidUtf8 => "an option's value is not text".to_owned(),
         ErrorKind::InvalidSubcommand => {
-            "unknown command: give run, crd, login dropbox, doctor, import, uninstall or completions, see --help".to_owned()
+            "unknown command: give run, crd, login dropbox, doctor, import, start, follow, uninstall or completions, see --help".to_owned()
         },
         ErrorKind::UnknownArgument if argument().starts_with("--") => {
             format!("{}: unknown option, see --help", argument())

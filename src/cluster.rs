@@ -1,8 +1,7 @@
 //! What is said of a cluster that does not do what it should, in the same words by every command.
 
-use kube::{Client, Error};
+use kube::{Client, Error, Resource};
 
-use crate::crd::DropboxSource;
 use crate::exit::Exit;
 use crate::kube_error::{is_forbidden, is_missing};
 
@@ -31,14 +30,16 @@ pub(crate) fn sentence(error: &Error, what: &str) -> String {
     }
 }
 
-/// Whether the cluster knows the resource. Asked by discovery, which every user may.
-pub(crate) async fn find_definition(client: &Client) -> Result<(), Exit> {
-    let version = <DropboxSource as kube::Resource>::api_version(&());
-    let plural = <DropboxSource as kube::Resource>::plural(&());
+/// Whether the cluster knows the kind. Asked by discovery, which every user may.
+pub(crate) async fn find_definition<K: Resource<DynamicType = ()>>(
+    client: &Client,
+) -> Result<(), Exit> {
+    let version = K::api_version(&());
+    let plural = K::plural(&());
     match client.list_api_group_resources(&version).await {
         Ok(list) if list.resources.iter().any(|served| served.name == plural) => Ok(()),
-        Ok(_) => Err(Exit::Failed(not_installed("DropboxSource"))),
-        Err(error) if is_missing(&error) => Err(Exit::Failed(not_installed("DropboxSource"))),
+        Ok(_) => Err(Exit::Failed(not_installed(&K::kind(&())))),
+        Err(error) if is_missing(&error) => Err(Exit::Failed(not_installed(&K::kind(&())))),
         Err(error) => Err(Exit::Failed(sentence(
             &error,
             "the cluster cannot be asked for its resources",

@@ -23,6 +23,7 @@ pub mod crd;
 pub mod doctor;
 pub mod dropbox;
 mod exit;
+pub mod follow;
 pub mod import;
 pub mod kinds;
 pub mod login;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 use unstructured_operator::cli::{self, Command, Login};
 use unstructured_operator::options::Exit;
-use unstructured_operator::{doctor, import, login, run, uninstall};
+use unstructured_operator::{doctor, follow, import, login, run, uninstall};
 
 /// glibc's allocator takes a fifth of the CPU time, and keeps for good what a sweep over thousands of connectors took for a moment.
 #[global_allocator]
@@ -41,6 +41,8 @@ fn carry_out(command: Command) -> Result<(), Exit> {
         Command::Login(Login::Dropbox(options)) => block_on(&mut alone, login::run(&options)),
         Command::Doctor(options) => block_on(&mut alone, doctor::run(&options)),
         Command::Import(options) => block_on(&mut alone, import::run(&options)),
+        Command::Start(options) => block_on(&mut alone, follow::start(&options)),
+        Command::Follow(options) => block_on(&mut alone, follow::follow(&options)),
         Command::Uninstall(options) => block_on(&mut alone, uninstall::run(&options)),
         Command::Completions { shell } => cli::completions(cli::command(), shell),
         Command::Man { directory } => cli::man(cli::command(), &directory),

@@ -23,6 +23,7 @@ mod error_table;
 mod exploration;
 mod faults;
 mod folder;
+mod follow;
 mod gitops;
 mod house;
 mod image;

@@ -14,8 +14,8 @@ use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, kind, message};
 
 use crate::stage;
 
-const WORKFLOW: &str = "UnstructuredWorkflow";
-const JOB: &str = "UnstructuredJob";
+pub const WORKFLOW: &str = "UnstructuredWorkflow";
+pub const JOB: &str = "UnstructuredJob";
 const RUN_AT: &str = "connectors.unstructured.io/run-at";
 
 /// A stage with both connectors, which nobody has looked at yet.
@@ -38,11 +38,11 @@ async fn connectors(stage: &Stage) -> Result<()> {
     create(stage, "PineconeDestination", "index", index).await
 }
 
-fn objects(stage: &Stage, name: &str) -> Api<DynamicObject> {
+pub fn objects(stage: &Stage, name: &str) -> Api<DynamicObject> {
     Api::namespaced_with(stage.client.clone(), &stage.namespace, &kind(name))
 }
 
-async fn create(stage: &Stage, of: &str, name: &str, spec: Value) -> Result<()> {
+pub async fn create(stage: &Stage, of: &str, name: &str, spec: Value) -> Result<()> {
     let object = DynamicObject::new(name, &kind(of)).data(json!({ "spec": spec }));
     let objects = objects(stage, of);
     let created = objects.create(&PostParams::default(), &object).await;
@@ -62,7 +62,7 @@ fn workflow() -> Value {
     })
 }
 
-fn job() -> Value {
+pub fn job() -> Value {
     json!({ "workflowRef": { "name": "flow" } })
 }
 
@@ -75,7 +75,7 @@ async fn patch(stage: &Stage, of: &str, name: &str, patch: &Value) -> Result<()>
 }
 
 /// Waits until an object is as it should be.
-async fn until(
+pub async fn until(
     stage: &Stage,
     of: &str,
     name: &str,
@@ -106,7 +106,7 @@ async fn ready(stage: &Stage) -> Result<DynamicObject> {
     until(stage, WORKFLOW, "flow", |o| is(o, "Ready", "True", "Ready")).await
 }
 
-async fn phase(stage: &Stage, name: &str, phase: &str) -> Result<DynamicObject> {
+pub async fn phase(stage: &Stage, name: &str, phase: &str) -> Result<DynamicObject> {
     until(stage, JOB, name, |o| o.data["status"]["phase"] == phase).await
 }
 
@@ -130,7 +130,7 @@ async fn all_gone(stage: &Stage) -> Result<()> {
     }
 }
 
-async fn begin() -> Result<(Stage, Operator, String)> {
+pub async fn begin() -> Result<(Stage, Operator, String)> {
     let stage = pipeline().await?;
     connectors(&stage).await?;
     create(&stage, WORKFLOW, "flow", workflow()).await?;
@@ -140,7 +140,7 @@ async fn begin() -> Result<(Stage, Operator, String)> {
     Ok((stage, operator, id))
 }
 
-fn requests(stage: &Stage, method: &str, path: &str) -> usize {
+pub fn requests(stage: &Stage, method: &str, path: &str) -> usize {
     let requests = stage.api.requests();
     let all = requests
         .iter()

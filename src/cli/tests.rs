@@ -447,8 +447,8 @@ fn a_command_line_that_is_not_understood_is_one_line() {
             "--listen: unknown option, see --help",
         ),
         (
-            &["start"],
-            "unknown command: give run, crd, login dropbox, doctor, import, uninstall or completions, see --help",
+            &["begin"],
+            "unknown command: give run, crd, login dropbox, doctor, import, start, follow, uninstall or completions, see --help",
         ),
         (&["--listen=[::]:1"], NO_COMMAND),
         (&["-x"], NO_COMMAND),
@@ -460,6 +460,16 @@ fn a_command_line_that_is_not_understood_is_one_line() {
             &["login", "dropbox", "--apply", "--output", "."],
             "--apply cannot be given together with --output",
         ),
+        (&["start"], "<WORKFLOW> is missing, see --help"),
+        (
+            &["start", "flow", "--on-active", "Stop"],
+            "--on-active: give Wait or Adopt or Fail",
+        ),
+        (
+            &["start", "flow", "--timeout", "2 hours"],
+            "--timeout: is not a span of time: write it like 90s, 30m or 2h",
+        ),
+        (&["follow"], "<JOB> is missing, see --help"),
         (&["man"], "<DIRECTORY> is missing, see --help"),
         (&["completions"], "<SHELL> is missing, see --help"),
         (
@@ -580,6 +590,8 @@ fn the_commands_of_a_person_take_the_same_variables_and_names_only_as_flags() {
         &["doctor"],
         &["doctor", "contracts", "-n", "legal", "-o", "json"],
         &["import"],
+        &["start", "flow", "--on-active=adopt", "--timeout=1h30m"],
+        &["follow", "flow-x7k2p"],
     ] {
         let parsed = parsed(arguments, &environment).unwrap();
         let shown = format!("{parsed:?}");
@@ -614,6 +626,8 @@ fn help_is_readable_at_eighty_columns() {
         &["login", "dropbox", "-h"],
         &["doctor", "--help"],
         &["import", "--help"],
+        &["start", "--help"],
+        &["follow", "--help"],
         &["uninstall", "--help"],
     ] {
         for line in told(arguments).lines() {
@@ -629,6 +643,8 @@ fn every_command_has_help_completions_and_a_man_page() {
         &["login", "dropbox", "--help"],
         &["doctor", "--help"],
         &["import", "--help"],
+        &["start", "--help"],
+        &["follow", "--help"],
         &["completions", "--help"],
     ] {
         let Err(Exit::Told(help)) = parsed(arguments, &[]) else {

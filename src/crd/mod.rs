@@ -75,6 +75,9 @@ pub const RUN_AT: &str = "connectors.unstructured.io/run-at";
 /// that a job which was restored runs no second time.
 pub const RUN: &str = "connectors.unstructured.io/run";
 
+/// Annotation of a job: somebody follows its run until this time (RFC 3339), so the operator writes counts into the status while it runs.
+pub const FOLLOWED_UNTIL: &str = "connectors.unstructured.io/followed-until";
+
 /// Label of the jobs that [`RUN_AT`] made.
 pub const MADE_BY_RUN_AT: &str = "connectors.unstructured.io/made-by-run-at";
 

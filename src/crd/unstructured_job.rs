@@ -150,10 +150,10 @@ pub struct JobStatus {
     /// Where the job stands.
     #[serde(default)]
     pub phase: JobPhase,
-    /// How many documents it had, and what became of them.
+    /// How many documents it had, and what became of them: once the run has ended, and before that while somebody follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<Documents>,
-    /// What each node of the workflow did, once the run has ended.
+    /// What each node of the workflow did: once the run has ended, and before that while somebody follows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeCounts>,
     /// Documents that failed, at most 20.

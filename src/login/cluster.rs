@@ -29,7 +29,7 @@ impl Cluster {
     /// Connects, and finds the definition.
     pub async fn connect(options: &Options) -> Result<Self, Exit> {
         let (client, namespace) = options.cluster.connect()?;
-        find_definition(&client).await?;
+        find_definition::<DropboxSource>(&client).await?;
         Ok(Self { client, namespace })
     }
 

@@ -9,7 +9,7 @@ pub(crate) fn variable_of(long: &str) -> Option<String> {
     match long {
         "help" | "version" | "open" | "folder" | "name" | "recursive" | "secret-name"
         | "secret-only" | "force" | "output" | "apply" | "kubeconfig" | "context" | "namespace"
-        | "all-namespaces" | "yes" | "timeout" => None,
+        | "all-namespaces" | "yes" | "timeout" | "follow" | "on-active" => None,
         "api-url" | "api-key-file" => Some(format!("UNSTRUCTURED_{name}")),
         "otlp-endpoint" => Some(format!("OTEL_EXPORTER_{name}")),
         "app-key" | "app-secret-file" | "code-file" => Some(format!("DROPBOX_{name}")),

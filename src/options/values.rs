@@ -24,6 +24,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Refusal> {
     }
 }
 
+/// A span of time as resources write it: `90s`, `2h`, `1h30m`. It is sent as it is written.
+pub(crate) fn span(text: &str) -> Result<String, Refusal> {
+    let mut rest = text;
+    while let Some(unit) = rest.find(|c: char| !c.is_ascii_digit()) {
+        if unit == 0 || !matches!(rest.as_bytes()[unit], b's' | b'm' | b'h') {
+            break;
+        }
+        rest = &rest[unit + 1..];
+    }
+    if rest.is_empty() && (1..=32).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a span of time: write it like 90s, 30m or 2h")
+    }
+}
+
 /// A whole number from 1.
 pub(crate) fn positive(text: &str) -> Result<NonZeroU32, Refusal> {
     text.parse()

@@ -18,7 +18,7 @@ use super::super::watching::watch;
 use super::catalogue::Cache;
 use super::object::Object;
 use super::wake::{lane_of, look_again};
-use crate::crd::{RUN_AT, UnstructuredJob, UnstructuredWorkflow};
+use crate::crd::{FOLLOWED_UNTIL, RUN_AT, UnstructuredJob, UnstructuredWorkflow};
 
 /// Follows the workflows of one namespace, or of all.
 pub async fn workflows(context: Arc<Context>, namespace: Option<String>, listing: Listing) {
@@ -189,6 +189,8 @@ fn asked<K: Object>(object: &K) -> impl PartialEq + use<K> {
         meta.generation,
         meta.deletion_timestamp.clone(),
         object.is_finalized(),
+        // Not its value, which is renewed again and again.
+        object.annotations().contains_key(FOLLOWED_UNTIL),
         ours,
     )
 }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
@@ -123,6 +124,12 @@ impl Typist {
             "the terminal never shows {text:?}; it shows:\n{}",
             self.screen()
         )
+    }
+
+    /// What Ctrl-C sends to a command whose terminal it is.
+    pub fn interrupts(&self) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.id())?).context("process id 0")?;
+        kill_process(pid, Signal::INT).context("the command cannot be interrupted")
     }
 
     /// Types these keys.

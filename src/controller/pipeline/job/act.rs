@@ -16,14 +16,16 @@ use super::super::memory::Memory;
 use super::super::notice::tell;
 use super::super::object::Object;
 use super::super::writing::{api, set_finalizer, write_status};
-use super::ending::end_from;
+use super::ending::{end_from, progress_from};
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
 use super::sent_secrets::sent_secrets;
 use super::situation::{Answer, Asking, Effect, End, Ending, Failed, Run, Runs, Sight, Situation};
 use crate::clock;
-use crate::crd::{EventReason, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow};
+use crate::crd::{
+    EventReason, FOLLOWED_UNTIL, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow,
+};
 use crate::kube_error::is_missing;
 use crate::unstructured::{ErrorKind, JobId, JobState, WorkflowId};
 
@@ -174,11 +176,24 @@ async fn look_at_run(
     };
     Ok(match state {
         JobState::Scheduled => Sight::Scheduled,
-        JobState::InProgress | JobState::Other(_) => Sight::Running,
+        JobState::InProgress | JobState::Other(_) if is_followed(&hand.job) => {
+            // Only for show: whatever stands in the way of it, the run goes on.
+            let details = board.jobs.details(id).await.ok();
+            let progress = details.map(|details| Box::new(progress_from(Some(&details))));
+            Sight::Running(progress)
+        }
+        JobState::InProgress | JobState::Other(_) => Sight::Running(None),
         JobState::Completed | JobState::Failed | JobState::Stopped => {
             Sight::Ended(Box::new(end_of(context, hand, board, id, &state).await?))
         }
     })
+}
+
+/// Whether somebody wants to see the counts of the run while it is under way. For each such run they cost a request.
+fn is_followed(job: &UnstructuredJob) -> bool {
+    let until = job.annotations().get(FOLLOWED_UNTIL);
+    let until = until.and_then(|until| until.parse::<jiff::Timestamp>().ok());
+    until.is_some_and(|until| until > clock::now())
 }
 
 /// How the run ended. A run that the service calls completed may have failed documents: the details decide.

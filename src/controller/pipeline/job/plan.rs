@@ -96,7 +96,7 @@ fn follow(s: &Situation, id: JobId) -> Step {
         Some(_) if stop && !s.cancelled => Step::Act(Effect::Cancel(id)),
         Some(_) if stop => Step::Rest(Outcome::Stopping),
         Some(Sight::Scheduled) => Step::Rest(Outcome::Scheduled),
-        Some(Sight::Running) => Step::Rest(Outcome::Running),
+        Some(Sight::Running(_)) => Step::Rest(Outcome::Running),
     }
 }
 
@@ -117,7 +117,7 @@ fn finalize(s: &Situation) -> Step {
             None if s.cancelled => release,
             None => Step::Act(Effect::LookAtRun(*id)),
             Some(Sight::Gone | Sight::Ended(_)) => release,
-            Some(Sight::Scheduled | Sight::Running) => Step::Act(Effect::Cancel(*id)),
+            Some(Sight::Scheduled | Sight::Running(_)) => Step::Act(Effect::Cancel(*id)),
         },
         Run::Asked(stage) => {
             let Some(runs) = &s.runs else {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::super::super::outcome::{Class, Row};
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
-use super::situation::{Asking, Run, Situation};
+use super::situation::{Asking, Run, Sight, Situation};
 use crate::crd::{ConditionType, JobPhase, JobStatus, RunRequest};
 
 /// What a status needs beside the situation.
@@ -57,6 +57,10 @@ pub fn status(previous: &JobStatus, s: &Situation, outcome: &Outcome, on: &Occas
                 status.phase = JobPhase::Scheduled;
             }
         }
+    }
+    if let Some(Sight::Running(Some(progress))) = &s.sight {
+        status.documents = progress.documents;
+        status.nodes = progress.nodes.iter().map(Into::into).collect();
     }
     if let Outcome::Ended(end) = outcome {
         status.documents = end.documents;

@@ -94,12 +94,21 @@ pub struct Runs {
 pub enum Sight {
     /// It has not begun.
     Scheduled,
-    /// It is at work.
-    Running,
+    /// It is at work; with what it has done so far, where somebody wants to know.
+    Running(Option<Box<Progress>>),
     /// It has ended.
     Ended(Box<End>),
     /// The service knows it no more.
     Gone,
+}
+
+/// What a run has done so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Progress {
+    /// Its documents.
+    pub documents: Option<Documents>,
+    /// What each node has done.
+    pub nodes: Vec<Counts>,
 }
 
 /// How a run ended.
