@@ -29,6 +29,7 @@ mod image;
 mod import;
 mod incarnation;
 mod install;
+mod job_model;
 mod keys;
 mod kinds;
 mod kubernetes;

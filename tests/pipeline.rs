@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -311,25 +312,82 @@ async fn a_run_whose_answer_is_lost_is_found_and_not_started_again() -> Result<(
     Ok(())
 }
 
+/// `KILLS` sets how many; each at another moment of the protocol.
 #[tokio::test]
 async fn an_operator_that_is_killed_again_and_again_starts_each_run_once() -> Result<()> {
+    let kills: u64 = std::env::var("KILLS").map_or(Ok(4), |kills| kills.parse())?;
     let (stage, operator, id) = begin().await?;
     let mut operator = Some(operator);
-    let kills = [
-        Duration::ZERO,
-        Duration::from_millis(30),
-        Duration::from_millis(90),
-    ];
-    for (n, delay) in kills.into_iter().enumerate() {
+    for n in 0..kills {
+        if n % 3 == 2 {
+            let lost = Fault::disconnect();
+            let lost = if n % 2 == 0 { lost.committed() } else { lost };
+            stage.api.inject(Route::RunWorkflow, lost);
+        }
         create(&stage, JOB, &format!("job{n}"), job()).await?;
-        tokio::time::sleep(delay).await;
+        tokio::time::sleep(Duration::from_millis(n * 37 % 150)).await;
         operator.take().context("an operator")?.kill()?;
         operator = Some(stage.operator().await?);
     }
-    for n in 0..kills.len() {
+    for n in 0..kills {
         phase(&stage, &format!("job{n}"), "Succeeded").await?;
     }
-    assert_eq!(stage.workspace.runs(&id), kills.len());
+    assert_eq!(stage.workspace.runs(&id), usize::try_from(kills)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_that_goes_takes_the_whole_pipeline_with_it() -> Result<()> {
+    let (stage, _operator, _) = begin().await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "running", job()).await?;
+    phase(&stage, "running", "Scheduled").await?;
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    namespaces
+        .delete(&stage.namespace, &DeleteParams::default())
+        .await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while namespaces.get_opt(&stage.namespace).await?.is_some() {
+        ensure!(tokio::time::Instant::now() < end, "it never goes");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(stage.workspace.workflows(), []);
+    assert_eq!(stage.workspace.sources(), []);
+    assert_eq!(stage.workspace.destinations(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_secret_comes_to_light_in_what_a_run_says() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let entries = [("key", "zebra crossing at dawn")];
+    stage.secret("nodes", &entries).await?;
+    let mut spec = workflow();
+    spec["nodes"][0]["secretSettings"] =
+        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
+    create(&stage, WORKFLOW, "flow", spec).await?;
+    let _operator = stage.operator().await?;
+    ready(&stage).await?;
+    let made = &stage.workspace.workflows()[0];
+    ensure!(
+        made.nodes
+            .iter()
+            .any(|node| node.settings["provider_api_key"] == "zebra crossing at dawn")
+    );
+    let said = format!("refused {PINECONE_KEY} and zebra crossing at dawn");
+    let ends = [
+        JobEnd::some_failed(1, 2, &said),
+        JobEnd::Failed(said.clone()),
+    ];
+    stage.workspace.script_jobs(&made.id, ends);
+    for (name, end) in [("partly", "PartiallyFailed"), ("broken", "Failed")] {
+        create(&stage, JOB, name, job()).await?;
+        let object = phase(&stage, name, end).await?;
+        let shown = serde_json::to_string(&object.data["status"])?;
+        ensure!(!shown.contains(PINECONE_KEY), "{shown}");
+        ensure!(!shown.contains("zebra"), "{shown}");
+    }
     Ok(())
 }
 
@@ -555,5 +613,78 @@ async fn a_setting_that_the_service_drops_is_told_once_and_sent_no_more() -> Res
     })
     .await?;
     assert_eq!(requests(&stage, "PUT", "/workflows/"), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connector_stays_while_anything_runs_through_it_and_every_way_out_works() -> Result<()> {
+    let (stage, _operator, _) = begin().await?;
+    let by_hand = stage.workspace.sources()[0].id.clone();
+    let index = stage.workspace.destinations()[0].id.clone();
+    let foreign = json!({
+        "name": "made in the console", "workflow_type": "custom", "source_id": by_hand, "destination_id": index,
+        "workflow_nodes": [{ "name": "P", "type": "partition", "subtype": "vlm" }],
+    });
+    let foreign = stage.workspace.insert_workflow(foreign);
+    for of in [
+        ("DropboxSource", "contracts"),
+        ("PineconeDestination", "index"),
+    ] {
+        objects(&stage, of.0)
+            .delete(of.1, &DeleteParams::default())
+            .await?;
+        let blocked = until(&stage, of.0, of.1, |o| {
+            condition(o, "Ready").is_some_and(|c| c["reason"] == "InUse")
+        })
+        .await?;
+        let said = message(&blocked, "Ready");
+        let managed = said.find("UnstructuredWorkflow \"flow\"");
+        let remote = said.find("made in the console");
+        ensure!(managed.is_some() && managed < remote, "{said}");
+    }
+    assert_eq!(stage.workspace.sources().len(), 1);
+
+    // Without the managed one, the other is still in the way.
+    objects(&stage, WORKFLOW)
+        .delete("flow", &DeleteParams::default())
+        .await?;
+    until(&stage, "DropboxSource", "contracts", |o| {
+        let said = message(o, "Ready");
+        said.contains("console") && !said.contains("UnstructuredWorkflow")
+    })
+    .await?;
+    assert_eq!(stage.workspace.workflows().len(), 1);
+    let force = json!({ "metadata": { "annotations": { "connectors.unstructured.io/force-delete": "true" } } });
+    patch(&stage, "DropboxSource", "contracts", &force).await?;
+    let retain = json!({ "spec": { "deletionPolicy": "Retain" } });
+    patch(&stage, "PineconeDestination", "index", &retain).await?;
+    all_gone(&stage).await?;
+    assert_eq!(stage.workspace.sources(), []);
+    assert_eq!(stage.workspace.destinations().len(), 1);
+    ensure!(stage.workspace.workflow(&foreign).is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connector_goes_when_the_workflow_is_pointed_elsewhere() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    stage
+        .create("other", json!({ "remoteUrl": "dropbox://other" }))
+        .await?;
+    objects(&stage, "DropboxSource")
+        .delete("contracts", &DeleteParams::default())
+        .await?;
+    until(&stage, "DropboxSource", "contracts", |o| {
+        condition(o, "Ready").is_some_and(|c| c["reason"] == "InUse")
+    })
+    .await?;
+    let elsewhere = json!({ "spec": { "sourceRef": { "name": "other" } } });
+    patch(&stage, WORKFLOW, "flow", &elsewhere).await?;
+    stage.gone("contracts").await?;
+    ready(&stage).await?;
+    let left = stage.workspace.sources();
+    let now = stage.workspace.workflow(&id).context("it is there")?;
+    assert_eq!(now.sources, [left[0].id.clone()]);
+    assert_eq!(left.len(), 1);
     Ok(())
 }

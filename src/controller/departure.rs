@@ -12,6 +12,17 @@ pub struct Deletion {
     pub rehearsed: bool,
 }
 
+/// The workflows that run through a connector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Users {
+    /// Some of them, those of this namespace first.
+    pub named: Vec<String>,
+    /// How many there are.
+    pub count: usize,
+    /// All of them are going themselves.
+    pub going: bool,
+}
+
 /// What is known of the custom resource definition while a resource goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DefinitionFate {

@@ -1,6 +1,7 @@
 //! The side effects of a pass and their answers. A pass performs one at a time, so a crash between any two is a state that the
 //! model covers.
 
+use super::departure::Users;
 use super::outcome::{Failure, Outcome};
 use super::situation::{Bind, Check, Freshness, Grant, Mark, Namesake, Release, Sighting};
 use crate::unstructured::ConnectorId;
@@ -10,7 +11,8 @@ use crate::unstructured::ConnectorId;
 pub enum Effect {
     /// Put our finalizer on the resource, if nobody changed it meanwhile.
     AddFinalizer,
-    /// See whether the API server would let us take our finalizer off: nothing is deleted by an operator that cannot say so.
+    /// See whether the API server would let us take our finalizer off, as nothing is deleted by an operator that cannot say so, and
+    /// whether a workflow still runs through the connector.
     Rehearse,
     /// Take our finalizer off the resource, which lets it go.
     RemoveFinalizer(Release),
@@ -108,6 +110,8 @@ pub enum Answer {
     Connector(Sighting),
     /// What the provider says of the credentials.
     Grant(Grant),
+    /// These workflows run through the connector.
+    Used(Users),
     /// The connector is claimed for this resource.
     Claimed,
     /// Another resource holds the connector, or is making one of this name.

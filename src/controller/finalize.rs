@@ -84,7 +84,7 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
         // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
         // connector would be gone by now, and this one somebody else's.
         ([one], _) => Step::Act(Effect::Bind(one.id, Bind::Recovered)),
-        ([.., youngest], _) if certain && youngest.recent => delete_one(deletion, youngest.id),
+        ([.., youngest], _) if certain && youngest.recent => delete_one(s, deletion, youngest.id),
         ([oldest, ..], _) if certain => Step::Act(Effect::Bind(oldest.id, Bind::Recovered)),
         (several, _) => Step::Rest(Outcome::DeletionAmbiguous {
             name: name.value,
@@ -100,7 +100,7 @@ fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
     };
     match namesakes.iter().find(|n| s.is_late(n)) {
         Some(_) if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
-        Some(late) => delete_one(deletion, late.id),
+        Some(late) => delete_one(s, deletion, late.id),
         None => release(then),
     }
 }
@@ -108,17 +108,18 @@ fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
 /// The record may have been written over while nobody watched, and name what a resource holds that is not known yet.
 fn delete_recorded(s: &Situation, deletion: Deletion, id: ConnectorId) -> Step {
     match s.connector {
-        _ if s.is_certainly_ours() => delete_one(deletion, id),
+        _ if s.is_certainly_ours() => delete_one(s, deletion, id),
         Sighting::Unseen => Step::Act(Effect::Look(Freshness::Any)),
         _ => Step::Rest(Outcome::ResourcesUnknown),
     }
 }
 
 /// Deletes a connector, unless that is what nobody asked for: an operator that is being uninstalled loses its rights before the
-/// definition goes, and then sees every resource deleted.
-fn delete_one(deletion: Deletion, id: ConnectorId) -> Step {
-    match deletion.definition {
-        DefinitionFate::Unknown => Step::Rest(Outcome::DefinitionUnknown),
+/// definition goes, and then sees every resource deleted. Nor while something runs through it.
+fn delete_one(s: &Situation, deletion: Deletion, id: ConnectorId) -> Step {
+    match (deletion.definition, &s.users) {
+        (DefinitionFate::Unknown, _) => Step::Rest(Outcome::DefinitionUnknown),
+        (_, Some(users)) => Step::Rest(Outcome::StillUsed(users.clone())),
         _ if !deletion.rehearsed => Step::Act(Effect::Rehearse),
         _ => Step::Act(Effect::Delete(id)),
     }

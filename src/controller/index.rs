@@ -11,12 +11,12 @@ use kube::ResourceExt;
 
 use super::claims::{Claimant, Claims};
 use super::key::{Key, SecretKey};
-use crate::crd::{ACCEPT_RECORD, ACCEPT_WORKSPACE, RECONCILE_AT};
+use crate::crd::{ACCEPT_RECORD, ACCEPT_WORKSPACE, FORCE_DELETE, RECONCILE_AT};
 use crate::kinds::{Kind, Resource};
 use crate::unstructured::ConnectorId;
 
 /// The annotations that mean something to the operator.
-pub const OURS: [&str; 3] = [RECONCILE_AT, ACCEPT_WORKSPACE, ACCEPT_RECORD];
+pub const OURS: [&str; 4] = [RECONCILE_AT, ACCEPT_WORKSPACE, ACCEPT_RECORD, FORCE_DELETE];
 
 /// Drops what nobody here reads: the record of managed fields and the annotations of other tools, often a copy of the whole manifest
 /// each, are several times as large as the rest of a resource.

@@ -24,6 +24,7 @@ impl Situation {
                     deletion.rehearsed = true;
                 }
             }
+            (Effect::Rehearse, Answer::Used(users)) => self.users = Some(users),
             (Effect::RemoveFinalizer(release), Answer::Done) => {
                 self.finalized = false;
                 self.changes.push(Change::Released(release.clone()));

@@ -48,6 +48,7 @@ pub mod sweep;
 pub mod tell;
 pub mod triggers;
 pub mod unclaimed;
+pub mod users;
 pub mod verdict;
 pub mod wake;
 pub mod watching;

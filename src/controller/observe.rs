@@ -200,6 +200,7 @@ fn situation(
             .as_ref()
             .and_then(|create| create.why.clone()),
         unrecorded: false,
+        users: None,
         changes: Vec::new(),
     }
 }

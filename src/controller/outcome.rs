@@ -9,6 +9,8 @@ use crate::flaw::Flaw;
 use crate::kinds::{Impostor, Objection, family};
 use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind};
 
+use super::departure::Users;
+
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -103,6 +105,8 @@ pub enum Outcome {
     Released,
     /// The connector cannot be deleted without something that the user has to supply.
     DeletionBlocked(Problem),
+    /// Workflows still run through the connector.
+    StillUsed(Users),
     /// A create was begun, and several connectors carry its explicit name.
     DeletionAmbiguous {
         /// The name.
@@ -576,6 +580,7 @@ impl Outcome {
                     format!("The connector cannot be deleted. {message} {WAY_OUT}"),
                 )
             }
+            Self::StillUsed(users) => still_used(users),
             Self::DeletionAmbiguous { name, ids } => row(
                 Stalled,
                 Reason::DeletionBlocked,
@@ -862,6 +867,34 @@ impl Failure {
             ),
         }
     }
+}
+
+fn still_used(users: &Users) -> Row {
+    let named = users.named.join(", ");
+    let more = match users.count.saturating_sub(users.named.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if users.going {
+        return row(
+            Class::InProgress,
+            Reason::InUse,
+            Requeue::Blocked,
+            format!(
+                "The connector goes when the workflows are gone that run through it: {named}{more}."
+            ),
+        );
+    }
+    row(
+        Class::Stalled,
+        Reason::InUse,
+        Requeue::Blocked,
+        format!(
+            "The connector is not deleted while workflows run through it: {named}{more}. Delete them or point them elsewhere. {WAY_OUT} To \
+             delete it all the same, set the annotation {}=true.",
+            crate::crd::FORCE_DELETE
+        ),
+    )
 }
 
 /// What an API said, as the beginning of a sentence.

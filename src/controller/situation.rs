@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 pub use super::change::{Bind, Change, Release};
-pub use super::departure::{DefinitionFate, Deletion};
+pub use super::departure::{DefinitionFate, Deletion, Users};
 pub use super::mark::{Keys, Mark, Namesake};
 use super::outcome::{ForeignRecord, Outcome, Problem};
 use crate::kinds::Shortfall;
@@ -236,6 +236,8 @@ pub struct Situation {
     pub lost: Option<String>,
     /// Something of this is not in the status yet and must not be lost.
     pub unrecorded: bool,
+    /// The workflows that still run through the connector, once this pass has looked and found any.
+    pub users: Option<Users>,
     /// What this pass changed, for events and metrics, in order.
     pub changes: Vec<Change>,
 }

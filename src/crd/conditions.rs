@@ -173,6 +173,9 @@ words! {
     NoJobs,
     /// The connector is being deleted.
     Deleting,
+    /// The connector is not deleted while workflows run through it. Delete the workflows that the message names, point them elsewhere,
+    /// leave the connector with `deletionPolicy: Retain`, or set the annotation `connectors.unstructured.io/force-delete`.
+    InUse,
     /// The connector cannot be deleted. Do what the message says, or leave it behind with `deletionPolicy: Retain`.
     DeletionBlocked,
 }

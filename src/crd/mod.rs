@@ -65,6 +65,9 @@ pub const ACCEPT_WORKSPACE: &str = "connectors.unstructured.io/accept-workspace"
 /// name of this cluster, so that a copy in a third cluster confirms nothing there.
 pub const ACCEPT_RECORD: &str = "connectors.unstructured.io/accept-record";
 
+/// Annotation by which a user has a connector deleted although workflows run through it: `true`.
+pub const FORCE_DELETE: &str = "connectors.unstructured.io/force-delete";
+
 /// Annotation of a workflow: any new value makes exactly one `UnstructuredJob`, and is copied to `status.lastHandledRunAt`.
 pub const RUN_AT: &str = "connectors.unstructured.io/run-at";
 

@@ -143,6 +143,7 @@ impl Operator {
             lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
             lost: None,
             unrecorded: false,
+            users: None,
             changes: Vec::new(),
         };
         leader.minds[slot].pass = Some(Pass {

@@ -16,6 +16,7 @@ use super::super::record::write_status;
 use super::super::refusal::{kubernetes, read};
 use super::super::report::{self};
 use super::super::situation::Situation;
+use super::super::users;
 use crate::crd::FINALIZER;
 use crate::kube_error::is_missing;
 use crate::unstructured::ConnectorId;
@@ -48,8 +49,14 @@ impl Actor<'_> {
     }
 
     pub async fn rehearse(self) -> Answer {
-        let answer = self.patch_finalizer(false, true).await;
-        answer.map_or_else(|error| Answer::Failed(kubernetes(&error)), |_| Answer::Done)
+        if let Err(error) = self.patch_finalizer(false, true).await {
+            return Answer::Failed(kubernetes(&error));
+        }
+        match users::of(self.context, self.key, self.hand).await {
+            Ok(None) => Answer::Done,
+            Ok(Some(users)) => Answer::Used(users),
+            Err(failure) => Answer::Failed(failure),
+        }
     }
 
     pub async fn remove_finalizer(self) -> Answer {

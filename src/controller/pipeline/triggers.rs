@@ -32,6 +32,9 @@ pub async fn workflows(context: Arc<Context>, namespace: Option<String>, listing
             if before.is_none_or(|before| asked(before) != asked(workflow)) {
                 see(context, &key, before.is_none());
             }
+            if before.is_some_and(|before| before.spec != workflow.spec) {
+                wake_connectors(context, &key.namespace);
+            }
             // Its jobs wait for it to be ready, and must not go on without it.
             for job in context.catalogue.jobs_of(&key) {
                 if !job.status().is_some_and(|status| status.phase.is_final()) {
@@ -141,7 +144,12 @@ fn gone<K: Object>(context: &Context, object: &K) {
     for job in context.catalogue.jobs_of(&key) {
         look_again(context, &job.key(), Priority::Changed);
     }
-    for connector in waiting_connectors(context, &key.namespace) {
+    wake_connectors(context, &key.namespace);
+}
+
+/// Connectors that are being deleted may wait for a workflow.
+fn wake_connectors(context: &Context, namespace: &str) {
+    for connector in waiting_connectors(context, namespace) {
         wake::look_again(context, &connector, Priority::Changed);
     }
 }

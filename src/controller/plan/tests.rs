@@ -79,6 +79,7 @@ pub(in crate::controller) fn blank() -> Situation {
         lost_creates: 0,
         lost: None,
         unrecorded: false,
+        users: None,
         changes: Vec::new(),
     }
 }

@@ -20,11 +20,12 @@ use super::ending::end_from;
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
+use super::sent_secrets::sent_secrets;
 use super::situation::{Answer, Asking, Effect, End, Ending, Failed, Run, Runs, Sight, Situation};
 use crate::clock;
 use crate::crd::{EventReason, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow};
 use crate::kube_error::is_missing;
-use crate::unstructured::{Config, ErrorKind, JobId, JobState, WorkflowId};
+use crate::unstructured::{ErrorKind, JobId, JobState, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.
 const MOST_RUNS: usize = 64;
@@ -70,7 +71,9 @@ async fn call(
     let answer = match effect {
         Effect::Run => run(context, memory, hand, board).await,
         Effect::LookAtRuns => look_at_runs(context, memory, hand, board).await,
-        Effect::LookAtRun(id) => look_at_run(context, board, id).await.map(Answer::Sight),
+        Effect::LookAtRun(id) => look_at_run(context, hand, board, id)
+            .await
+            .map(Answer::Sight),
         Effect::Cancel(id) => match board.jobs.cancel(id).await {
             Ok(()) => {
                 memory.cancelled = true;
@@ -149,7 +152,12 @@ async fn look_at_runs(
     }))
 }
 
-async fn look_at_run(context: &Context, board: &Board, id: &JobId) -> Result<Sight, Failure> {
+async fn look_at_run(
+    context: &Context,
+    hand: &Hand,
+    board: &Board,
+    id: &JobId,
+) -> Result<Sight, Failure> {
     let fresh_enough = Instant::now()
         .checked_sub(context.policy.job_interval)
         .unwrap_or_else(Instant::now);
@@ -168,20 +176,27 @@ async fn look_at_run(context: &Context, board: &Board, id: &JobId) -> Result<Sig
         JobState::Scheduled => Sight::Scheduled,
         JobState::InProgress | JobState::Other(_) => Sight::Running,
         JobState::Completed | JobState::Failed | JobState::Stopped => {
-            Sight::Ended(Box::new(end_of(board, id, &state).await?))
+            Sight::Ended(Box::new(end_of(context, hand, board, id, &state).await?))
         }
     })
 }
 
 /// How the run ended. A run that the service calls completed may have failed documents: the details decide.
-async fn end_of(board: &Board, id: &JobId, state: &JobState) -> Result<End, Failure> {
+async fn end_of(
+    context: &Context,
+    hand: &Hand,
+    board: &Board,
+    id: &JobId,
+    state: &JobState,
+) -> Result<End, Failure> {
     let details = match board.jobs.details(id).await {
         Ok(details) => Some(details),
         Err(error) if error.kind == ErrorKind::NotFound => None,
         Err(error) => return Err((&error).into()),
     };
-    let scrub = |text: &str| scrubbed(board, text);
     let mut end = end_from(state, details.as_ref());
+    let secrets = sent_secrets(context, hand).await?;
+    let scrub = |text: &str| board.client.scrub(&secrets, text);
     end.message = end.message.as_deref().map(scrub);
     if end.how == Ending::WithErrors || end.documents.is_some_and(|d| d.failed > 0) {
         match board.jobs.failed_files(id).await {
@@ -198,12 +213,6 @@ async fn end_of(board: &Board, id: &JobId, state: &JobState) -> Result<End, Fail
         }
     }
     Ok(end)
-}
-
-/// What the client could not know: the values of the Secrets that other objects of the workspace sent. They are not at hand here, but
-/// whatever looks like a credential was taken out, and the length is bounded.
-fn scrubbed(board: &Board, text: &str) -> String {
-    board.client.scrub(&Config::default(), text)
 }
 
 async fn add_finalizer(

@@ -8,4 +8,5 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod report;
+pub mod sent_secrets;
 pub mod situation;

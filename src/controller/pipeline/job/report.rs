@@ -32,6 +32,8 @@ pub fn status(previous: &JobStatus, s: &Situation, outcome: &Outcome, on: &Occas
     status.adopted = s.adopted;
     match &s.run {
         Run::None => status.request = None,
+        // What was asked for is settled by now, or nobody will ever look for it.
+        Run::Asked(_) if status.phase.is_final() => status.request = None,
         Run::Asked(stage) => {
             if *stage == Asking::Recorded || status.request.is_none() {
                 status.request = Some(RunRequest {

@@ -56,9 +56,7 @@ pub async fn follow(
     }
     let spec = &hand.workflow.spec;
     let is_scheduled = spec.schedule.is_some() && spec.state == WorkflowActivity::Active;
-    let finished = newest_finished(context, hand);
-    let known = status.last_job.as_ref().map(|job| &job.id);
-    let is_behind = finished.is_some() && finished.as_ref() != known;
+    let is_behind = is_behind(context, hand, status);
     if !is_scheduled && status.active_job.is_none() && !is_behind {
         return Ok(false);
     }
@@ -109,15 +107,20 @@ fn recall(context: &Context, hand: &Hand, status: &WorkflowStatus) {
     runs.known(&namespace, &hand.workflow.name_any(), &past);
 }
 
-/// The run of the job that finished last, of those that somebody asked for.
-fn newest_finished(context: &Context, hand: &Hand) -> Option<String> {
+/// Whether a run that somebody asked for has ended since the last one on record. Times are known to the second, so one that ended in the
+/// same second counts.
+fn is_behind(context: &Context, hand: &Hand, status: &WorkflowStatus) -> bool {
+    let last = status.last_job.as_ref();
+    let seen = last.and_then(|job| job.observed_finished_at.as_ref());
     let jobs = context.catalogue.jobs_of(&hand.workflow.key());
-    let finished = jobs.iter().filter_map(|job| {
-        let status = job.status()?;
-        let at = status.finished_at.as_ref()?.0;
-        Some((at, status.job_id.clone()?))
-    });
-    finished.max().map(|(_, id)| id)
+    jobs.iter().filter_map(|job| job.status()).any(|job| {
+        let is_later = match (&job.finished_at, seen) {
+            (Some(finished), Some(seen)) => finished.0 >= seen.0,
+            (finished, None) => finished.is_some(),
+            (None, Some(_)) => false,
+        };
+        is_later && job.job_id.is_some() && job.job_id.as_ref() != last.map(|job| &job.id)
+    })
 }
 
 /// A run has ended that is not on record.

@@ -1,0 +1,131 @@
+//! Who still uses a connector that is to be deleted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt};
+
+use super::context::Context;
+use super::departure::Users;
+use super::hand::Hand;
+use super::key::Key;
+use super::open;
+use super::outcome::Failure;
+use super::pipeline::board::Board;
+use super::pipeline::object::Object;
+use super::refusal::kubernetes;
+use crate::crd::{FORCE_DELETE, UnstructuredWorkflow};
+use crate::kube_error::is_forbidden;
+use crate::unstructured::{Collection, ConnectorId, ErrorKind, Workflow};
+
+/// As many are named.
+const NAMED: usize = 5;
+
+/// The workflows that run through the connector of a resource: those of its namespace that refer to it, and any of the workspace that
+/// has its id. `None`: it may go.
+///
+/// # Errors
+///
+/// [`Failure`] when that cannot be known.
+pub async fn of(context: &Context, key: &Key, hand: &Hand) -> Result<Option<Users>, Failure> {
+    let resource = &hand.resource;
+    if resource.annotations().get(FORCE_DELETE).map(String::as_str) == Some("true") {
+        return Ok(None);
+    }
+    let id = resource
+        .status()
+        .and_then(|status| status.id.as_deref()?.parse::<ConnectorId>().ok());
+    let ours = managed(context, key, id.as_ref());
+    let going = ours.iter().all(|workflow| workflow.is_going());
+    let mut named: Vec<String> = ours
+        .iter()
+        .map(|workflow| format!("{} {:?}", UnstructuredWorkflow::KIND, workflow.name_any()))
+        .collect();
+    let theirs = match id {
+        Some(id) => remote(context, key, hand, id, &ours).await?,
+        None => Vec::new(),
+    };
+    // A namespace that goes waits for its own only.
+    let counts = !theirs.is_empty() && !is_terminating(context, &key.namespace).await?;
+    if counts {
+        named.extend(theirs);
+    }
+    let count = named.len();
+    named.truncate(NAMED);
+    Ok((count > 0).then_some(Users {
+        named,
+        count,
+        going: going && !counts,
+    }))
+}
+
+fn managed(
+    context: &Context,
+    key: &Key,
+    id: Option<&ConnectorId>,
+) -> Vec<Arc<UnstructuredWorkflow>> {
+    let mut users = context.catalogue.users(key);
+    if let Some(id) = id {
+        let id = id.to_string();
+        let by_id = context.catalogue.workflows.filtered(|other, workflow| {
+            let spec = &workflow.spec;
+            other.namespace == key.namespace
+                && [&spec.source_id, &spec.destination_id].contains(&&Some(id.clone()))
+        });
+        users.extend(by_id);
+    }
+    users
+}
+
+/// The workflows of the workspace that have its id, but for those of the namespace.
+async fn remote(
+    context: &Context,
+    key: &Key,
+    hand: &Hand,
+    id: ConnectorId,
+    ours: &[Arc<UnstructuredWorkflow>],
+) -> Result<Vec<String>, Failure> {
+    let Some(workspace) = &hand.workspace else {
+        return Ok(Vec::new());
+    };
+    let reference = hand.resource.spec.options().workspace;
+    let shared = open::board(context, &key.namespace, reference).await?;
+    // The key's Secret may have gone before the resource.
+    let board = shared.unwrap_or_else(|_| Arc::new(Board::new(workspace.client.clone())));
+    let listed = match board.all_workflows(hand.since).await {
+        Ok(listed) => listed,
+        // A service without workflows has none that run through it.
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::WrongUrl) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err((&error).into()),
+    };
+    let known: BTreeSet<&str> = ours
+        .iter()
+        .filter_map(|workflow| workflow.status()?.workflow_id.as_deref())
+        .collect();
+    let uses = |workflow: &&Workflow| match hand.resource.kind.collection {
+        Collection::Sources => workflow.sources.contains(&id),
+        Collection::Destinations => workflow.destinations.contains(&id),
+    };
+    let all = listed.items.iter().filter(uses);
+    Ok(all
+        .filter(|workflow| !known.contains(workflow.id.to_string().as_str()))
+        .map(|workflow| {
+            format!(
+                "workflow {:?} ({}) in Unstructured",
+                workflow.name, workflow.id
+            )
+        })
+        .collect())
+}
+
+async fn is_terminating(context: &Context, namespace: &str) -> Result<bool, Failure> {
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    match namespaces.get_metadata_opt(namespace).await {
+        Ok(found) => Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())),
+        Err(error) if is_forbidden(&error) => Ok(false),
+        Err(error) => Err(kubernetes(&error)),
+    }
+}
