@@ -165,7 +165,7 @@ impl Jobs {
                 return Answer::Sight(match known.map(|number| &world.service[number]) {
                     None => Sight::Gone,
                     Some(made) if made.ended => Sight::Ended(Box::default()),
-                    Some(_) => Sight::Running,
+                    Some(_) => Sight::Running(None),
                 });
             }
             Effect::Run => {

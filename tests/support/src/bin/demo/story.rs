@@ -17,6 +17,7 @@ use support::stage::source_id;
 
 use crate::ground::{API_KEY, Ground};
 use crate::screen::{self, Screen};
+use crate::traffic;
 use craft::{accepted, connector_path, sent};
 
 /// The manifests of the documentation, in the order of the pipeline.
@@ -206,7 +207,16 @@ impl<'a> Story<'a> {
         self.kubectl(&["delete", "unstructured", "--all", "--timeout=60s"])
             .await?;
         self.kubectl(&["get", "unstructured"]).await?;
-        self.show_requests();
+        let requests = self.show_requests();
+        let deleted: Vec<_> = requests
+            .iter()
+            .filter(|request| traffic::is_accepted(request, "DELETE"))
+            .map(|request| request.path.starts_with("/api/v1/workflows/"))
+            .collect();
+        self.claim(
+            deleted == [true, false, false],
+            "the workflow went first: no connector goes while one leads through it",
+        )?;
         let workspace = &self.ground.workspace;
         self.claim(
             workspace.workflows().is_empty()
