@@ -261,8 +261,9 @@ async fn answers_that_are_none_are_told_and_outlived() -> Result<()> {
             Fault::answer(Answer::json(200, &json!({ "sources": [] }))),
         ),
     ];
-    for (name, fault) in odd {
-        let key = format!("tenant-key-{name}");
+    for (n, (name, fault)) in odd.into_iter().enumerate() {
+        // Nothing of the resource's name, which is in the key of its connector.
+        let key = format!("5d1c{n}e9b07-of-a-tenant");
         stage
             .api
             .workspace(&key)
