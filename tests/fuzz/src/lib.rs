@@ -23,8 +23,12 @@ mod hosts;
 mod ids;
 #[path = "../../../src/unstructured/kept.rs"]
 mod kept;
+#[path = "../../../src/unstructured/key_objection.rs"]
+mod key_objection;
 #[path = "../../../src/scrub.rs"]
 mod scrub;
+#[path = "../../../src/unstructured/shown_key.rs"]
+mod shown_key;
 #[path = "../../../src/unstructured/types.rs"]
 mod types;
 #[path = "../../../src/unstructured/unreadable.rs"]
