@@ -487,6 +487,10 @@ async fn a_run_is_cancelled_by_its_field_its_timeout_and_its_deletion() -> Resul
     phase(&stage, "field", "Scheduled").await?;
     patch(&stage, JOB, "field", &json!({ "spec": { "cancel": true } })).await?;
     phase(&stage, "field", "Stopped").await?;
+    // What is changed afterwards is seen, and changes nothing.
+    let ttl = json!({ "spec": { "ttlAfterFinished": "1h" } });
+    patch(&stage, JOB, "field", &ttl).await?;
+    until(&stage, JOB, "field", |o| is(o, "Failed", "True", "Stopped")).await?;
     create(
         &stage,
         JOB,
@@ -686,5 +690,19 @@ async fn a_connector_goes_when_the_workflow_is_pointed_elsewhere() -> Result<()>
     let now = stage.workspace.workflow(&id).context("it is there")?;
     assert_eq!(now.sources, [left[0].id.clone()]);
     assert_eq!(left.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finished_job_goes_when_its_time_is_over() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let spec = json!({ "workflowRef": { "name": "flow" }, "ttlAfterFinished": "1s" });
+    create(&stage, JOB, "short", spec).await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while objects(&stage, JOB).get_opt("short").await?.is_some() {
+        ensure!(tokio::time::Instant::now() < end, "it never goes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
 use super::super::super::refusal::kubernetes;
-use super::super::board::Board;
+use super::super::board::{Board, Listed};
 use super::super::memory::Memory;
 use super::super::notice::tell;
 use super::super::object::Object;
@@ -27,7 +27,7 @@ use crate::crd::{
     EventReason, FOLLOWED_UNTIL, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow,
 };
 use crate::kube_error::is_missing;
-use crate::unstructured::{ErrorKind, JobId, JobState, WorkflowId};
+use crate::unstructured::{ErrorKind, Job, JobId, JobState, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.
 const MOST_RUNS: usize = 64;
@@ -120,11 +120,21 @@ async fn look_at_runs(
     board: &Board,
 ) -> Result<Answer, Failure> {
     let id = workflow_id(hand)?;
+    let asked = hand.status().request.map(|request| request.started_at.0);
+    // Whoever waits for a run to end needs no list of its own.
+    if asked.is_none() {
+        let active = active_jobs(context, board).await?;
+        if let Some(job) = active.items.iter().find(|job| job.workflow == id) {
+            return Ok(Answer::Runs(Runs {
+                active: Some(job.id),
+                ours: None,
+            }));
+        }
+    }
     let jobs = board
         .jobs_of(&id)
         .await
         .map_err(|error| Failure::from(&error))?;
-    let asked = hand.status().request.map(|request| request.started_at.0);
     let uid = hand.job.uid();
     let is_anothers = |id: &JobId| {
         let id = id.to_string();
@@ -154,17 +164,22 @@ async fn look_at_runs(
     }))
 }
 
+/// The runs that are under way in the workspace, from the list that all who follow one share.
+async fn active_jobs(context: &Context, board: &Board) -> Result<Arc<Listed<Job>>, Failure> {
+    let fresh_enough = Instant::now()
+        .checked_sub(context.policy.job_interval)
+        .unwrap_or_else(Instant::now);
+    let active = board.active_jobs(fresh_enough).await;
+    active.map_err(|error| Failure::from(&error))
+}
+
 async fn look_at_run(
     context: &Context,
     hand: &Hand,
     board: &Board,
     id: &JobId,
 ) -> Result<Sight, Failure> {
-    let fresh_enough = Instant::now()
-        .checked_sub(context.policy.job_interval)
-        .unwrap_or_else(Instant::now);
-    let active = board.active_jobs(fresh_enough).await;
-    let active = active.map_err(|error| Failure::from(&error))?;
+    let active = active_jobs(context, board).await?;
     let listed = active.items.iter().find(|job| job.id == *id);
     let state = match listed {
         Some(job) => job.state.clone(),

@@ -52,8 +52,8 @@ async fn pass(
     memory: &mut Memory<UnstructuredJob>,
     job: Arc<UnstructuredJob>,
 ) -> Next {
-    if let Some(expired) = expired(&job) {
-        return expire(context, &job, expired).await;
+    if !job.is_going() && job.status().is_some_and(|status| status.phase.is_final()) {
+        return acknowledge(context, memory, &job).await;
     }
     let (mut s, mut hand) = match observe(context, memory, job).await {
         Ok(observed) => observed,
@@ -94,6 +94,36 @@ async fn pass(
             tracing::warn!(resource = %hand.job.key(), error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
             (Requeue::Backoff, None)
         }
+    }
+}
+
+/// Nothing follows any more, but that a change of the spec was seen is written down, and that the job goes when its time is over.
+async fn acknowledge(
+    context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
+    job: &UnstructuredJob,
+) -> Next {
+    let generation = job.metadata.generation;
+    let mut status = job.status().cloned().unwrap_or_default();
+    if !context.leadership.is_valid() {
+        return (Requeue::OnChange, None);
+    }
+    if Some(status.observed_generation) == generation {
+        return match deadline(job) {
+            Some(left) => expire(context, job, left).await,
+            None => (Requeue::OnChange, None),
+        };
+    }
+    status.observed_generation = generation.unwrap_or_default();
+    for condition in &mut status.conditions {
+        condition.observed_generation = generation;
+    }
+    match write_status(context, job, &status).await {
+        Ok(written) => {
+            memory.wrote(&Arc::new(written));
+            (Requeue::AtOnce, None)
+        }
+        Err(_) => (Requeue::Backoff, None),
     }
 }
 
@@ -156,14 +186,6 @@ fn deadline(job: &UnstructuredJob) -> Option<Duration> {
     let finished = status.finished_at.as_ref()?;
     let age = clock::now().duration_since(finished.0);
     Some(ttl.saturating_sub(Duration::try_from(age).unwrap_or_default()))
-}
-
-/// Whether a finished job has outlived its time, if it has one; with what is left of it.
-fn expired(job: &UnstructuredJob) -> Option<Duration> {
-    if job.is_going() {
-        return None;
-    }
-    deadline(job)
 }
 
 async fn expire(context: &Context, job: &UnstructuredJob, left: Duration) -> Next {
