@@ -216,14 +216,14 @@ async fn a_defect_of_the_secret_is_named_without_any_call_and_mends_itself() -> 
         ),
         ("masked", "app_secret", "**********", invalid, "mask"),
         (
-            "leading",
+            "before",
             "app_key",
             " leading-space-key",
             invalid,
             "a space at its start",
         ),
         (
-            "trailing",
+            "after",
             "app_key",
             "trailing-space-key \n",
             invalid,
