@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::claims::Claimant;
 use super::context::Context;
+use super::deletion::deletion;
 use super::hand::Hand;
 use super::key::Key;
 use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME, Settling};
 use super::outcome::{Failure, ForeignRecord, Problem};
 use super::queue::{Job, Priority};
-use super::refusal::kubernetes;
 use super::report::{recorded_check, recorded_doubt, was_synced};
 use super::secrets::read_configuration;
 use super::situation::{
@@ -23,12 +22,11 @@ use super::situation::{
 };
 use super::wake::look_again;
 use super::workspaces::Workspace;
-use super::{definition, open, recall};
+use super::{open, recall};
 use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConnectorStatus, DeletionPolicy, FINALIZER,
 };
-use crate::kinds::{Kind, Resource};
-use crate::kube_error::is_forbidden;
+use crate::kinds::Resource;
 use crate::unstructured::{ConnectorId, Digest};
 
 /// Gathers what there is to know of a resource.
@@ -56,7 +54,15 @@ pub async fn observe(
             home.as_ref()
                 .is_some_and(|home| home.key_fingerprint != workspace.facts().fingerprint)
         });
-        Some(deletion(context, resource.kind, &job.key, without_key).await?)
+        Some(
+            deletion(
+                context,
+                resource.kind.plural,
+                &job.key.namespace,
+                without_key,
+            )
+            .await?,
+        )
     } else {
         None
     };
@@ -347,30 +353,5 @@ fn binding(
             why: None,
         });
         memory.settling.insert(settling).has_settled(digest)
-    })
-}
-
-async fn deletion(
-    context: &Context,
-    kind: &Kind,
-    key: &Key,
-    without_key: bool,
-) -> Result<Deletion, Failure> {
-    let namespace = if without_key {
-        let namespaces: Api<Namespace> = Api::all(context.client.clone());
-        match namespaces.get_metadata_opt(&key.namespace).await {
-            Ok(namespace) => namespace,
-            // Then nobody is left behind for its sake.
-            Err(error) if is_forbidden(&error) => None,
-            Err(error) => return Err(kubernetes(&error)),
-        }
-    } else {
-        None
-    };
-    Ok(Deletion {
-        namespace_terminating: namespace
-            .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()),
-        definition: definition::fate(context, kind.plural).await?,
-        rehearsed: false,
     })
 }

@@ -7,7 +7,8 @@
 //! connector whose id is dropped on the way into the status is a connector that is made again.
 
 use http::{Method, Request, header::CONTENT_TYPE};
-use kube::Resource as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::context::{Context, MANAGER};
@@ -15,11 +16,11 @@ use super::hand::Hand;
 use super::outcome::Failure;
 use super::refusal::{kubernetes, read};
 use crate::crd::ConnectorStatus;
-use crate::kinds::{Kind, Resource};
+use crate::kinds::Resource;
 
 /// What becomes of fields that the installed definition does not know.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unknown {
+pub enum Unknown {
     /// The write is refused.
     Refused,
     /// They are dropped.
@@ -28,8 +29,10 @@ enum Unknown {
 
 /// Whether the write is carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Earnest {
+pub enum Earnest {
+    /// It is.
     Meant,
+    /// It is only seen whether it would be.
     Rehearsed,
 }
 
@@ -115,19 +118,37 @@ async fn replace(
     earnest: Earnest,
 ) -> Result<Resource, Failure> {
     let kind = hand.resource.kind;
-    let meta = &hand.resource.metadata;
+    let status = kind.show_status(status);
+    let answer = put(context, &*hand.resource, &kind, &status, unknown, earnest).await?;
+    read(kind, answer)
+}
+
+/// Puts the status of an object of whatever kind, and returns the object as it was answered.
+///
+/// # Errors
+///
+/// The same as [`write_status`].
+pub async fn put<K: kube::Resource, T: DeserializeOwned>(
+    context: &Context,
+    object: &K,
+    kind: &K::DynamicType,
+    status: &impl Serialize,
+    unknown: Unknown,
+    earnest: Earnest,
+) -> Result<T, Failure> {
+    let meta = object.meta();
     let body = json!({
-        "apiVersion": Kind::api_version(),
-        "kind": kind.name,
+        "apiVersion": K::api_version(kind),
+        "kind": K::kind(kind),
         "metadata": {
             "name": meta.name,
             "namespace": meta.namespace,
             "uid": meta.uid,
             "resourceVersion": meta.resource_version,
         },
-        "status": kind.show_status(status),
+        "status": status,
     });
-    let collection = Resource::url_path(&kind, meta.namespace.as_deref());
+    let collection = K::url_path(kind, meta.namespace.as_deref());
     let name = meta.name.as_deref().unwrap_or_default();
     let validation = match unknown {
         Unknown::Refused => "Strict",
@@ -146,6 +167,5 @@ async fn replace(
         .body(body.to_string().into_bytes())
         .map_err(|_| Failure::Kubernetes("the name of the resource makes no path".to_owned()))?;
     let answer = context.client.request(request).await;
-    let answer = answer.map_err(|error| kubernetes(&error))?;
-    read(kind, answer)
+    answer.map_err(|error| kubernetes(&error))
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
 use super::context::Context;
+use super::deletion::is_terminating;
 use super::departure::Users;
 use super::hand::Hand;
 use super::key::Key;
@@ -14,9 +14,7 @@ use super::open;
 use super::outcome::Failure;
 use super::pipeline::board::Board;
 use super::pipeline::object::Object;
-use super::refusal::kubernetes;
 use crate::crd::{FORCE_DELETE, UnstructuredWorkflow};
-use crate::kube_error::is_forbidden;
 use crate::unstructured::{Collection, ConnectorId, ErrorKind, Workflow};
 
 /// As many are named.
@@ -99,7 +97,7 @@ async fn remote(
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::WrongUrl) => {
             return Ok(Vec::new());
         }
-        Err(error) => return Err((&error).into()),
+        Err(error) => return Err(error.into()),
     };
     let known: BTreeSet<&str> = ours
         .iter()
@@ -119,13 +117,4 @@ async fn remote(
             )
         })
         .collect())
-}
-
-async fn is_terminating(context: &Context, namespace: &str) -> Result<bool, Failure> {
-    let namespaces: Api<Namespace> = Api::all(context.client.clone());
-    match namespaces.get_metadata_opt(namespace).await {
-        Ok(found) => Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())),
-        Err(error) if is_forbidden(&error) => Ok(false),
-        Err(error) => Err(kubernetes(&error)),
-    }
 }

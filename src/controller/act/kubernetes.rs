@@ -9,6 +9,7 @@ use serde_json::json;
 use super::super::claims::Claimant;
 use super::super::context::MANAGER;
 use super::super::effect::Answer;
+use super::super::finalizer::finalizers;
 use super::super::key::Key;
 use super::super::observe::describe_holder;
 use super::super::outcome::{Failure, Outcome};
@@ -17,7 +18,6 @@ use super::super::refusal::{kubernetes, read};
 use super::super::report::{self};
 use super::super::situation::Situation;
 use super::super::users;
-use crate::crd::FINALIZER;
 use crate::kube_error::is_missing;
 use crate::unstructured::ConnectorId;
 
@@ -78,15 +78,7 @@ impl Actor<'_> {
     /// The resourceVersion makes a decision on a stale cache die with a conflict instead of taking effect.
     async fn patch_finalizer(&self, present: bool, dry_run: bool) -> kube::Result<DynamicObject> {
         let resource = &self.hand.resource;
-        let mut finalizers: Vec<_> = resource
-            .finalizers()
-            .iter()
-            .filter(|f| *f != FINALIZER)
-            .cloned()
-            .collect();
-        if present {
-            finalizers.push(FINALIZER.to_owned());
-        }
+        let finalizers = finalizers(&resource.metadata, present);
         let patch = json!({ "metadata": { "resourceVersion": resource.resource_version(), "finalizers": finalizers } });
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),

@@ -1,17 +1,24 @@
 //! How objects of these kinds are written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, Request, header::CONTENT_TYPE};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::super::context::{Context, MANAGER};
+use super::super::finalizer::finalizers;
 use super::super::outcome::Failure;
+use super::super::record::{Earnest, Unknown, put};
 use super::super::refusal::kubernetes;
+use super::memory::Memory;
 use super::object::Object;
-use crate::crd::FINALIZER;
+use crate::kube_error::is_missing;
+
+/// How often writing down what the service did is tried before a restart has to find it again.
+const RECORD_ATTEMPTS: u32 = 10;
 
 /// The objects of a kind in a namespace.
 pub fn api<K: Object>(context: &Context, namespace: &str) -> Api<K> {
@@ -26,18 +33,9 @@ pub async fn set_finalizer<K: Object>(
     present: bool,
     annotations: &BTreeMap<&str, String>,
 ) -> Result<K, kube::Error> {
-    let mut finalizers: Vec<_> = object
-        .finalizers()
-        .iter()
-        .filter(|f| *f != FINALIZER)
-        .cloned()
-        .collect();
-    if present {
-        finalizers.push(FINALIZER.to_owned());
-    }
     let patch = json!({ "metadata": {
         "resourceVersion": object.resource_version(),
-        "finalizers": finalizers,
+        "finalizers": finalizers(object.meta(), present),
         "annotations": annotations,
     } });
     let params = PatchParams {
@@ -65,28 +63,78 @@ pub async fn write_status<K: Object>(
     if object.status() == Some(status) {
         return Ok(object.clone());
     }
-    let meta = object.meta();
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::KIND,
-        "metadata": {
-            "name": meta.name,
-            "namespace": meta.namespace,
-            "uid": meta.uid,
-            "resourceVersion": meta.resource_version,
-        },
-        "status": status,
-    });
-    let collection = K::url_path(&(), meta.namespace.as_deref());
-    let request = Request::builder()
-        .method(Method::PUT)
-        .uri(format!(
-            "{collection}/{}/status?fieldManager={MANAGER}&fieldValidation=Strict",
-            object.name_any()
-        ))
-        .header(CONTENT_TYPE, "application/json")
-        .body(body.to_string().into_bytes())
-        .map_err(|_| Failure::Kubernetes("the name of the resource makes no path".to_owned()))?;
-    let answer = context.client.request(request).await;
-    answer.map_err(|error| kubernetes(&error))
+    put(
+        context,
+        object,
+        &(),
+        status,
+        Unknown::Refused,
+        Earnest::Meant,
+    )
+    .await
+}
+
+/// What a pass holds in hand beside its situation, the object among it.
+pub trait Hand<K> {
+    /// The object, as the last write of the pass left it.
+    fn object(&mut self) -> &mut Arc<K>;
+}
+
+/// Takes in the object as a write of ours left it.
+pub fn took<K: Object>(
+    memory: &mut Memory<K>,
+    hand: &mut impl Hand<K>,
+    written: Result<K, Failure>,
+) -> Result<(), Failure> {
+    *hand.object() = Arc::new(written?);
+    memory.wrote(hand.object());
+    Ok(())
+}
+
+/// Lets the object go. Whoever took the last finalizer off, it is gone as intended.
+pub async fn let_go<K: Object>(context: &Context, hand: &mut impl Hand<K>) -> Result<(), Failure> {
+    match set_finalizer(context, &**hand.object(), false, &BTreeMap::new()).await {
+        Ok(written) => *hand.object() = Arc::new(written),
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(kubernetes(&error)),
+    }
+    Ok(())
+}
+
+/// Writes down what must not be lost. What is recorded here is lost at the price of a search, so it is tried for longer than anything
+/// else, and an object that was changed meanwhile is read again rather than given up.
+pub async fn record<K: Object, H: Hand<K>>(
+    context: &Context,
+    memory: &mut Memory<K>,
+    hand: &mut H,
+    status: impl Fn(&H) -> K::Status,
+) -> Result<(), Failure> {
+    for attempt in 0..RECORD_ATTEMPTS {
+        if !context.leadership.is_valid() {
+            return Err(Failure::NotLeading);
+        }
+        let status = status(hand);
+        let written = write_status(context, &**hand.object(), &status).await;
+        match took(memory, hand, written) {
+            Ok(()) => return Ok(()),
+            Err(failure @ Failure::Definition(_)) => return Err(failure),
+            Err(Failure::Conflict) => {
+                let object = hand.object().clone();
+                let objects = api::<K>(context, &object.namespace().unwrap_or_default());
+                match objects.get_opt(&object.name_any()).await {
+                    Ok(Some(fresh)) if fresh.uid() == object.uid() => {
+                        *hand.object() = Arc::new(fresh);
+                        continue;
+                    }
+                    Ok(_) => return Err(Failure::Conflict),
+                    Err(_) => {}
+                }
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
+    }
+    Err(Failure::Kubernetes(
+        "the status could not be written".to_owned(),
+    ))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -15,7 +14,7 @@ use super::super::board::{Board, Listed};
 use super::super::memory::Memory;
 use super::super::notice::tell;
 use super::super::object::Object;
-use super::super::writing::{api, set_finalizer, write_status};
+use super::super::writing::{api, let_go, record, set_finalizer, took, write_status};
 use super::ending::{end_from, progress_from};
 use super::observe::Hand;
 use super::outcome::Outcome;
@@ -26,7 +25,6 @@ use crate::clock;
 use crate::crd::{
     EventReason, FOLLOWED_UNTIL, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow,
 };
-use crate::kube_error::is_missing;
 use crate::unstructured::{ErrorKind, Job, JobId, JobState, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.
@@ -47,7 +45,12 @@ pub async fn perform(
         Effect::AddFinalizer => add_finalizer(context, memory, hand).await,
         Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
         Effect::RecordIntent => record_intent(context, memory, s, hand).await,
-        Effect::Record => record(context, memory, s, hand).await,
+        Effect::Record => {
+            let status = |hand: &Hand| {
+                report::status(&hand.status(), s, &Outcome::Scheduled, &occasion(hand))
+            };
+            record(context, memory, hand, status).await
+        }
         Effect::Bind { id, adopted } => {
             bind(context, hand, *id, *adopted);
             Ok(())
@@ -83,7 +86,7 @@ async fn call(
                 tell(context, &*hand.job, EventReason::Cancelled, "Cancel", note);
                 Ok(Answer::Done)
             }
-            Err(error) => Err((&error).into()),
+            Err(error) => Err(error.into()),
         },
         _ => Err(Failure::Overrun("no call of this effect is known")),
     };
@@ -109,7 +112,7 @@ async fn run(
             }
             Ok(Answer::Started(job.map(|job| job.id)))
         }
-        Err(error) => Err((&error).into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -131,10 +134,7 @@ async fn look_at_runs(
             }));
         }
     }
-    let jobs = board
-        .jobs_of(&id)
-        .await
-        .map_err(|error| Failure::from(&error))?;
+    let jobs = board.jobs_of(&id).await?;
     let uid = hand.job.uid();
     let is_anothers = |id: &JobId| {
         let id = id.to_string();
@@ -186,7 +186,7 @@ async fn look_at_run(
         None => match board.jobs.get(id).await {
             Ok(job) => job.state,
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(Sight::Gone),
-            Err(error) => return Err((&error).into()),
+            Err(error) => return Err(error.into()),
         },
     };
     Ok(match state {
@@ -222,7 +222,7 @@ async fn end_of(
     let details = match board.jobs.details(id).await {
         Ok(details) => Some(details),
         Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(error) => return Err((&error).into()),
+        Err(error) => return Err(error.into()),
     };
     let mut end = end_from(state, details.as_ref());
     let secrets = sent_secrets(context, hand).await?;
@@ -239,7 +239,7 @@ async fn end_of(
                 end.failed_files = files.collect();
             }
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(error) => return Err((&error).into()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(end)
@@ -256,11 +256,7 @@ async fn add_finalizer(
 }
 
 async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
-    match set_finalizer(context, &*hand.job, false, &BTreeMap::new()).await {
-        Ok(written) => hand.job = Arc::new(written),
-        Err(error) if is_missing(&error) => {}
-        Err(error) => return Err(kubernetes(&error)),
-    }
+    let_go(context, hand).await?;
     let uid = hand.job.uid().unwrap_or_default();
     context.catalogue.started(&hand.workflow_key, &uid);
     Ok(())
@@ -307,43 +303,6 @@ async fn record_run(context: &Context, hand: &Hand, on: &Occasion) -> Result<(),
     write_status(context, &workflow, &status).await.map(drop)
 }
 
-/// What is recorded here is lost at the price of a search, so it is tried for longer than anything else.
-async fn record(
-    context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
-    s: &Situation,
-    hand: &mut Hand,
-) -> Result<(), Failure> {
-    for attempt in 0..10 {
-        if !context.leadership.is_valid() {
-            return Err(Failure::NotLeading);
-        }
-        let status = report::status(&hand.status(), s, &Outcome::Scheduled, &occasion(hand));
-        let written = write_status(context, &*hand.job, &status).await;
-        match took(memory, hand, written) {
-            Ok(()) => return Ok(()),
-            Err(failure @ Failure::Definition(_)) => return Err(failure),
-            Err(Failure::Conflict) => {
-                let namespace = hand.job.namespace().unwrap_or_default();
-                let jobs = api::<UnstructuredJob>(context, &namespace);
-                match jobs.get_opt(&hand.job.name_any()).await {
-                    Ok(Some(fresh)) if fresh.uid() == hand.job.uid() => {
-                        hand.job = Arc::new(fresh);
-                        continue;
-                    }
-                    Ok(_) => return Err(Failure::Conflict),
-                    Err(_) => {}
-                }
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
-    }
-    Err(Failure::Kubernetes(
-        "the status could not be written".to_owned(),
-    ))
-}
-
 fn bind(context: &Context, hand: &Hand, id: JobId, adopted: bool) {
     let (reason, note) = if adopted {
         let note = format!("Follows run {id}, which was under way.");
@@ -353,16 +312,6 @@ fn bind(context: &Context, hand: &Hand, id: JobId, adopted: bool) {
         (EventReason::Recovered, note)
     };
     tell(context, &*hand.job, reason, "Run", note);
-}
-
-fn took(
-    memory: &mut Memory<UnstructuredJob>,
-    hand: &mut Hand,
-    written: Result<UnstructuredJob, Failure>,
-) -> Result<(), Failure> {
-    hand.job = Arc::new(written?);
-    memory.wrote(&hand.job);
-    Ok(())
 }
 
 fn workflow_id(hand: &Hand) -> Result<WorkflowId, Failure> {

@@ -13,7 +13,7 @@ use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::object::Object;
-use super::super::span;
+use super::super::{span, writing};
 use super::situation::{Asking, Run, Situation, Workflow};
 use crate::clock;
 use crate::crd::{ConditionType, JobStatus, RUN, UnstructuredJob, UnstructuredWorkflow};
@@ -28,6 +28,12 @@ pub struct Hand {
     pub workflow: Option<Arc<UnstructuredWorkflow>>,
     /// The lists of the workspace.
     pub board: Option<Arc<Board>>,
+}
+
+impl writing::Hand<UnstructuredJob> for Hand {
+    fn object(&mut self) -> &mut Arc<UnstructuredJob> {
+        &mut self.job
+    }
 }
 
 impl Hand {

@@ -1,8 +1,6 @@
 //! Performs one effect and says what it was answered. Nothing is decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -15,14 +13,13 @@ use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::notice::{tell, warn};
-use super::super::writing::{api, set_finalizer, write_status};
+use super::super::writing::{let_go, record, set_finalizer, took, write_status};
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
 use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situation};
 use crate::clock;
-use crate::crd::{EventReason, UnstructuredWorkflow, WorkspaceStatus};
-use crate::kube_error::is_missing;
+use crate::crd::{EventReason, UnstructuredWorkflow, WorkflowStatus, WorkspaceStatus};
 use crate::unstructured::{Digest, ErrorKind, KeyObjection, Workflow, WorkflowSpec, WorkflowState};
 
 /// Performs one effect.
@@ -44,11 +41,15 @@ pub async fn perform(
             let mut then = s.clone();
             let recorded = then.learn(effect, Answer::Done);
             match recorded {
-                Ok(()) => write(context, memory, &then, hand).await,
+                Ok(()) => {
+                    let status = provisional(&then, hand);
+                    let written = write_status(context, &*hand.workflow, &status).await;
+                    took(memory, hand, written)
+                }
                 Err(failure) => Err(failure),
             }
         }
-        Effect::Record => record(context, memory, s, hand).await,
+        Effect::Record => record(context, memory, hand, |hand| provisional(s, hand)).await,
         Effect::Bind(..) => Ok(()),
         _ => {
             let Some(board) = hand.board.clone() else {
@@ -76,7 +77,7 @@ async fn call(
         Effect::Confirm(id) => match board.workflows.get(id).await {
             Ok(shown) => Ok(Answer::Confirmed(compared(memory, hand, &shown))),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Answer::Confirmed(Sight::Gone)),
-            Err(error) => Err((&error).into()),
+            Err(error) => Err(error.into()),
         },
         Effect::Create => {
             let (spec, digest) = asked(s, hand)?;
@@ -110,17 +111,9 @@ async fn call(
             Ok(Answer::Updated(digest))
         }
         Effect::CancelRuns(id) => {
-            for job in board
-                .jobs_of(id)
-                .await
-                .map_err(|error| Failure::from(&error))?
-            {
+            for job in board.jobs_of(id).await? {
                 if !job.state.is_final() {
-                    board
-                        .jobs
-                        .cancel(&job.id)
-                        .await
-                        .map_err(|error| Failure::from(&error))?;
+                    board.jobs.cancel(&job.id).await?;
                     let note = format!("Told run {} to stop.", job.id);
                     tell(
                         context,
@@ -136,7 +129,7 @@ async fn call(
         Effect::Delete(id) => match board.workflows.delete(id).await {
             Ok(()) => Ok(Answer::Done),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Answer::Done),
-            Err(error) => Err((&error).into()),
+            Err(error) => Err(error.into()),
         },
         _ => Err(Failure::Overrun("no call of this effect is known")),
     }
@@ -179,10 +172,7 @@ async fn look(
             shared.max(asked).max(written)
         }
     };
-    let listed = board
-        .all_workflows(at)
-        .await
-        .map_err(|error| Failure::from(&error))?;
+    let listed = board.all_workflows(at).await?;
     let sight = match s.bound() {
         None => Sight::Unseen,
         Some(id) => match listed.items.iter().find(|shown| shown.id == id) {
@@ -257,74 +247,19 @@ fn learn_ways(
 async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
     let namespace = hand.workflow.namespace().unwrap_or_default();
     let name = hand.workflow.name_any();
-    match set_finalizer(context, &*hand.workflow, false, &BTreeMap::new()).await {
-        Ok(written) => hand.workflow = Arc::new(written),
-        Err(error) if is_missing(&error) => {}
-        Err(error) => return Err(kubernetes(&error)),
-    }
+    let_go(context, hand).await?;
     context.metrics.runs().forget(&namespace, &name);
     Ok(())
 }
 
-fn took(
-    memory: &mut Memory<UnstructuredWorkflow>,
-    hand: &mut Hand,
-    written: Result<UnstructuredWorkflow, Failure>,
-) -> Result<(), Failure> {
-    hand.workflow = Arc::new(written?);
-    memory.wrote(&hand.workflow);
-    Ok(())
-}
-
-async fn write(
-    context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
-    s: &Situation,
-    hand: &mut Hand,
-) -> Result<(), Failure> {
+/// What the status says while a fact is written that must survive a crash.
+fn provisional(s: &Situation, hand: &Hand) -> WorkflowStatus {
     let outcome = if s.is_synced() {
         Outcome::Ready
     } else {
         Outcome::Applying
     };
-    let status = report::status(&hand.status(), s, &outcome, &occasion(hand));
-    let written = write_status(context, &*hand.workflow, &status).await;
-    took(memory, hand, written)
-}
-
-/// What is recorded here is lost at the price of a search, so it is tried for longer than anything else.
-async fn record(
-    context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
-    s: &Situation,
-    hand: &mut Hand,
-) -> Result<(), Failure> {
-    for attempt in 0..10 {
-        if !context.leadership.is_valid() {
-            return Err(Failure::NotLeading);
-        }
-        match write(context, memory, s, hand).await {
-            Ok(()) => return Ok(()),
-            Err(failure @ Failure::Definition(_)) => return Err(failure),
-            Err(Failure::Conflict) => {
-                let namespace = hand.workflow.namespace().unwrap_or_default();
-                let workflows = api::<UnstructuredWorkflow>(context, &namespace);
-                match workflows.get_opt(&hand.workflow.name_any()).await {
-                    Ok(Some(fresh)) if fresh.uid() == hand.workflow.uid() => {
-                        hand.workflow = Arc::new(fresh);
-                        continue;
-                    }
-                    Ok(_) => return Err(Failure::Conflict),
-                    Err(_) => {}
-                }
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
-    }
-    Err(Failure::Kubernetes(
-        "the status could not be written".to_owned(),
-    ))
+    report::status(&hand.status(), s, &outcome, &occasion(hand))
 }
 
 /// The moment of a write.

@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
 use super::super::super::context::Context;
-use super::super::super::departure::Deletion;
+use super::super::super::deletion::deletion;
 use super::super::super::observe::describe_holder;
+use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
-use super::super::super::refusal::kubernetes;
-use super::super::super::{definition, open};
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::object::Object;
-use super::super::references;
+use super::super::{references, writing};
 use super::asked::asked;
 use super::situation::{Binding, Name, Sight, Situation, Stage};
 use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, UnstructuredWorkflow,
     WorkflowStatus,
 };
-use crate::kube_error::is_forbidden;
 use crate::unstructured::WorkflowSpec;
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.
@@ -32,6 +29,12 @@ pub struct Hand {
     pub board: Option<Arc<Board>>,
     /// All that is managed, if it could be put together.
     pub spec: Option<WorkflowSpec>,
+}
+
+impl writing::Hand<UnstructuredWorkflow> for Hand {
+    fn object(&mut self) -> &mut Arc<UnstructuredWorkflow> {
+        &mut self.workflow
+    }
 }
 
 impl Hand {
@@ -60,7 +63,15 @@ pub async fn observe(
     let status = workflow.status().cloned().unwrap_or_default();
     let board = open::board(context, &key.namespace, workflow.workspace()).await?;
     let deletion = if workflow.is_going() {
-        Some(deletion(context, &key.namespace, board.is_err()).await?)
+        Some(
+            deletion(
+                context,
+                UnstructuredWorkflow::PLURAL,
+                &key.namespace,
+                board.is_err(),
+            )
+            .await?,
+        )
     } else {
         None
     };
@@ -164,28 +175,6 @@ fn binding(
         }
         (None, None) => Binding::Unbound,
     }
-}
-
-async fn deletion(
-    context: &Context,
-    namespace: &str,
-    without_key: bool,
-) -> Result<Deletion, Failure> {
-    let namespace_terminating = if without_key {
-        let namespaces: Api<Namespace> = Api::all(context.client.clone());
-        match namespaces.get_metadata_opt(namespace).await {
-            Ok(found) => found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()),
-            Err(error) if is_forbidden(&error) => false,
-            Err(error) => return Err(kubernetes(&error)),
-        }
-    } else {
-        false
-    };
-    Ok(Deletion {
-        namespace_terminating,
-        definition: definition::fate(context, UnstructuredWorkflow::PLURAL).await?,
-        rehearsed: false,
-    })
 }
 
 fn name(

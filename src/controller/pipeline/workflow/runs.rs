@@ -70,10 +70,7 @@ pub async fn follow(
     if job.priority != Priority::Drift {
         at = at.max(job.since);
     }
-    let listed = board
-        .all_jobs(at)
-        .await
-        .map_err(|error| Failure::from(&error))?;
+    let listed = board.all_jobs(at).await?;
     let mut runs: Vec<&Seen> = listed
         .items
         .iter()
@@ -135,7 +132,7 @@ async fn conclude(
     let details = match board.jobs.details(&job.id).await {
         Ok(details) => Some(details),
         Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(error) => return Err((&error).into()),
+        Err(error) => return Err(error.into()),
     };
     let end = end_from(&job.state, details.as_ref());
     let (succeeded, reason, phase, message) = verdict_on(&end, &job.id.to_string());

@@ -137,8 +137,6 @@ pub enum Change {
     DriftCorrected(BTreeSet<String>),
     /// It was deleted.
     Deleted(WorkflowId),
-    /// It was left.
-    Retained(WorkflowId),
 }
 
 /// One thing to do.

@@ -59,11 +59,6 @@ pub fn announce(
                 "Delete",
                 format!("Deleted workflow {id}."),
             ),
-            Change::Retained(id) => (
-                EventReason::Retained,
-                "Delete",
-                format!("Left workflow {id}."),
-            ),
         };
         tell(context, object, reason, action, note);
     }
