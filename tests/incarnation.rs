@@ -29,6 +29,9 @@ use unstructured_operator::unstructured::{ApiKey, Endpoint, Options};
 
 const KEY: &str = "operator-key-4f1c9a7be2d05836";
 const SOURCES: &str = "/apis/connectors.unstructured.io/v1alpha1/namespaces/legal/dropboxsources";
+const WORKFLOWS: &str =
+    "/apis/connectors.unstructured.io/v1alpha1/namespaces/legal/unstructuredworkflows";
+const JOBS: &str = "/apis/connectors.unstructured.io/v1alpha1/namespaces/legal/unstructuredjobs";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const SECRETS: &str = "/api/v1/namespaces/legal/secrets";
 
@@ -204,6 +207,38 @@ impl World {
         self.kubernetes
             .create(SOURCES, resource)
             .expect("a new resource");
+    }
+
+    /// Creates a workflow from a resource's connector to a destination of the workspace.
+    pub fn create_workflow(&self, name: &str, source: &str, destination: &str) {
+        let workflow = json!({
+            "apiVersion": "connectors.unstructured.io/v1alpha1", "kind": "UnstructuredWorkflow",
+            "metadata": { "name": name },
+            "spec": {
+                "sourceRef": { "kind": "DropboxSource", "name": source },
+                "destinationId": destination,
+                "nodes": [{ "name": "Partitioner", "type": "partition", "subtype": "vlm" }],
+            },
+        });
+        self.kubernetes
+            .create(WORKFLOWS, workflow)
+            .expect("a new workflow");
+    }
+
+    pub fn edit_workflow(&self, name: &str, spec: &Value) {
+        self.kubernetes
+            .patch(&format!("{WORKFLOWS}/{name}"), json!({ "spec": spec }))
+            .expect("a workflow");
+    }
+
+    /// Asks for a run of a workflow.
+    pub fn create_job(&self, name: &str, workflow: &str) {
+        let job = json!({
+            "apiVersion": "connectors.unstructured.io/v1alpha1", "kind": "UnstructuredJob",
+            "metadata": { "name": name },
+            "spec": { "workflowRef": { "name": workflow } },
+        });
+        self.kubernetes.create(JOBS, job).expect("a new job");
     }
 
     /// The reasons of the events about a resource, in the order in which they are listed.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use support::fake::unstructured::{Route, answers};
+use support::fake::unstructured::{Family, Route, answers};
 use support::fake::{Answer, Fault};
 
 use crate::incarnation::{
@@ -473,4 +473,82 @@ fn a_forced_look_asks_at_once_whatever_pause_is_on() {
     );
     // The steps of the clock are shorter than what is left of any pause.
     assert!(life.until(Duration::from_secs(2), || received(&world, "GET") > asked));
+}
+
+/// What an API does that does not work, and what to call it.
+fn outages() -> [(&'static str, Fault); 5] {
+    [
+        ("500", Fault::answer(answers::internal_server_error())),
+        ("no answer", Fault::hang()),
+        ("reset", Fault::disconnect()),
+        ("401", Fault::answer(answers::key_invalid())),
+        (
+            "sign-in page",
+            Fault::answer(Answer::html(200, "<html>Sign in</html>")),
+        ),
+    ]
+}
+
+/// Ten seconds until somebody looks, and as long for a look that was on its way when the outage ended to be given up; some for the work
+/// itself, and on a busy machine the clock runs ahead of answers.
+const AT_ONCE: u64 = 30 + REQUEST_TIMEOUT.as_secs();
+
+/// Whether it holds at once, the clock going on in small steps.
+fn at_once(life: &Incarnation, what: impl Fn() -> bool) -> bool {
+    let second = Duration::from_secs(1);
+    (0..AT_ONCE).any(|_| life.until(second, &what))
+}
+
+#[test]
+fn once_an_outage_ends_whoever_waited_is_right_at_once_however_long_it_was() {
+    for (name, outage) in outages() {
+        for (minutes, waiting) in [(2, FLEET.len()), (10, 1), (31, FLEET.len())] {
+            let world = World::new();
+            let life = ready_fleet(&world);
+            let fault = outage.clone();
+            world.fail_by(move |_, _| Some(fault.clone()));
+            for name in &FLEET[..waiting] {
+                world.edit(name, &json!({ "recursive": true }));
+            }
+            life.pass(Duration::from_mins(minutes));
+            world.no_more_faults();
+            assert!(
+                at_once(&life, || first_wrong(&world).is_none()),
+                "{name} for {minutes} minutes: {:?}",
+                first_wrong(&world)
+            );
+        }
+    }
+}
+
+#[test]
+fn once_an_outage_ends_workflows_and_jobs_that_waited_go_on_at_once() {
+    for (name, outage) in outages() {
+        let world = World::new();
+        let life = ready_fleet(&world);
+        let destination = world.workspace.of(Family::Destinations).insert(
+            "pinecone",
+            "index",
+            json!({ "index_name": "contracts", "namespace": "default", "batch_size": 50, "api_key": "pinecone-key" }),
+        );
+        world.create_workflow("load", "contracts", &destination);
+        assert!(life.until(HOUR, || world.workspace.workflows().len() == 1));
+        let workflow = world.workspace.workflows().remove(0).id;
+        life.pass(Duration::from_mins(1));
+        world.fail_by(move |_, _| Some(outage.clone()));
+        world.edit_workflow("load", &json!({ "schedule": "daily" }));
+        world.create_job("once", "load");
+        life.pass(Duration::from_mins(31));
+        world.no_more_faults();
+        let went_on = || {
+            let scheduled = world
+                .workspace
+                .workflow(&workflow)
+                .unwrap()
+                .schedule
+                .is_some();
+            scheduled && world.workspace.runs(&workflow) == 1
+        };
+        assert!(at_once(&life, went_on), "{name}");
+    }
 }

@@ -39,12 +39,14 @@ pub mod provider;
 pub mod queue;
 pub mod recall;
 pub mod record;
+pub mod recovery;
 pub mod refusal;
 pub mod remember;
 pub mod report;
 pub mod secret_sweep;
 pub mod secret_versions;
 pub mod secrets;
+pub mod session;
 pub mod situation;
 pub mod sweep;
 pub mod tell;
@@ -56,7 +58,7 @@ pub mod wake;
 pub mod watching;
 pub mod workspaces;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -86,7 +88,7 @@ use pipeline::memory::Pipelines;
 use provider::Breakers;
 use queue::Queue;
 use secret_versions::SecretVersions;
-use workspaces::{Workspace, Workspaces};
+use workspaces::{Lists, Workspaces};
 
 /// What the controller is made of, given once at the start.
 #[derive(Clone)]
@@ -311,11 +313,18 @@ async fn next_job(
     Some((context.queue.next().await, permit))
 }
 
-async fn sweeps(context: Arc<Context>, mut opened: mpsc::UnboundedReceiver<Weak<Workspace>>) {
+async fn sweeps(context: Arc<Context>, mut opened: mpsc::UnboundedReceiver<Lists>) {
     let mut sweeps = JoinSet::new();
-    while let Some(workspace) = opened.recv().await {
+    while let Some(lists) = opened.recv().await {
         while sweeps.try_join_next().is_some() {}
-        sweeps.spawn(sweep::workspace(context.clone(), workspace));
+        match lists {
+            Lists::Connectors(workspace) => {
+                sweeps.spawn(sweep::workspace(context.clone(), workspace));
+            }
+            Lists::Pipelines(board) => {
+                sweeps.spawn(sweep::board(context.clone(), board));
+            }
+        }
     }
 }
 

@@ -135,7 +135,7 @@ fn situation(
     let known = |asked: &Digest| Some(*asked) == digest;
     let taken = memory.key_taken.as_ref();
     let keys = match taken.filter(|(asked, _)| known(asked)) {
-        _ if workspace.is_ok_and(|workspace| workspace.refuses_keys()) => Keys::Refused,
+        _ if workspace.is_ok_and(|workspace| workspace.session.refuses_keys()) => Keys::Refused,
         Some((_, why)) => Keys::Taken {
             why: why.clone(),
             just_now: false,

@@ -283,6 +283,21 @@ impl Failure {
         )
     }
 
+    /// Whether another try is worth it once an API works that did not: nothing of the user's was refused.
+    pub fn awaits_recovery(&self) -> bool {
+        let does_not_work = matches!(
+            self.kind(),
+            Some(
+                ErrorKind::Server
+                    | ErrorKind::Timeout
+                    | ErrorKind::Interrupted
+                    | ErrorKind::RateLimited { .. }
+                    | ErrorKind::Unexpected
+            )
+        );
+        does_not_work || self.awaits_api()
+    }
+
     /// Whether the next good inventory is worth another try: nothing of the user's was refused.
     pub fn awaits_api(&self) -> bool {
         let sent_nothing = matches!(
@@ -368,6 +383,14 @@ pub fn row(class: Class, reason: Reason, requeue: Requeue, message: impl Into<St
 }
 
 impl Outcome {
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// The row for this outcome.
     #[expect(
         clippy::too_many_lines,

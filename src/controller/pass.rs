@@ -22,11 +22,12 @@ use super::outcome::{Class, Failure, Outcome, Requeue};
 use super::plan::plan;
 use super::queue::{Job, Priority};
 use super::record::{rehearse, write_complaint, write_status};
+use super::recovery::heard;
 use super::remember::{note_effect, remember, settle_membership, still_known};
 use super::report::{self};
 use super::situation::Situation;
+use super::tell;
 use super::wake::{forget, lane_of};
-use super::{sweep, tell};
 use crate::crd::FINALIZER;
 use crate::kinds::Resource;
 use crate::runtime::metrics::ReconcileResult;
@@ -163,7 +164,7 @@ async fn pass(
     if hand.forced.is_some()
         && let Some(workspace) = &hand.workspace
     {
-        workspace.client.invite_probe();
+        workspace.session.client.invite_probe();
     }
     let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
     memory.wrote(hand.written.take());
@@ -171,11 +172,7 @@ async fn pass(
     remember(memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
     if let Some(workspace) = &hand.workspace {
-        if matches!(&outcome, Outcome::Failed(failure) if failure.is_shared()) {
-            workspace.ails();
-        } else {
-            sweep::wake_if_recovered(context, workspace);
-        }
+        heard(context, &workspace.session, &job.key, outcome.failure());
     }
     tell::tell(context, memory, &before, &situation, &outcome, &hand, job);
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::doubled;
 use super::follow_up::LONGEST_BACKOFF;
-use super::outcome::{ForeignRecord, Outcome, Requeue};
+use super::outcome::{Failure, ForeignRecord, Outcome, Requeue};
 use super::situation::{Binding, Change, Creating, Resend, Situation};
 use crate::crd::{ConditionType, ConnectorStatus, CreateIntent, Reason};
 use crate::unstructured::{Commit, ConnectorId};
@@ -137,18 +137,17 @@ pub enum Awaits {
     /// Nothing.
     #[default]
     Nothing,
-    /// The next inventory: what stands in the way may have gone.
+    /// The next good inventory: what stands in the way may have gone.
     Inventory,
-    /// An API that works: the first answer to anybody with this key is worth another try.
-    Api,
 }
 
 /// What has to be there before another pass is of use.
 pub fn awaits(outcome: &Outcome) -> Awaits {
-    match outcome {
-        Outcome::Failed(failure) if failure.awaits_api() => Awaits::Api,
-        _ if outcome.row().requeue == Requeue::NextInventory => Awaits::Inventory,
-        _ => Awaits::Nothing,
+    let failed = outcome.failure().is_some_and(Failure::awaits_api);
+    if failed || outcome.row().requeue == Requeue::NextInventory {
+        Awaits::Inventory
+    } else {
+        Awaits::Nothing
     }
 }
 

@@ -64,7 +64,7 @@ pub fn note_effect(
             if let (Effect::Create { .. }, Keys::Refused, Some(workspace)) =
                 (effect, &situation.keys, &hand.workspace)
             {
-                workspace.found_keys_refused();
+                workspace.session.found_keys_refused();
             }
             if let Some(since) = memory
                 .secret_changed_at

@@ -5,15 +5,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
 
 use super::context::Context;
 use super::key::Key;
+use super::pipeline::board::Board;
 use super::queue::Priority;
 use super::recall::Awaits;
+use super::recovery::wake_recovered;
 use super::wake::lane_of;
-use super::wake::look_again;
 use super::workspaces::Workspace;
 use super::{recall, unclaimed};
 use crate::kinds::{Credentials, Resource};
@@ -22,21 +23,23 @@ use crate::unstructured::Snapshot;
 
 /// Sweeps a workspace at every interval for as long as any resource uses it, and more often while somebody waits for its API.
 pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
-    let Some(ailing) = workspace.upgrade().map(|open| open.ailing.clone()) else {
+    let Some(ailing) = workspace.upgrade().map(|open| open.session.ailing()) else {
         return;
     };
     loop {
         let interval = context.policy.sync_interval;
         let due = Instant::now() + interval.mul_f64(0.95 + fastrand::f64() / 10.0);
-        let mut probes = 0;
         loop {
             let is_due = tokio::select! {
                 () = tokio::time::sleep_until(due) => true,
-                () = ailing.probe_due(probes + 1) => false,
+                () = ailing.probe_due() => false,
             };
             let Some(workspace) = workspace.upgrade() else {
                 return;
             };
+            if !is_due {
+                workspace.session.client.invite_probe();
+            }
             // One that breaks down is logged, and must not be the last.
             let looking = AssertUnwindSafe(look_and_compare(&context, &workspace)).catch_unwind();
             if looking.instrument(spans::sweep()).await.is_err() {
@@ -45,7 +48,31 @@ pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
             if is_due {
                 break;
             }
-            probes += 1;
+        }
+    }
+}
+
+/// Looks at a workspace's workflows for as long as anybody waits for its API.
+pub async fn board(context: Arc<Context>, board: Weak<Board>) {
+    let Some(ailing) = board.upgrade().map(|open| open.session.ailing()) else {
+        return;
+    };
+    loop {
+        let probe = timeout(context.policy.sync_interval, ailing.probe_due()).await;
+        let Some(board) = board.upgrade() else {
+            return;
+        };
+        if probe.is_err() {
+            continue;
+        }
+        let session = &board.session;
+        session.client.invite_probe();
+        match board.all_workflows(Instant::now()).await {
+            Ok(_) => wake_recovered(&context, session),
+            Err(error) => {
+                tracing::debug!(%error, "the workflows could not be listed; trying again");
+                session.fails();
+            }
         }
     }
 }
@@ -55,24 +82,12 @@ async fn look_and_compare(context: &Context, workspace: &Workspace) {
         Ok(snapshot) => {
             compare(context, workspace, &snapshot);
             unclaimed::report(context, workspace, &snapshot);
-            wake_if_recovered(context, workspace);
+            wake_recovered(context, &workspace.session);
         }
         Err(error) => {
             spans::failed(&Span::current(), error.kind.as_str(), error.message());
             tracing::warn!(%error, "the inventory could not be read; trying again");
-            workspace.ails();
-        }
-    }
-}
-
-/// Wakes everybody who waits for the API, where it has answered anybody since it began to ail.
-pub fn wake_if_recovered(context: &Context, workspace: &Workspace) {
-    if !workspace.ailing.has_ended(workspace.client.answers()) {
-        return;
-    }
-    for key in workspace.members() {
-        if context.memories.awaits(&key) == Awaits::Api {
-            look_again(context, &key, Priority::Retry);
+            workspace.session.fails();
         }
     }
 }
@@ -83,7 +98,7 @@ fn compare(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
         let Some(resource) = context.index.get(&key) else {
             continue;
         };
-        if context.memories.awaits(&key) != Awaits::Nothing
+        if context.memories.awaits(&key) == Awaits::Inventory
             || differs(context, workspace, &key, &resource, snapshot)
         {
             differing += 1;

@@ -94,7 +94,7 @@ pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
          retained, or their resource went without the operator. Delete them there by hand, or take each over with a resource of \
          its name.",
         news.len(),
-        workspace.client.endpoint(),
+        workspace.session.client.endpoint(),
         named.join(", "),
         if news.len() > NAMED { ", …" } else { "" }
     );

@@ -90,7 +90,7 @@ async fn remote(
     let reference = hand.resource.spec.options().workspace;
     let shared = open::board(context, &key.namespace, reference).await?;
     // The key's Secret may have gone before the resource.
-    let board = shared.unwrap_or_else(|_| Arc::new(Board::new(workspace.client.clone())));
+    let board = shared.unwrap_or_else(|_| Arc::new(Board::new(workspace.session.clone())));
     let listed = match board.all_workflows(hand.since).await {
         Ok(listed) => listed,
         // A service without workflows has none that run through it.

@@ -42,5 +42,6 @@ pub fn queue_readers(context: &Context, secret: &SecretKey, priority: Priority, 
 pub fn forget(context: &Context, key: &Key) {
     if let Some(workspace) = context.memories.take(key).workspace {
         workspace.leave(key);
+        workspace.session.forget(key);
     }
 }

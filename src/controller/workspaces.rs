@@ -2,14 +2,13 @@
 //! all resources that use it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 
-use super::ailing::Ailing;
 use super::key::Key;
 use super::pipeline::board::Board;
+use super::session::Session;
 use super::situation::WorkspaceFacts;
 use serde_json::Value;
 
@@ -38,22 +37,25 @@ type AccountName = (Endpoint, Fingerprint);
 /// What of an account is in use.
 #[derive(Default)]
 struct Opened {
+    session: Weak<Session>,
     shelves: BTreeMap<Shelf, Weak<Workspace>>,
     board: Weak<Board>,
 }
 
 impl Opened {
-    fn client(&self) -> Option<Client> {
-        let any = self.shelves.values().find_map(Weak::upgrade);
-        any.map(|workspace| workspace.client.clone())
-            .or_else(|| Some(self.board.upgrade()?.client.clone()))
-    }
-
     fn is_in_use(&mut self) -> bool {
         self.shelves
             .retain(|_, workspace| workspace.strong_count() > 0);
-        !self.shelves.is_empty() || self.board.strong_count() > 0
+        self.session.strong_count() > 0
     }
+}
+
+/// What was opened, and has to be attended to for as long as anybody uses it.
+pub enum Lists {
+    /// Of connectors.
+    Connectors(Weak<Workspace>),
+    /// Of workflows and jobs.
+    Pipelines(Weak<Board>),
 }
 
 /// What has an inventory of its own.
@@ -61,38 +63,19 @@ type Shelf = (Collection, String);
 
 /// One workspace, as one API key sees it, as far as one type of connector goes.
 pub struct Workspace {
-    /// What all types have in common: the key, its limits and its pauses.
-    pub client: Client,
+    /// What all types have in common.
+    pub session: Arc<Session>,
     /// Makes the calls.
     pub connectors: Connectors,
     /// What the list said last, and our own writes since.
     pub inventory: Inventory,
     members: Mutex<BTreeSet<Key>>,
     normal_forms: Mutex<NormalForms>,
-    /// Whether somebody waits for this API to work.
-    pub(super) ailing: Arc<Ailing>,
-    /// Whether the service refuses the keys of connectors, whatever their type.
-    refuses_keys: Arc<AtomicBool>,
     /// Connectors that were told to belong to nobody.
     unclaimed: Mutex<BTreeSet<ConnectorId>>,
 }
 
 impl Workspace {
-    /// Takes note that somebody waits for this API to work.
-    pub fn ails(&self) {
-        self.ailing.begin(self.client.answers());
-    }
-
-    /// Takes note that the service refuses the keys of connectors.
-    pub fn found_keys_refused(&self) {
-        self.refuses_keys.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the service is known to refuse the keys of connectors.
-    pub fn refuses_keys(&self) -> bool {
-        self.refuses_keys.load(Ordering::Relaxed)
-    }
-
     /// Takes note of the connectors that belong to nobody, and says which of them are news.
     pub fn found_unclaimed(&self, found: BTreeSet<ConnectorId>) -> BTreeSet<ConnectorId> {
         let mut known = self
@@ -113,8 +96,8 @@ impl Workspace {
     /// What decisions need to know of it.
     pub fn facts(&self) -> WorkspaceFacts {
         WorkspaceFacts {
-            api_url: self.client.endpoint().to_string(),
-            fingerprint: self.client.fingerprint().to_string(),
+            api_url: self.session.client.endpoint().to_string(),
+            fingerprint: self.session.client.fingerprint().to_string(),
         }
     }
 
@@ -220,12 +203,12 @@ impl Account {
 pub struct Workspaces {
     options: Options,
     open: Mutex<HashMap<AccountName, Opened>>,
-    opened: mpsc::UnboundedSender<Weak<Workspace>>,
+    opened: mpsc::UnboundedSender<Lists>,
 }
 
 impl Workspaces {
     /// None yet; each that is opened is announced on the channel.
-    pub fn new(options: Options, opened: mpsc::UnboundedSender<Weak<Workspace>>) -> Self {
+    pub fn new(options: Options, opened: mpsc::UnboundedSender<Lists>) -> Self {
         Self {
             options,
             open: Mutex::default(),
@@ -249,24 +232,20 @@ impl Workspaces {
         if let Some(workspace) = opened.shelves.get(&place).and_then(Weak::upgrade) {
             return Ok(workspace);
         }
-        let sibling = opened.shelves.values().find_map(Weak::upgrade);
-        let refuses_keys = sibling.map(|sibling| sibling.refuses_keys.clone());
-        let client = self.client(opened, account)?;
+        let session = self.session(opened, account)?;
+        let client = &session.client;
         let connectors = client.connectors(collection, connector_type, Kept::only([]));
         let workspace = Arc::new(Workspace {
-            client,
+            session,
             inventory: Inventory::new(connectors.clone()),
             connectors,
             members: Mutex::default(),
             normal_forms: Mutex::default(),
-            ailing: Arc::default(),
-            refuses_keys: refuses_keys.unwrap_or_default(),
             unclaimed: Mutex::default(),
         });
         opened.shelves.insert(place, Arc::downgrade(&workspace));
         open.retain(|_, opened| opened.is_in_use());
-        // Nobody listens any more only while the process ends.
-        let _ = self.opened.send(Arc::downgrade(&workspace));
+        self.announce(Lists::Connectors(Arc::downgrade(&workspace)));
         Ok(workspace)
     }
 
@@ -280,22 +259,31 @@ impl Workspaces {
         if let Some(board) = opened.board.upgrade() {
             return Ok(board);
         }
-        let board = Arc::new(Board::new(self.client(opened, account)?));
+        let board = Arc::new(Board::new(self.session(opened, account)?));
         opened.board = Arc::downgrade(&board);
         open.retain(|_, opened| opened.is_in_use());
+        self.announce(Lists::Pipelines(Arc::downgrade(&board)));
         Ok(board)
     }
 
-    /// The one client of an account.
-    fn client(&self, opened: &Opened, account: Account) -> Result<Client, ClientError> {
-        if let Some(client) = opened.client() {
-            return Ok(client);
+    /// The one session of an account.
+    fn session(&self, opened: &mut Opened, account: Account) -> Result<Arc<Session>, ClientError> {
+        if let Some(session) = opened.session.upgrade() {
+            return Ok(session);
         }
         let options = Options {
             reach: account.reach,
             ..self.options.clone()
         };
-        Client::new(account.endpoint, account.key, &options)
+        let client = Client::new(account.endpoint, account.key, &options)?;
+        let session = Arc::new(Session::new(client));
+        opened.session = Arc::downgrade(&session);
+        Ok(session)
+    }
+
+    fn announce(&self, lists: Lists) {
+        // Nobody listens any more only while the process ends.
+        let _ = self.opened.send(lists);
     }
 
     /// How many connectors in the open workspaces carry a default name of this cluster and belong to nobody.
@@ -310,8 +298,8 @@ impl Workspaces {
     pub fn paused(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values()
-            .filter_map(Opened::client)
-            .filter(|client| client.paused_until().is_some())
+            .filter_map(|opened| opened.session.upgrade())
+            .filter(|session| session.client.paused_until().is_some())
             .count()
     }
 }

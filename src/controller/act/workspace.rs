@@ -113,7 +113,7 @@ impl Actor<'_> {
     /// The API's words, fit to be shown. Nothing is, where the secrets are not known that they may hold.
     fn scrub(&self, text: &str) -> Option<String> {
         let (workspace, config) = (self.hand.workspace.as_ref()?, self.hand.config.as_ref()?);
-        Some(workspace.client.scrub(config, text))
+        Some(workspace.session.client.scrub(config, text))
     }
 
     fn drift(&self, source: &Connector) -> BTreeSet<String> {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::unstructured::{ApiError, Client, Job, JobState, Jobs, Workflow, WorkflowId, Workflows};
+use super::super::session::Session;
+use crate::unstructured::{ApiError, Job, JobState, Jobs, Workflow, WorkflowId, Workflows};
 
 /// The lists of one workspace, and what makes the calls about single objects.
 pub struct Board {
     /// What all calls have in common.
-    pub client: Client,
+    pub session: Arc<Session>,
     /// Makes the calls about workflows.
     pub workflows: Workflows,
     /// Makes the calls about jobs.
@@ -34,11 +35,11 @@ type Shared<T> = Mutex<Option<Arc<Listed<T>>>>;
 
 impl Board {
     /// Nothing has been listed yet.
-    pub fn new(client: Client) -> Self {
+    pub fn new(session: Arc<Session>) -> Self {
         Self {
-            workflows: client.workflows(),
-            jobs: client.jobs(),
-            client,
+            workflows: session.client.workflows(),
+            jobs: session.client.jobs(),
+            session,
             all_workflows: Shared::default(),
             active_jobs: Shared::default(),
             all_jobs: Shared::default(),

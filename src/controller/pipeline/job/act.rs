@@ -226,7 +226,7 @@ async fn end_of(
     };
     let mut end = end_from(state, details.as_ref());
     let secrets = sent_secrets(context, hand).await?;
-    let scrub = |text: &str| board.client.scrub(&secrets, text);
+    let scrub = |text: &str| board.session.client.scrub(&secrets, text);
     end.message = end.message.as_deref().map(scrub);
     if end.how == Ending::WithErrors || end.documents.is_some_and(|d| d.failed > 0) {
         match board.jobs.failed_files(id).await {

@@ -46,6 +46,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// The phase that it leaves the job in; none where it stays as it was.
     pub fn phase(&self) -> Option<JobPhase> {
         Some(match self {

@@ -9,6 +9,7 @@ use kube::api::DeleteParams;
 use super::super::super::context::Context;
 use super::super::super::outcome::{Failure, Requeue};
 use super::super::super::queue::{Job, Priority};
+use super::super::super::recovery::heard;
 use super::super::memory::Memory;
 use super::super::notice::{tell, warn};
 use super::super::object::Object;
@@ -63,6 +64,9 @@ async fn pass(
         }
     };
     let outcome = decide_and_act(context, memory, &mut s, &mut hand).await;
+    if let Some(board) = &hand.board {
+        heard(context, &board.session, &hand.job.key(), outcome.failure());
+    }
     if !matches!(s.run, Run::Asked(_)) {
         let uid = hand.job.uid().unwrap_or_default();
         context.catalogue.started(&hand.workflow_key, &uid);

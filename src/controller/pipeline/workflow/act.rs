@@ -269,8 +269,8 @@ pub fn occasion(hand: &Hand) -> Occasion {
         generation: hand.workflow.metadata.generation.unwrap_or_default(),
         now: Time(clock::second()),
         workspace: board.map(|board| WorkspaceStatus {
-            api_url: board.client.endpoint().to_string(),
-            key_fingerprint: board.client.fingerprint().to_string(),
+            api_url: board.session.client.endpoint().to_string(),
+            key_fingerprint: board.session.client.fingerprint().to_string(),
         }),
         connectors: hand
             .spec

@@ -230,7 +230,7 @@ fn moved(
     status: &WorkflowStatus,
     board: Option<&Board>,
 ) -> Option<String> {
-    let present = board?.client.fingerprint().to_string();
+    let present = board?.session.client.fingerprint().to_string();
     let home = status.workspace.as_ref()?;
     let accepted = workflow.annotations().get(ACCEPT_WORKSPACE);
     (home.key_fingerprint != present && accepted != Some(&present)).then_some(present)

@@ -48,6 +48,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// The row for it.
     #[expect(
         clippy::too_many_lines,

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use super::super::super::context::Context;
 use super::super::super::outcome::{Failure, Requeue};
 use super::super::super::queue::Job;
+use super::super::super::recovery::heard;
 use super::super::memory::Memory;
 use super::super::rest;
 use super::super::wake::lane_of;
@@ -56,12 +57,15 @@ async fn pass(
     if forced.is_some() {
         s.refused = None;
         if let Some(board) = &hand.board {
-            board.client.invite_probe();
+            board.session.client.invite_probe();
         }
     }
     let outcome = decide_and_act(context, memory, &mut s, &mut hand, job).await;
     if let (Some(failure), Ok(digest)) = (&s.refused, &s.desired) {
         memory.refused = Some((*digest, failure.clone()));
+    }
+    if let Some(board) = &hand.board {
+        heard(context, &board.session, &job.key, outcome.failure());
     }
     announce(context, &before, &s, &outcome, &hand);
     let row = outcome.row();
@@ -82,6 +86,9 @@ async fn pass(
             Ok(_) => {}
             Err(failure) => {
                 tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "the runs of a workflow could not be followed; trying again");
+                if let Some(board) = &hand.board {
+                    heard(context, &board.session, &job.key, Some(&failure));
+                }
                 if next == Requeue::OnChange {
                     next = Requeue::Backoff;
                 }
