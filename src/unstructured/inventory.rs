@@ -3,16 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
-
-/// In a stream of callers, lists follow each other so slowly that they take at most one part in this many of the time…
-const LISTING_SHARE: u32 = 10;
-
-/// …but nobody waits longer than this for the next list to begin.
-const LONGEST_PACE: Duration = Duration::from_secs(1);
 
 use super::budget::Share;
 use super::config::Config;
@@ -20,6 +13,7 @@ use super::connectors::Connectors;
 use super::error::ApiError;
 use super::ids::ConnectorId;
 use super::list::List;
+use super::pace::Pace;
 use super::types::Connector;
 
 /// The connectors of one type in one workspace.
@@ -30,8 +24,8 @@ use super::types::Connector;
 ///   was reported ([`Inventory::put`], [`Inventory::configured`], [`Inventory::removed`]) after that list was sent.
 /// - Callers that wait at once share one request, its error included. A request already under way serves only those who asked
 ///   before it was sent.
-/// - Lists that follow each other closely are spread out: one that took long is not repeated at once for each of many callers that
-///   come one by one, and those that come meanwhile share the next. A caller that comes after a quiet second does not wait.
+/// - Lists that follow each other closely are spread out: of many callers that come one by one, those that come meanwhile share the
+///   next. A caller that comes after a quiet second does not wait.
 /// - Any caller may be dropped at any time: the next in line takes over.
 /// - The memory of its list is from the budget of its client: where that is used up, the largest inventory of all loses its list.
 ///
@@ -59,8 +53,7 @@ struct State {
     /// Copied when written while a snapshot holds it; it is as small as what was written since the last list.
     writes: Arc<Writes>,
     failure: Option<Failure>,
-    /// When the next list may begin.
-    next: Option<Instant>,
+    pace: Pace,
     /// Lists that have ended.
     ended: u64,
     /// Counts lists sent and writes reported, and so puts them in order.
@@ -130,7 +123,7 @@ impl Inventory {
             {
                 return Err(failure.error.clone());
             }
-            state.next
+            state.pace.next()
         };
         if let Some(next) = next {
             sleep_until(next).await;
@@ -142,8 +135,8 @@ impl Inventory {
         let result = self.connectors.list_within(Arc::clone(&share)).await;
         let mut state = self.state();
         state.ended += 1;
-        let pace = (sent_at.elapsed() * LISTING_SHARE).min(LONGEST_PACE);
-        state.next = Some(sent_at + pace);
+        let carried = result.as_ref().map_or(0, Vec::len);
+        state.pace.listed(sent_at, sent_at.elapsed(), carried);
         match result {
             Ok(sources) => {
                 let list = Arc::new(List::new(sent_at, sources));

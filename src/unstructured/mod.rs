@@ -26,6 +26,7 @@ mod key_objection;
 mod limits;
 mod list;
 mod listing;
+mod pace;
 mod pauses;
 mod shown_key;
 mod taking;
