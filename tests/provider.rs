@@ -210,16 +210,16 @@ async fn a_dropbox_that_hangs_holds_up_no_deletion() -> Result<()> {
         let spec = json!({ "credentials": { "secretRef": { "name": name } } });
         stage.create(&name, spec).await?;
     }
-    // Half of what a workspace has.
+    // The share of a workspace.
     eventually("as many ask as may", || {
-        (stage.dropbox.requests().len() == asked + 8).then_some(())
+        (stage.dropbox.requests().len() == asked + 16).then_some(())
     })
     .await?;
 
     stage.delete("old").await?;
     stage.gone("old").await?;
 
-    assert_eq!(stage.dropbox.requests().len(), asked + 8);
+    assert_eq!(stage.dropbox.requests().len(), asked + 16);
     assert_eq!(stage.creates().len(), 1, "none of the others has an answer");
     Ok(())
 }

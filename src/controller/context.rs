@@ -50,9 +50,9 @@ pub struct Policy {
     pub settle_time: Duration,
     /// How long a pass may take before it begins no further effect.
     pub pass_deadline: Duration,
-    /// Passes at work at once.
+    /// Passes at work at once, beside half as many more where one workspace has more to do than its share.
     pub max_concurrent_passes: usize,
-    /// Passes at work at once for one workspace.
+    /// The share of one workspace.
     pub max_concurrent_passes_per_workspace: usize,
 }
 

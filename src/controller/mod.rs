@@ -35,6 +35,7 @@ pub mod outcome;
 pub mod pass;
 pub mod pipeline;
 pub mod plan;
+pub mod priority;
 pub mod provider;
 pub mod queue;
 pub mod recall;
@@ -43,6 +44,7 @@ pub mod recovery;
 pub mod refusal;
 pub mod remember;
 pub mod report;
+pub mod room;
 pub mod secret_sweep;
 pub mod secret_versions;
 pub mod secrets;
@@ -62,7 +64,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -87,6 +89,7 @@ use pipeline::catalogue::Catalogue;
 use pipeline::memory::Pipelines;
 use provider::Breakers;
 use queue::Queue;
+use room::Room;
 use secret_versions::SecretVersions;
 use workspaces::{Lists, Workspaces};
 
@@ -137,11 +140,13 @@ pub async fn run(
         parts.metrics.reconciles_of(kind.name);
     }
     let namespaces = scopes(&parts.policy.namespaces);
+    let share = parts.policy.max_concurrent_passes_per_workspace;
+    let room = Room::new(parts.policy.max_concurrent_passes, share);
     let context = Arc::new(Context {
         workspaces: Workspaces::new(parts.options, opened),
-        queue: Queue::new(parts.policy.max_concurrent_passes_per_workspace),
-        // Half of what one workspace has: passes that wait for the provider leave room for those that do not need it.
-        breakers: Breakers::new(parts.policy.max_concurrent_passes_per_workspace / 2),
+        queue: Queue::new(room),
+        // Passes that wait for a provider that hangs leave room for those that do not need it.
+        breakers: Breakers::new(share),
         client: parts.client,
         recorder: parts.recorder,
         metrics: parts.metrics,
@@ -281,16 +286,14 @@ async fn all_listed(mut listed: mpsc::Receiver<()>) {
 
 /// Gives jobs to workers until the shutdown, then lets the passes under way end.
 async fn work(context: Arc<Context>, shutdown: CancellationToken) {
-    let workers = Arc::new(Semaphore::new(context.policy.max_concurrent_passes));
     let mut passes = JoinSet::new();
     loop {
         let job = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             Some(_) = passes.join_next() => continue,
-            job = next_job(&context, &workers) => job,
+            job = context.queue.next() => job,
         };
-        let Some((job, permit)) = job else { break };
         let context = context.clone();
         passes.spawn(async move {
             if pipeline::is_ours(&job.key) {
@@ -299,18 +302,9 @@ async fn work(context: Arc<Context>, shutdown: CancellationToken) {
                 pass::make(&context, &job).await;
             }
             context.queue.done(&job.key);
-            drop(permit);
         });
     }
     while passes.join_next().await.is_some() {}
-}
-
-async fn next_job(
-    context: &Context,
-    workers: &Arc<Semaphore>,
-) -> Option<(queue::Job, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = workers.clone().acquire_owned().await.ok()?;
-    Some((context.queue.next().await, permit))
 }
 
 async fn sweeps(context: Arc<Context>, mut opened: mpsc::UnboundedReceiver<Lists>) {

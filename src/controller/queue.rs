@@ -1,5 +1,5 @@
 //! The work queue: each resource at most once in it and at most once at work; new and changed before retries before drift; no
-//! lane (one for each workspace) can take every worker.
+//! lane (one for each workspace) can take what others need.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,33 +9,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::key::Key;
+pub use super::priority::Priority;
+use super::room::Room;
 
-/// How urgent a pass is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// The resource or its Secret is new or changed.
-    Changed,
-    /// Something is to be tried again, or followed up.
-    Retry,
-    /// The inventory differs from the resource, or has to be compared for the first time.
-    Drift,
-}
-
-impl Priority {
-    /// All of them, most urgent first.
-    pub const ALL: [Self; 3] = [Self::Changed, Self::Retry, Self::Drift];
-
-    /// The word for it in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::Retry => "retry",
-            Self::Drift => "drift",
-        }
-    }
-}
-
-/// What shares one budget of workers: the resources of one workspace reference.
+/// What shares one share of the room: the resources of one workspace reference.
 pub type Lane = u64;
 
 /// A pass to be made.
@@ -53,11 +30,10 @@ pub struct Job {
 pub struct Queue {
     state: Mutex<State>,
     changed: Notify,
-    lane_limit: usize,
 }
 
-#[derive(Default)]
 struct State {
+    room: Room,
     entries: HashMap<Key, Entry>,
     lanes: BTreeMap<Lane, LaneState>,
     /// The lane that was served last: the next one is served next.
@@ -96,12 +72,18 @@ struct LaneState {
 }
 
 impl Queue {
-    /// A queue in which no lane has more than `lane_limit` resources at work.
-    pub fn new(lane_limit: usize) -> Self {
+    /// A queue that has no more passes at work than there is room for.
+    pub fn new(room: Room) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                room,
+                entries: HashMap::new(),
+                lanes: BTreeMap::new(),
+                turn: 0,
+                waiting: BTreeMap::new(),
+                tickets: 0,
+            }),
             changed: Notify::new(),
-            lane_limit: lane_limit.max(1),
         }
     }
 
@@ -131,7 +113,7 @@ impl Queue {
             let due = {
                 let mut state = self.lock();
                 state.ripen(Instant::now());
-                if let Some(job) = state.take(self.lane_limit) {
+                if let Some(job) = state.take() {
                     return job;
                 }
                 state.waiting.keys().next().map(|(due, _)| *due)
@@ -154,9 +136,7 @@ impl Queue {
         entry.at_work = None;
         let lane = entry.lane;
         let wish = entry.wish;
-        if let Some(state) = state.lanes.get_mut(&lane) {
-            state.at_work = state.at_work.saturating_sub(1);
-        }
+        state.leave(lane);
         match wish {
             Some(Wish {
                 priority,
@@ -343,9 +323,9 @@ impl State {
     }
 
     /// The most urgent job of the next lane that has workers left.
-    fn take(&mut self, lane_limit: usize) -> Option<Job> {
+    fn take(&mut self) -> Option<Job> {
         for priority in Priority::ALL {
-            while let Some(turn) = self.next_lane(priority, lane_limit) {
+            while let Some(turn) = self.next_lane(priority) {
                 self.turn = turn;
                 let lane = self.lanes.get_mut(&turn)?;
                 let (key, ticket) = lane.ready[priority as usize].pop_front()?;
@@ -360,6 +340,7 @@ impl State {
                     continue;
                 };
                 entry.at_work = Some(Instant::now());
+                self.room.enter(lane.at_work);
                 lane.at_work += 1;
                 return Some(Job {
                     key,
@@ -371,9 +352,16 @@ impl State {
         None
     }
 
-    fn next_lane(&self, priority: Priority, lane_limit: usize) -> Option<Lane> {
+    fn leave(&mut self, lane: Lane) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.at_work -= 1;
+            self.room.leave(lane.at_work);
+        }
+    }
+
+    fn next_lane(&self, priority: Priority) -> Option<Lane> {
         let open = |(_, lane): &(&Lane, &LaneState)| {
-            lane.at_work < lane_limit && !lane.ready[priority as usize].is_empty()
+            !lane.ready[priority as usize].is_empty() && self.room.has_place(lane.at_work)
         };
         let after = self
             .turn
@@ -403,6 +391,10 @@ mod tests {
 
     const LANE: Lane = 1;
 
+    fn queue(share: usize) -> Queue {
+        Queue::new(Room::new(share, share))
+    }
+
     fn key(name: &str) -> Key {
         Key::new("DropboxSource", "ns", name)
     }
@@ -416,7 +408,7 @@ mod tests {
 
     #[tokio::test]
     async fn new_and_changed_come_before_retries_and_retries_before_drift() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         for (name, priority) in [
             ("d", Priority::Drift),
             ("r", Priority::Retry),
@@ -430,7 +422,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_resource_is_never_at_work_twice_and_what_came_meanwhile_follows() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
         let job = queue.next().await;
         queue.add(&key("a"), LANE, Priority::Drift, Instant::now());
@@ -449,7 +441,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wish_for_drift_becomes_urgent_when_the_resource_changes() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         queue.add(&key("a"), LANE, Priority::Drift, Instant::now());
         queue.add(&key("b"), LANE, Priority::Changed, Instant::now());
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
@@ -460,8 +452,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lane_takes_no_more_than_its_share_and_others_go_on() {
-        let queue = Queue::new(2);
+    async fn a_lane_takes_no_more_than_there_is_room_for_and_others_go_on() {
+        let queue = Queue::new(Room::new(3, 1));
         for name in ["a", "b", "c"] {
             queue.add(&key(name), 1, Priority::Changed, Instant::now());
         }
@@ -478,7 +470,7 @@ mod tests {
 
     #[tokio::test]
     async fn lanes_take_turns() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         for name in ["a1", "a2", "a3"] {
             queue.add(&key(name), 1, Priority::Changed, Instant::now());
         }
@@ -493,7 +485,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_delayed_pass_comes_when_it_is_due_and_a_sooner_one_stands() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         let start = Instant::now();
         queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_mins(1));
         queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_secs(5));
@@ -511,7 +503,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pass_that_is_put_off_comes_later_for_the_reason_that_it_had() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
         let job = queue.next().await;
         queue.put_off(&job, LANE, Duration::from_secs(1));
@@ -522,7 +514,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_overtakes_a_retry_that_waits() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         queue.add_after(&key("a"), LANE, Priority::Retry, Duration::from_mins(10));
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
         assert_eq!(
@@ -540,7 +532,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_retry_asked_for_during_a_pass_waits_its_time() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
         let job = queue.next().await;
         queue.add_after(&job.key, LANE, Priority::Retry, Duration::from_secs(30));
@@ -553,7 +545,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_resource_that_is_gone_is_not_worked_on() {
-        let queue = Queue::new(8);
+        let queue = queue(8);
         queue.add(&key("a"), LANE, Priority::Changed, Instant::now());
         queue.forget(&key("a"));
         assert_eq!(now(&queue), None);
@@ -563,7 +555,7 @@ mod tests {
 
     #[tokio::test]
     async fn ten_thousand_resources_in_one_lane_cost_no_scan() {
-        let queue = Queue::new(usize::MAX);
+        let queue = queue(usize::MAX);
         let names: Vec<_> = (0..10_000).map(|n| key(&n.to_string())).collect();
         for _ in 0..3 {
             for name in &names {

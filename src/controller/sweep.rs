@@ -26,29 +26,37 @@ pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
     let Some(ailing) = workspace.upgrade().map(|open| open.session.ailing()) else {
         return;
     };
+    let interval = context.policy.sync_interval;
+    let next = || Instant::now() + interval.mul_f64(0.95 + fastrand::f64() / 10.0);
+    let mut due = next();
     loop {
-        let interval = context.policy.sync_interval;
-        let due = Instant::now() + interval.mul_f64(0.95 + fastrand::f64() / 10.0);
-        loop {
-            let is_due = tokio::select! {
-                () = tokio::time::sleep_until(due) => true,
-                () = ailing.probe_due() => false,
-            };
-            let Some(workspace) = workspace.upgrade() else {
-                return;
-            };
-            if !is_due {
-                workspace.session.client.invite_probe();
-            }
-            // One that breaks down is logged, and must not be the last.
-            let looking = AssertUnwindSafe(look_and_compare(&context, &workspace)).catch_unwind();
-            if looking.instrument(spans::sweep()).await.is_err() {
-                tracing::error!("the comparison with the inventory panicked; trying again later");
-            }
-            if is_due {
-                break;
-            }
+        let is_due = tokio::select! {
+            () = tokio::time::sleep_until(due) => true,
+            () = ailing.probe_due() => false,
+        };
+        let Some(workspace) = workspace.upgrade() else {
+            return;
+        };
+        if !is_due {
+            probe(&context, &workspace).await;
+            continue;
         }
+        due = next();
+        // One that breaks down is logged, and must not be the last.
+        let looking = AssertUnwindSafe(look_and_compare(&context, &workspace)).catch_unwind();
+        if looking.instrument(spans::sweep()).await.is_err() {
+            tracing::error!("the comparison with the inventory panicked; trying again later");
+        }
+    }
+}
+
+/// Finds out whether the API works again. What the list shows is compared at the next interval: where it is somebody's own request that
+/// fails, he is not to be retried sooner for that.
+async fn probe(context: &Context, workspace: &Workspace) {
+    workspace.session.client.invite_probe();
+    match workspace.inventory.at_least(Instant::now()).await {
+        Ok(_) => wake_recovered(context, &workspace.session),
+        Err(_) => workspace.session.fails(),
     }
 }
 

@@ -108,7 +108,7 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = values::positive)]
     pub max_concurrent_requests: NonZeroU32,
 
-    /// Reconcile at most so many resources at once
+    /// Reconcile at most so many resources at once, and half as many more while one workspace has more to do than its share
     #[arg(long, value_name = "NUMBER", default_value = "64", value_parser = values::positive)]
     pub max_concurrent_reconciles: NonZeroU32,
 
