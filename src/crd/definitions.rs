@@ -22,6 +22,9 @@ pub struct Defined {
     pub definition: fn() -> CustomResourceDefinition,
 }
 
+/// The kind of a workflow.
+pub const WORKFLOW: &str = "UnstructuredWorkflow";
+
 /// Every kind, in the order in which they are documented.
 pub static ALL: [Defined; 6] = [
     Defined {
@@ -49,7 +52,7 @@ pub static ALL: [Defined; 6] = [
         definition: unstructured_destination::definition,
     },
     Defined {
-        name: "UnstructuredWorkflow",
+        name: WORKFLOW,
         plural: "unstructuredworkflows",
         id_field: "workflowId",
         definition: unstructured_workflow::definition,
