@@ -38,7 +38,7 @@ pub enum Command {
     /// Get lasting credentials for a source, and manifests that use them
     #[command(subcommand)]
     Login(Login),
-    /// Check everything that a connector depends on, and say what to do next
+    /// Check everything that a connector, a workflow or a run depends on, and say what to do next
     ///
     /// Checks the cluster, the resources, their Secrets and both APIs, and changes nothing. Exits with 0 if nothing is wrong.
     #[command(after_help = doctor::EXAMPLES)]

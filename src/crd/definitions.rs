@@ -25,6 +25,9 @@ pub struct Defined {
 /// The kind of a workflow.
 pub const WORKFLOW: &str = "UnstructuredWorkflow";
 
+/// The kind of a run of a workflow.
+pub const JOB: &str = "UnstructuredJob";
+
 /// Every kind, in the order in which they are documented.
 pub static ALL: [Defined; 6] = [
     Defined {
@@ -58,7 +61,7 @@ pub static ALL: [Defined; 6] = [
         definition: unstructured_workflow::definition,
     },
     Defined {
-        name: "UnstructuredJob",
+        name: JOB,
         plural: "unstructuredjobs",
         id_field: "jobId",
         definition: unstructured_job::definition,
