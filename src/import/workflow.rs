@@ -297,3 +297,78 @@ fn default_name(name: &str) -> Option<&str> {
         .split_once('.')?;
     Some(resource)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+
+    fn node(node_type: &str, subtype: &str) -> ShownNode {
+        ShownNode {
+            name: subtype.into(),
+            node_type: node_type.into(),
+            subtype: subtype.into(),
+            settings: Map::new(),
+        }
+    }
+
+    #[test]
+    fn an_order_is_known_where_each_node_has_a_place_of_its_own() {
+        let embed = node("embed", "azure_openai");
+        let chunk = node("chunk", "chunk_by_title");
+        let pictures = node("prompter", "openai_image_description");
+        let tables = node("prompter", "anthropic_table2html");
+        let names = node("prompter", "openai_ner");
+        let partition = node("partition", "vlm");
+        let new = node("new", "new");
+        for (shown, order, is_known) in [
+            (
+                vec![&embed, &chunk, &pictures, &partition],
+                vec![&partition, &pictures, &chunk, &embed],
+                true,
+            ),
+            (vec![&new], vec![&new], true),
+            (vec![&chunk, &partition], vec![&partition, &chunk], true),
+            (vec![&new, &partition], vec![&partition, &new], false),
+            (vec![&names, &partition], vec![&partition, &names], false),
+            (vec![&tables, &pictures], vec![&tables, &pictures], false),
+            (vec![&chunk, &chunk], vec![&chunk, &chunk], false),
+        ] {
+            let shown: Vec<_> = shown.into_iter().cloned().collect();
+            assert_eq!(in_order(&shown), (order, is_known));
+        }
+    }
+
+    #[test]
+    fn a_default_name_gives_the_name_of_its_resource() {
+        for (name, resource) in [
+            ("legal.flow.UnstructuredWorkflow.prod", Some("flow")),
+            (
+                "legal.flow.2026.UnstructuredWorkflow.prod",
+                Some("flow.2026"),
+            ),
+            ("legal.flow.prod", None),
+            ("UnstructuredWorkflow.prod", None),
+            ("Contracts", None),
+        ] {
+            assert_eq!(default_name(name), resource, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_told_by_its_mask_its_name_and_where_it_is() {
+        let mut chunk = node("chunk", "chunk_by_title");
+        let settings = json!({
+            "unstructured_api_key": "in clear", "max_tokens": 512, "prompt": null, "host": "https://a.example",
+            "other": crate::unstructured::MASK,
+        });
+        chunk.settings = serde_json::from_value(settings).unwrap();
+        let step = Step::of(&chunk).map_err(|why| panic!("{why}")).unwrap();
+        assert_eq!(step.secret, ["other", "unstructured_api_key"]);
+        let plain: Vec<_> = step.settings.keys().collect();
+        assert_eq!(plain, ["host", "max_tokens"]);
+        chunk.settings["host"] = json!({ "user": "a", "password": "b" });
+        assert!(Step::of(&chunk).is_err());
+    }
+}
