@@ -31,11 +31,19 @@ impl Patient<'_> {
         if status.phase.is_final() {
             self.ended(job, status, workflow, findings);
         } else if self.is_observed(findings) {
-            self.under_way(job, status, findings).await;
+            self.under_way(job, status, workflow.is_some(), findings)
+                .await;
         }
     }
 
-    async fn under_way(&self, job: &UnstructuredJob, status: &JobStatus, findings: &mut Findings) {
+    /// `has_workflow`: without its workflow nobody knows in which workspace it is.
+    async fn under_way(
+        &self,
+        job: &UnstructuredJob,
+        status: &JobStatus,
+        has_workflow: bool,
+        findings: &mut Findings,
+    ) {
         let subject = self.subject();
         let workflow = &job.spec.workflow_ref.name;
         let mut message = format!("{}; {}", status.phase.as_str(), self.said());
@@ -53,7 +61,7 @@ impl Patient<'_> {
         if status.phase == JobPhase::Pending {
             return findings.unknown(&subject, CHECK, message, self.examine_other(workflow));
         }
-        if let Some(said) = self.state_of(status, findings).await {
+        if has_workflow && let Some(said) = self.state_of(status, findings).await {
             message.push_str(&said);
         }
         let started = status.started_at.as_ref().map(|at| at.0);
