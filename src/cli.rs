@@ -38,14 +38,14 @@ pub enum Command {
     /// Get lasting credentials for a source, and manifests that use them
     #[command(subcommand)]
     Login(Login),
-    /// Check everything that a connector depends on, and say what to do next
+    /// Check everything that a connector, a workflow or a run depends on, and say what to do next
     ///
     /// Checks the cluster, the resources, their Secrets and both APIs, and changes nothing. Exits with 0 if nothing is wrong.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(Box<doctor::Options>),
-    /// Print manifests for the connectors that a workspace already has
+    /// Print manifests for the connectors and workflows that a workspace already has
     ///
-    /// Each manifest names its connector by id, so the operator adopts exactly this one and creates none.
+    /// Each manifest names by id what it stands for, so the operator adopts exactly this and creates nothing.
     #[command(after_help = import::EXAMPLES)]
     Import(Box<import::Options>),
     /// Run a workflow once, as a new `UnstructuredJob`

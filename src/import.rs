@@ -1,13 +1,17 @@
-//! `unstructured-operator import`: a manifest for each connector that a workspace already has.
+//! `unstructured-operator import`: a manifest for each connector and each workflow that a workspace already has.
 
 mod document;
+mod secrets;
+mod workflow;
+
+use std::fmt;
 
 use crate::hosts::Reach;
 use crate::options::{Exit, Network, Workspace};
 use crate::output::print;
 use crate::scrub::one_line;
 use crate::terminal::{Mark, report};
-use crate::unstructured::Collection;
+use crate::unstructured::{ApiError, Collection};
 use document::Writer;
 
 /// What `--help` ends with.
@@ -18,9 +22,9 @@ Examples:
   Have the cluster check them, and change nothing:
     unstructured-operator import --api-key-file key \\
       | kubectl apply --dry-run=server -f -
-Put the credentials into the Secrets before the operator adopts the connectors:
-the API never shows them, and the operator writes the whole configuration. At
-its end, import says which Secrets and keys the manifests read.
+Put the credentials into the Secrets before the operator adopts what is there:
+the API never shows them, and the operator writes whole connectors and
+workflows. At its end, import says which Secrets and keys the manifests read.
 UNSTRUCTURED_API_KEY may also hold the workspace's key.";
 
 /// What to import, and how the manifests look.
@@ -45,7 +49,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// [`Exit`] when the workspace cannot be listed, and [`Exit::Wrong`] when a connector had to be left out.
+/// [`Exit`] when the workspace cannot be listed, and [`Exit::Wrong`] when something had to be left out.
 pub async fn run(options: &Options) -> Result<(), Exit> {
     let endpoint = options.workspace.endpoint(&options.network)?;
     let Some(key) = options.workspace.key()? else {
@@ -56,37 +60,29 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     };
     let client = Workspace::client(endpoint, key, Reach::Anywhere, &options.network)?;
     let mut writer = Writer::new(options.namespace.as_deref(), &options.secret_name);
-    let (mut all, mut left_out) = (0, false);
-    let mut documents = Vec::new();
+    let mut connectors = Tally::default();
     for family in [Collection::Sources, Collection::Destinations] {
-        let mut connectors = client
-            .everything(family)
-            .await
-            .map_err(|error| Exit::Failed(format!("the {family} cannot be listed: {error}")))?;
+        let mut all = listed(&family.to_string(), client.everything(family).await)?;
         // The same workspace gives the same names, in whatever order it lists.
-        connectors.sort_by_key(|whole| (whole.connector.created_at, whole.connector.id));
-        all += connectors.len();
-        for whole in &connectors {
-            match writer.document(family, whole) {
-                Ok(document) => documents.push(document),
-                Err(reason) => {
-                    left_out = true;
-                    let connector = &whole.connector;
-                    let (name, kind) = (
-                        one_line(&connector.name),
-                        one_line(&connector.connector_type),
-                    );
-                    report(
-                        Mark::Bad,
-                        &format!(
-                            "left out connector {} {name:?} of type {kind:?}: {reason}",
-                            connector.id
-                        ),
-                    );
-                }
-            }
+        all.sort_by_key(|whole| (whole.connector.created_at, whole.connector.id));
+        for whole in &all {
+            let connector = &whole.connector;
+            let what = || {
+                let kind = one_line(&connector.connector_type);
+                let name = one_line(&connector.name);
+                format!("connector {} {name:?} of type {kind:?}", connector.id)
+            };
+            connectors.count(writer.document(family, whole), what);
         }
     }
+    let mut workflows = Tally::default();
+    let mut all = listed("workflows", client.workflows().list().await)?;
+    all.sort_by_key(|workflow| (workflow.created_at, workflow.id));
+    for workflow in &all {
+        let what = || format!("workflow {} {:?}", workflow.id, one_line(&workflow.name));
+        workflows.count(writer.workflow(workflow), what);
+    }
+    let documents = [connectors.documents.as_slice(), &workflows.documents].concat();
     print(&documents.join("---\n"))?;
     for (secret, keys) in &writer.needed {
         report(
@@ -94,9 +90,47 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
             &format!("Secret {secret} has to hold {}", keys.join(", ")),
         );
     }
+    for name in &writer.suspended {
+        let why = format!("workflow {name} is suspended; a comment above it says what to look at");
+        report(Mark::Unknown, &why);
+    }
     report(
         Mark::Good,
-        &format!("{} of {all} connectors", documents.len()),
+        &format!("{connectors} connectors, {workflows} workflows"),
     );
-    if left_out { Err(Exit::Wrong) } else { Ok(()) }
+    if connectors.left_out + workflows.left_out > 0 {
+        return Err(Exit::Wrong);
+    }
+    Ok(())
+}
+
+/// The manifests of one sort, and how many could not be written.
+#[derive(Default)]
+struct Tally {
+    documents: Vec<String>,
+    left_out: usize,
+}
+
+impl Tally {
+    /// Takes in a manifest, or says why there is none.
+    fn count(&mut self, document: Result<String, String>, what: impl FnOnce() -> String) {
+        match document {
+            Ok(document) => self.documents.push(document),
+            Err(reason) => {
+                self.left_out += 1;
+                report(Mark::Bad, &format!("left out {}: {reason}", what()));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let made = self.documents.len();
+        write!(f, "{made} of {}", made + self.left_out)
+    }
+}
+
+fn listed<T>(what: &str, list: Result<Vec<T>, ApiError>) -> Result<Vec<T>, Exit> {
+    list.map_err(|error| Exit::Failed(format!("the {what} cannot be listed: {error}")))
 }

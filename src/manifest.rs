@@ -107,11 +107,16 @@ pub fn source(
     resource(&DROPBOX_SOURCE, name, namespace, &spec)
 }
 
-/// A resource of any kind.
+/// A resource that stands for a connector.
 pub fn resource(kind: &Kind, name: &str, namespace: Option<&str>, spec: &Value) -> Value {
+    object(kind.name, name, namespace, spec)
+}
+
+/// A resource of any kind.
+pub fn object(kind: &str, name: &str, namespace: Option<&str>, spec: &Value) -> Value {
     json!({
         "apiVersion": Kind::api_version(),
-        "kind": kind.name,
+        "kind": kind,
         "metadata": metadata(name, namespace),
         "spec": spec,
     })

@@ -77,7 +77,7 @@ fn the_readme_shows_the_example_manifests_to_the_letter() -> Result<()> {
 #[test]
 fn the_page_on_types_shows_an_example_of_each_other_kind_to_the_letter() -> Result<()> {
     let pages =
-        read("README.md")? + &read("docs/how-to/any-type.md")? + &read("docs/how-to/workflows.md")?;
+        read("README.md")? + &read("docs/how-to/any-type.md")? + &read("docs/how-to/run.md")?;
     for kind in &unstructured_operator::crd::ALL {
         let path = format!("examples/{}.yaml", kind.name.to_lowercase());
         let block = format!("```yaml\n# {path}\n{}```\n", read(&path)?);

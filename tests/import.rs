@@ -10,6 +10,8 @@ use support::stage::{API_KEY, PINECONE_KEY, Stage, kind};
 
 use crate::OPERATOR;
 
+mod workflows;
+
 async fn import(stage: &Stage, arguments: &[&str]) -> Result<Output> {
     let output = tokio::process::Command::new(OPERATOR)
         .env_clear()

@@ -19,7 +19,7 @@ pub const JOB: &str = "UnstructuredJob";
 const RUN_AT: &str = "connectors.unstructured.io/run-at";
 
 /// A stage with both connectors, which nobody has looked at yet.
-async fn pipeline() -> Result<Stage> {
+pub async fn pipeline() -> Result<Stage> {
     let mut stage = stage().await?;
     stage.set("JOB_INTERVAL", "200ms");
     stage.set("SYNC_INTERVAL", "2s");
@@ -31,7 +31,7 @@ async fn pipeline() -> Result<Stage> {
     Ok(stage)
 }
 
-async fn connectors(stage: &Stage) -> Result<()> {
+pub async fn connectors(stage: &Stage) -> Result<()> {
     stage.create("contracts", json!({})).await?;
     let index =
         json!({ "indexName": "contracts", "credentials": { "secretRef": { "name": "pinecone" } } });
@@ -50,7 +50,7 @@ pub async fn create(stage: &Stage, of: &str, name: &str, spec: Value) -> Result<
     Ok(())
 }
 
-fn workflow() -> Value {
+pub fn workflow() -> Value {
     json!({
         "sourceRef": { "kind": "DropboxSource", "name": "contracts" },
         "destinationRef": { "kind": "PineconeDestination", "name": "index" },
@@ -66,7 +66,7 @@ pub fn job() -> Value {
     json!({ "workflowRef": { "name": "flow" } })
 }
 
-async fn patch(stage: &Stage, of: &str, name: &str, patch: &Value) -> Result<()> {
+pub async fn patch(stage: &Stage, of: &str, name: &str, patch: &Value) -> Result<()> {
     let params = PatchParams::default();
     objects(stage, of)
         .patch(name, &params, &Patch::Merge(patch))
@@ -102,7 +102,7 @@ fn is(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
         && object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
 }
 
-async fn ready(stage: &Stage) -> Result<DynamicObject> {
+pub async fn ready(stage: &Stage) -> Result<DynamicObject> {
     until(stage, WORKFLOW, "flow", |o| is(o, "Ready", "True", "Ready")).await
 }
 

@@ -21,6 +21,8 @@ use support::stage::{
 
 use crate::{OPERATOR, stage, stage_apart};
 
+mod pipeline;
+
 const RECONCILE_AT: &str = "connectors.unstructured.io/reconcile-at";
 const CODE: &str = "authorization-code-7d20e4";
 const DEFINITION: &str = "dropboxsources.connectors.unstructured.io";
@@ -50,12 +52,12 @@ async fn types(stage: &Stage, line: &str) -> Result<Output> {
         .args(["-euo", "pipefail", "-c", line])
         .current_dir(stage.directory())
         .env_clear()
+        .env("KUBE_EDITOR", "sed -i s,dropbox://gone,dropbox://data,")
         .envs(environment.map(|(name, value)| (name, value)))
         .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
         .env("DROPBOX_APP_KEY", APP_KEY)
         .env("DROPBOX_APP_SECRET", APP_SECRET)
         .env("DROPBOX_CODE", CODE)
-        .env("KUBE_EDITOR", "sed -i s,dropbox://gone,dropbox://data,")
         .stdin(Stdio::null())
         .output();
     Ok(output.await?)
@@ -395,7 +397,7 @@ async fn what_doctor_says_to_do_about_the_definition_repairs_it_and_a_missing_on
 
     // All namespaces, too, while this cluster is ours alone.
     let (_, findings) = doctor(&stage, "--all-namespaces").await?;
-    let subject = format!("{}/contracts", stage.namespace);
+    let subject = format!("DropboxSource {}/contracts", stage.namespace);
     assert!(
         findings.iter().any(|f| f["subject"] == subject.as_str()),
         "{findings:#?}"

@@ -22,6 +22,12 @@ pub struct Defined {
     pub definition: fn() -> CustomResourceDefinition,
 }
 
+/// The kind of a workflow.
+pub const WORKFLOW: &str = "UnstructuredWorkflow";
+
+/// The kind of a run of a workflow.
+pub const JOB: &str = "UnstructuredJob";
+
 /// Every kind, in the order in which they are documented.
 pub static ALL: [Defined; 6] = [
     Defined {
@@ -49,13 +55,13 @@ pub static ALL: [Defined; 6] = [
         definition: unstructured_destination::definition,
     },
     Defined {
-        name: "UnstructuredWorkflow",
+        name: WORKFLOW,
         plural: "unstructuredworkflows",
         id_field: "workflowId",
         definition: unstructured_workflow::definition,
     },
     Defined {
-        name: "UnstructuredJob",
+        name: JOB,
         plural: "unstructuredjobs",
         id_field: "jobId",
         definition: unstructured_job::definition,

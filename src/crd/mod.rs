@@ -25,7 +25,7 @@ pub use connector::{
     WorkspaceStatus,
 };
 pub use definition::{DESTINATION, Family, SOURCE};
-pub use definitions::{ALL, Defined, definitions, definitions_yaml};
+pub use definitions::{ALL, Defined, JOB, WORKFLOW, definitions, definitions_yaml};
 pub use dropbox_source::{
     CredentialKeys, Credentials, DropboxSource, DropboxSourceSpec,
     definition as dropbox_source_definition,

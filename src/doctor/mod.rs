@@ -1,30 +1,36 @@
-//! `unstructured-operator doctor`: looks at everything that a connector depends on, changes nothing, and says in plain sentences
+//! `unstructured-operator doctor`: looks at everything that a pipeline depends on, changes nothing, and says in plain sentences
 //! what is right, what is wrong, and what to do next.
 
+mod access;
+mod chosen;
 mod cluster;
+mod connector;
 mod findings;
+mod job;
 mod listing;
+
 mod options;
 mod patient;
 mod remedies;
-mod resource;
+mod run;
+mod status;
 mod unclaimed;
+mod workflow;
 mod workspace;
 
 use std::io;
-
-use kube::ResourceExt;
 
 use crate::hosts::HostPolicy;
 use crate::kinds::Resource;
 use crate::options::Exit;
 use crate::output::print;
 use crate::terminal::Paint;
+use chosen::Chosen;
 use findings::Findings;
 use listing::list;
 use options::Format;
 pub use options::Options;
-use patient::Patient;
+use patient::{Means, Patient};
 use unclaimed::Workspaces;
 
 /// What `--help` ends with.
@@ -36,8 +42,9 @@ Examples:
     | jq '.findings[] | select(.verdict == \"wrong\")'
 UNSTRUCTURED_API_KEY may also hold the key of the operator's own workspace.
 Without it, doctor checks resources that name no workspace only in the cluster
-and at Dropbox. Without a name, it also looks for connectors of this cluster
-that no resource holds.";
+and at Dropbox. A workflow is checked with both connectors, and a job with its
+workflow. Without a name, doctor also looks for connectors of this cluster that
+no resource holds.";
 
 /// Looks, and prints what it finds.
 ///
@@ -81,31 +88,33 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
         return Ok(());
     }
     let listed = list(&client, namespace, findings).await?;
-    let is_meant = |resource: &&Resource| {
-        let name = options.name.as_deref();
-        name.is_none_or(|name| resource.name_any() == name)
-    };
-    let meant: Vec<_> = listed.resources.iter().filter(is_meant).collect();
-    if meant.is_empty() {
-        missing(options, namespace, &listed.resources, findings);
+    let chosen = Chosen::of(&listed, options.name.as_deref());
+    if chosen.is_empty() {
+        missing(options, namespace, &listed.names(), findings);
     }
+    let means = Means {
+        client: &client,
+        dropbox: &dropbox,
+        own_endpoint: &own_endpoint,
+        own_key: own_key.as_ref(),
+        hosts: &hosts,
+        network: &options.network,
+    };
     let mut workspaces = Workspaces::default();
-    for resource in meant {
-        let own_namespace = resource.namespace().unwrap_or_default();
-        let named = resource.spec.options().workspace;
-        let patient = Patient {
-            client: &client,
-            namespace: &own_namespace,
-            resource,
-            dropbox: &dropbox,
-            own_endpoint: &own_endpoint,
-            own_key: own_key.as_ref(),
-            hosts: &hosts,
-            network: &options.network,
-        };
-        if let Some(listing) = patient.examine(findings).await {
-            workspaces.add(listing, &own_namespace, named);
+    for resource in chosen.resources {
+        let patient = Patient::connector(&means, resource);
+        if let Some(listing) = patient.examine_connector(resource, findings).await {
+            workspaces.add(listing, &patient.key.namespace, patient.workspace);
         }
+    }
+    for workflow in chosen.workflows {
+        let patient = Patient::workflow(&means, workflow);
+        patient.examine_workflow(workflow, &listed, findings).await;
+    }
+    for job in chosen.jobs {
+        let workflow = listed.workflow_of(job);
+        let patient = Patient::job(&means, job, workflow);
+        patient.examine_job(job, workflow, findings).await;
     }
     if options.name.is_none() {
         let uses_own = |resource: &Resource| resource.spec.options().workspace.is_none();
@@ -128,12 +137,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
 }
 
 /// There is nothing to look at.
-fn missing(
-    options: &Options,
-    namespace: Option<&str>,
-    others: &[Resource],
-    findings: &mut Findings,
-) {
+fn missing(options: &Options, namespace: Option<&str>, others: &[String], findings: &mut Findings) {
     const CHECK: &str = "resource";
     const MOST: usize = 10;
     let (place, flag) = match namespace {
@@ -146,12 +150,7 @@ fn missing(
         let message = format!("there is no resource in {place}");
         return findings.wrong(subject, CHECK, message, login);
     };
-    let others: Vec<_> = others
-        .iter()
-        .take(MOST)
-        .map(ResourceExt::name_any)
-        .collect();
-    let others = match others.as_slice() {
+    let others = match &others[..others.len().min(MOST)] {
         [] => "nor any other".to_owned(),
         others => format!("what is there: {}", others.join(", ")),
     };

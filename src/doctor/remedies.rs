@@ -1,15 +1,62 @@
 //! What repairs a resource, as commands that can be typed as they are.
 
-use kube::ResourceExt;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::patient::Patient;
-use crate::crd::{DeletionPolicy, RECONCILE_AT};
+use crate::crd::{DeletionPolicy, RECONCILE_AT, RUN_AT, Reason, WORKFLOW};
+use crate::kinds::Credential;
 
 impl Patient<'_> {
+    /// What there is to do where the operator waits for somebody, if no other finding says it.
+    pub fn cure(&self) -> String {
+        let is = |reason: Reason| self.reason() == reason.as_str();
+        if is(Reason::Suspended) {
+            self.set("suspend", "false")
+        } else if is(Reason::InvalidConfiguration) || is(Reason::SecretInConfig) {
+            self.edit()
+        } else if is(Reason::NameConflict) && self.key.kind == WORKFLOW {
+            // Under its default name it is in nobody's way.
+            self.set("workflowName", "null")
+        } else if is(Reason::WorkflowNotFound) {
+            self.anew("the right existingWorkflowId")
+        } else if is(Reason::WorkspaceMismatch) {
+            self.anew("the spec.workspace of its connectors")
+        } else {
+            self.look_again()
+        }
+    }
+
     /// Has the operator look at everything again, at once.
     pub fn look_again(&self) -> String {
+        self.annotate(RECONCILE_AT)
+    }
+
+    /// Runs the workflow once more.
+    pub fn run_workflow(&self) -> String {
+        self.annotate(RUN_AT)
+    }
+
+    /// Makes a job that runs this workflow.
+    pub fn start(&self, workflow: &str) -> String {
+        let namespace = &self.key.namespace;
+        format!("unstructured-operator start -n {namespace} {workflow}")
+    }
+
+    /// Shows a run to its end.
+    pub fn follow(&self) -> String {
+        let (namespace, name) = (&self.key.namespace, self.name());
+        format!("unstructured-operator follow -n {namespace} {name}")
+    }
+
+    /// Deletes the resource.
+    pub fn delete(&self) -> String {
+        self.kubectl(&format!("delete {} {}", self.kind(), self.name()))
+    }
+
+    fn annotate(&self, annotation: &str) -> String {
         self.kubectl(&format!(
-            "annotate --overwrite {} {} {RECONCILE_AT}=\"$(date +%s)\"",
+            "annotate --overwrite {} {} {annotation}=\"$(date +%s)\"",
             self.kind(),
             self.name()
         ))
@@ -17,11 +64,13 @@ impl Patient<'_> {
 
     /// Runs this command again, for this resource.
     pub fn run_again(&self) -> String {
-        format!(
-            "unstructured-operator doctor -n {} {}",
-            self.namespace,
-            self.name()
-        )
+        self.examine_other(self.name())
+    }
+
+    /// Runs it for another resource of the namespace.
+    pub fn examine_other(&self, name: &str) -> String {
+        let namespace = &self.key.namespace;
+        format!("unstructured-operator doctor -n {namespace} {name}")
     }
 
     /// Waits for what is under way.
@@ -52,15 +101,20 @@ impl Patient<'_> {
         ))
     }
 
-    /// What to do about a URL of the workspace that cannot be used, and cannot be changed.
-    pub fn anew(&self) -> String {
-        let make = "make a new resource with another workspace.apiUrl, then delete this one";
-        match self.resource.spec.options().deletion_policy {
+    /// What to do about something that cannot be changed.
+    pub fn anew(&self, with: &str) -> String {
+        let make = format!("make a new resource with {with}, then delete this one");
+        let what = if self.key.kind == WORKFLOW {
+            "workflow"
+        } else {
+            "connector"
+        };
+        match self.deletion_policy {
             DeletionPolicy::Retain => {
-                format!("{make}; its connector stays, as deletionPolicy is Retain")
+                format!("{make}; its {what} stays, as deletionPolicy is Retain")
             }
             DeletionPolicy::Delete => format!(
-                "{make}. That deletes its connector too; to keep it, type before you delete: {}",
+                "{make}. That deletes its {what} too; to keep it, type before you delete: {}",
                 self.set("deletionPolicy", "\"Retain\"")
             ),
         }
@@ -70,32 +124,44 @@ impl Patient<'_> {
     pub fn login(&self) -> String {
         format!(
             "unstructured-operator login dropbox --apply --secret-only -n {} --name {}",
-            self.namespace,
+            self.key.namespace,
             self.name()
         )
     }
 
+    /// Puts every key that is wanted of a Secret into it, each from the file of its name.
+    pub fn fill(&self, secret: &str, wanted: &[Credential<'_>]) -> String {
+        let of_it = wanted.iter().filter(|wanted| wanted.secret == secret);
+        let keys: BTreeSet<_> = of_it.map(|wanted| wanted.key).collect();
+        let mut files = String::new();
+        for key in keys {
+            let _ = write!(files, " --from-file={key}");
+        }
+        self.write_secret(secret, &files)
+    }
+
     /// Puts the API key in the file `key` into the Secret that the resource names, if it names one.
     pub fn replace_key(&self) -> Option<String> {
-        let wanted = &self.resource.spec.options().workspace?.api_key_secret_ref;
+        let wanted = &self.workspace?.api_key_secret_ref;
+        Some(self.write_secret(&wanted.name, &format!(" --from-file={}=key", wanted.key)))
+    }
+
+    fn write_secret(&self, name: &str, files: &str) -> String {
         let create = self.kubectl(&format!(
-            "create secret generic {} --from-file={}=key --dry-run=client -o yaml",
-            wanted.name, wanted.key
+            "create secret generic {name}{files} --dry-run=client -o yaml"
         ));
-        Some(format!(
-            "{create} | kubectl apply --server-side --force-conflicts -f -"
-        ))
+        format!("{create} | kubectl apply --server-side --force-conflicts -f -")
     }
 
     fn kubectl(&self, arguments: &str) -> String {
-        format!("kubectl -n {} {arguments}", self.namespace)
+        format!("kubectl -n {} {arguments}", self.key.namespace)
     }
 
     fn kind(&self) -> String {
-        self.resource.kind.name.to_lowercase()
+        self.key.kind.to_lowercase()
     }
 
-    fn name(&self) -> String {
-        self.resource.name_any()
+    fn name(&self) -> &str {
+        &self.key.name
     }
 }

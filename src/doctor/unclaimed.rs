@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cluster;
 use super::findings::Findings;
-use super::listing::{Listed, list};
+use super::listing::{Listed, connectors};
 use super::options::Options;
 use crate::controller::key::Key;
 use crate::controller::naming::ClusterName;
@@ -185,7 +185,7 @@ fn subject(endpoint: &str) -> String {
 async fn everywhere(client: &Client) -> Option<Listed> {
     // What cannot be read is told where it is looked at.
     let mut aside = Findings::default();
-    let listed = list(client, None, &mut aside).await.ok()?;
+    let listed = connectors(client, None, &mut aside).await.ok()?;
     (!listed.is_partial).then_some(listed)
 }
 

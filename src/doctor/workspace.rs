@@ -6,71 +6,50 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::DATE;
 
+use super::access::{WORKSPACE, is_other};
 use super::findings::Findings;
 use super::patient::Patient;
 use super::unclaimed::Listing;
 use crate::hosts::Reach;
 use crate::http::{self, BaseUrl, USER_AGENT};
-use crate::options::Workspace;
+use crate::kinds::Resource;
 use crate::unstructured::{
-    ApiKey, CheckStatus, Collection, Config, Connector, ConnectorId, Connectors, Endpoint,
-    ErrorKind, Fingerprint, Kept,
+    CheckStatus, Collection, Config, Connector, ConnectorId, Connectors, Endpoint, Fingerprint,
+    Kept,
 };
 
 /// Clocks may differ by this much: certificates and logs do not mind.
 const TOLERANCE: Duration = Duration::from_mins(1);
 
-/// Examines the workspace, at an endpoint that may reach so far, and the connector in it. Returns what is listed there.
+/// Examines the workspace, and the connector in it. Returns what is listed there.
 pub(super) async fn examine(
     patient: &Patient<'_>,
-    (endpoint, reach): (Endpoint, Reach),
-    key: ApiKey,
+    resource: &Resource,
     config: &Config,
     findings: &mut Findings,
 ) -> Option<Listing> {
-    const CHECK: &str = "workspace";
     let subject = patient.subject();
-    let client = match Workspace::client(endpoint.clone(), key, reach, patient.network) {
-        Ok(client) => client,
-        Err(error) => {
-            let next = "mend the system's CA certificates";
-            findings.wrong(&subject, CHECK, error.to_string(), next);
-            return None;
-        }
-    };
+    let (client, reach) = patient.open(findings).await?;
+    let endpoint = client.endpoint().clone();
     clock(patient, &endpoint, reach, findings).await;
-    let (kind, spec) = (patient.resource.kind, &patient.resource.spec);
+    let (kind, spec) = (resource.kind, &resource.spec);
     let settings = config.plain().map(|(name, _)| name);
     let kept = Kept::only(settings);
     let connectors = client.connectors(kind.collection, spec.connector_type(), kept);
     let sources = match connectors.list().await {
         Ok(sources) => sources,
         Err(error) => {
-            let message = format!("{endpoint} cannot be listed: {error}");
-            let next = match error.kind {
-                ErrorKind::Unauthorized | ErrorKind::Forbidden => patient.replace_key().unwrap_or_else(|| {
-                    "make a key in the Unstructured UI (API Keys, in the right workspace) and put it into the operator's own Secret"
-                        .to_owned()
-                }),
-                ErrorKind::WrongUrl => {
-                    "check --api-url (UNSTRUCTURED_API_URL), or the resource's workspace.apiUrl".to_owned()
-                }
-                _ => {
-                    findings.unknown(&subject, CHECK, message, patient.run_again());
-                    return None;
-                }
-            };
-            findings.wrong(&subject, CHECK, message, next);
+            patient.unanswered(&endpoint, &error, findings);
             return None;
         }
     };
-    findings.right(&subject, CHECK, format!("{endpoint} accepts the API key"));
+    let accepted = format!("{endpoint} accepts the API key");
+    findings.right(&subject, WORKSPACE, accepted);
     let fingerprint = client.fingerprint();
     connector(
         patient,
-        &connectors,
-        fingerprint,
-        &sources,
+        resource,
+        (&connectors, fingerprint, &sources),
         config,
         findings,
     )
@@ -85,17 +64,16 @@ pub(super) async fn examine(
 
 async fn connector(
     patient: &Patient<'_>,
-    connectors: &Connectors,
-    fingerprint: &Fingerprint,
-    sources: &[Connector],
+    resource: &Resource,
+    (connectors, fingerprint, sources): (&Connectors, &Fingerprint, &[Connector]),
     config: &Config,
     findings: &mut Findings,
 ) {
     const CHECK: &str = "connector";
     let subject = patient.subject();
-    let status = patient.resource.status.as_ref();
+    let status = resource.status();
     let home = status.and_then(|status| status.workspace.as_ref());
-    let other_key = home.is_some_and(|home| home.key_fingerprint != fingerprint.as_ref());
+    let other_key = is_other(home, fingerprint);
     let id: Option<ConnectorId> = status
         .and_then(|status| status.id.as_deref())
         .and_then(|id| id.parse().ok());
@@ -108,21 +86,7 @@ async fn connector(
         );
     };
     let Some(source) = sources.iter().find(|source| source.id == id) else {
-        let (message, next) = if other_key {
-            (
-                format!(
-                    "connector {id} is not in this workspace, and the key is not the one that the operator used last"
-                ),
-                "give the key of the workspace that the connector is in: a key belongs to exactly one workspace".to_owned(),
-            )
-        } else {
-            (
-                format!(
-                    "connector {id} is gone from the workspace; the operator makes it anew at its next look"
-                ),
-                patient.look_again(),
-            )
-        };
+        let (message, next) = patient.gone(&format!("connector {id}"), other_key);
         return findings.wrong(&subject, CHECK, message, next);
     };
     let differing = config.drift(&source.settings);
@@ -157,19 +121,20 @@ async fn connector(
             "look at them in the Unstructured UI: those that nothing uses can be deleted there",
         );
     }
-    check(patient, connectors, id, config, findings).await;
+    let collection = resource.kind.collection;
+    check(patient, connectors, (collection, id), config, findings).await;
 }
 
 async fn check(
     patient: &Patient<'_>,
     connectors: &Connectors,
-    id: ConnectorId,
+    (collection, id): (Collection, ConnectorId),
     config: &Config,
     findings: &mut Findings,
 ) {
     const CHECK: &str = "connection";
     let subject = &patient.subject();
-    let other = match patient.resource.kind.collection {
+    let other = match collection {
         Collection::Sources => "the source",
         Collection::Destinations => "the destination",
     };
@@ -247,7 +212,7 @@ async fn clock(patient: &Patient<'_>, endpoint: &Endpoint, reach: Reach, finding
 
 async fn their_time(patient: &Patient<'_>, endpoint: &Endpoint, reach: Reach) -> Option<Timestamp> {
     let base = BaseUrl::parse(&endpoint.to_string(), true).ok()?;
-    let timeout = patient.network.request_timeout;
+    let timeout = patient.means.network.request_timeout;
     let client = http::client(&base, timeout, USER_AGENT, reach).ok()?;
     let request = client.get(base.join("/sources/")).timeout(timeout);
     let answer = request.send().await.ok()?;

@@ -1,11 +1,11 @@
 //! The manifest of one connector: the kind that stands for its type, its settings, and where its secrets are to be.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
-use url::Url;
 
+use super::secrets::{is_secret_key, shows_a_secret, sounds_like_a_secret};
 use crate::crd::MOST_PARAMETERS;
 use crate::dropbox::Subfolder;
 use crate::kinds::{
@@ -14,26 +14,20 @@ use crate::kinds::{
 };
 use crate::manifest::{dns_name, resource, source, unique_name, yaml};
 use crate::scrub::one_line;
-use crate::unstructured::{Collection, MASK, Whole};
-
-/// Words in the name of a parameter that is not known, after which it is taken for a secret.
-const SECRETIVE: [&str; 6] = [
-    "password",
-    "secret",
-    "token",
-    "credential",
-    "api_key",
-    "private_key",
-];
+use crate::unstructured::{Collection, ConnectorId, Key, Whole};
 
 /// Writes manifests, and remembers which names are taken and which Secrets they need.
 pub(super) struct Writer<'a> {
-    namespace: Option<&'a str>,
+    pub namespace: Option<&'a str>,
     dropbox_secret: &'a str,
     names: BTreeMap<&'static str, HashSet<String>>,
     secrets: HashSet<String>,
+    /// The connectors that have a manifest: kind and name of each.
+    pub written: HashMap<ConnectorId, (&'static Kind, String)>,
     /// The keys that each Secret has to have, in the order in which they are needed.
     pub needed: Vec<(String, Vec<String>)>,
+    /// The names of the resources that are suspended, as somebody has to look at them first.
+    pub suspended: Vec<String>,
 }
 
 /// The settings of a connector, sorted.
@@ -50,7 +44,9 @@ impl<'a> Writer<'a> {
             dropbox_secret,
             names: BTreeMap::new(),
             secrets: HashSet::from([dropbox_secret.to_owned()]),
+            written: HashMap::new(),
             needed: Vec::new(),
+            suspended: Vec::new(),
         }
     }
 
@@ -158,25 +154,32 @@ impl<'a> Writer<'a> {
         Ok(document)
     }
 
-    /// A name that no other resource of the kind has.
+    /// A name for the resource of a connector, by which workflows refer to it.
     fn name(&mut self, kind: &'static Kind, whole: &Whole) -> String {
-        let taken = self.names.entry(kind.name).or_default();
         let connector = &whole.connector;
+        let name = self.unique(kind.name, &connector.name, &connector.connector_type);
+        self.written.insert(connector.id, (kind, name.clone()));
+        name
+    }
+
+    /// A name that no other resource of the kind has; made of the second text where nothing of the first can be in a name.
+    pub fn unique(&mut self, kind: &'static str, text: &str, otherwise: &str) -> String {
+        let taken = self.names.entry(kind).or_default();
         let latin = |c: char| c.is_ascii_alphanumeric();
-        let text = if connector.name.contains(latin) {
-            &connector.name
+        let text = if text.contains(latin) {
+            text
         } else {
-            &connector.connector_type
+            otherwise
         };
         unique_name(dns_name(text), taken)
     }
 
     /// A Secret of its own for a resource.
-    fn secret_of(&mut self, resource: &str) -> String {
+    pub fn secret_of(&mut self, resource: &str) -> String {
         unique_name(format!("{resource}-credentials"), &mut self.secrets)
     }
 
-    fn need(&mut self, secret: &str, keys: &[&str]) {
+    pub fn need(&mut self, secret: &str, keys: &[&str]) {
         if !self.needed.iter().any(|(name, _)| name == secret) {
             let keys = keys.iter().map(|key| (*key).to_owned()).collect();
             self.needed.push((secret.to_owned(), keys));
@@ -185,7 +188,23 @@ impl<'a> Writer<'a> {
 }
 
 fn heading(whole: &Whole) -> String {
-    format!("# Connector {:?}\n", one_line(&whole.connector.name))
+    let connector = &whole.connector;
+    let mut heading = format!("# Connector {:?}\n", one_line(&connector.name));
+    if let Key::Given(key) = &connector.key
+        && is_an_operators(key)
+    {
+        heading.push_str(MADE);
+    }
+    heading
+}
+
+/// Said of what an operator made.
+pub(super) const MADE: &str = "# An operator made it for a resource of its own. Leave this out where that resource still exists.\n";
+
+/// Whether a key is one that an operator gives: it ends in twelve hexadecimal digits. Those that the service derives end in six.
+pub(super) fn is_an_operators(key: &str) -> bool {
+    let digits = key.rsplit('-').next().unwrap_or_default();
+    digits.len() == 12 && digits.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
 }
 
 /// The spec of a `PineconeDestination` that says all that the API shows, if one can.
@@ -223,7 +242,7 @@ fn sort(family: Collection, whole: &Whole) -> Sorted {
     let is_secret = |name: &str, value: &Value| match known {
         Some(known) if known.secret.contains(&name) => true,
         Some(known) if known.has(name) => shows_a_secret(value),
-        _ => shows_a_secret(value) || SECRETIVE.iter().any(|word| name.contains(word)),
+        _ => shows_a_secret(value) || sounds_like_a_secret(name, value),
     };
     let mut config = Map::new();
     let mut secret = BTreeSet::new();
@@ -252,18 +271,6 @@ fn sort(family: Collection, whole: &Whole) -> Sorted {
     }
 }
 
-/// Whether a value is masked, or a URL with a password in it.
-fn shows_a_secret(value: &Value) -> bool {
-    match value {
-        Value::String(text) => {
-            text.contains(MASK) || Url::parse(text).is_ok_and(|url| url.password().is_some())
-        }
-        Value::Array(items) => items.iter().any(shows_a_secret),
-        Value::Object(members) => members.values().any(shows_a_secret),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
 /// Whether the definition takes it for a type.
 fn is_type(text: &str) -> bool {
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -271,11 +278,4 @@ fn is_type(text: &str) -> bool {
         && text.starts_with(ends)
         && text.ends_with(ends)
         && text.chars().all(|c| ends(c) || "-_".contains(c))
-}
-
-fn is_secret_key(text: &str) -> bool {
-    (1..=253).contains(&text.len())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
 }

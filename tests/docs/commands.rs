@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use support::canary::canary;
 use support::controlplane::ControlPlane;
+use support::fake::unstructured::{Family, WorkspaceHandle};
 use support::fake::{FakeDropbox, FakePinecone, FakeUnstructured};
 use support::kubelet::{Image, Kubelet};
 use support::stage::{API_KEY, APP_KEY, APP_SECRET, PINECONE_KEY, REFRESH_TOKEN};
@@ -95,12 +96,14 @@ impl Reader {
         ]);
         let api = FakeUnstructured::start();
         let invoices = json!({ "remote_url": "dropbox://invoices", "recursive": false });
-        api.workspace(API_KEY)
-            .insert("dropbox", "invoices", invoices);
+        let workspace = api.workspace(API_KEY);
+        workspace.insert("dropbox", "invoices", invoices);
+        made_in_the_console(&workspace);
         api.workspace(OTHER_KEY);
         let dropbox = FakeDropbox::start();
         dropbox.accept_anything();
         dropbox.add_folder("/contracts");
+        dropbox.add_folder("/letters");
         let pinecone = FakePinecone::start();
         pinecone.accept(PINECONE_KEY, &["contracts"]);
         let home = tempfile::tempdir()?;
@@ -234,6 +237,23 @@ impl Reader {
         secrets.assert_absent(path, &finished.screen);
         Ok(())
     }
+}
+
+/// A pipeline that is there before any manifest.
+fn made_in_the_console(workspace: &WorkspaceHandle) {
+    let letters = json!({ "remote_url": "dropbox://letters", "recursive": false });
+    let letters = workspace.insert("dropbox", "letters", letters);
+    let index = json!({ "index_name": "contracts", "namespace": "letters", "batch_size": 50, "api_key": PINECONE_KEY });
+    let destinations = workspace.of(Family::Destinations);
+    let index = destinations.insert("pinecone", "letters-index", index);
+    workspace.insert_workflow(json!({
+        "name": "letters-to-index", "workflow_type": "custom", "source_id": letters, "destination_id": index,
+        "workflow_nodes": [
+            { "name": "Partitioner", "type": "partition", "subtype": "vlm", "settings": { "is_dynamic": true } },
+            { "name": "Chunker", "type": "chunk", "subtype": "chunk_by_title", "settings": { "max_characters": 2048 } },
+            { "name": "Embedder", "type": "embed", "subtype": "azure_openai", "settings": { "model_name": "text-embedding-3-small" } },
+        ],
+    }));
 }
 
 /// How a shell calls a program.

@@ -81,6 +81,13 @@ impl Schedule {
         }
     }
 
+    /// The schedule that an answer means which shows this.
+    pub fn shown_as(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|schedule| schedule.is_shown_as(text))
+    }
+
     /// Whether an answer that shows this means this schedule.
     pub(super) fn is_shown_as(self, text: &str) -> bool {
         text.split_whitespace().eq(self.cron().split(' ')) || text == self.phrase()
@@ -123,6 +130,11 @@ mod tests {
             }
         }
         assert!(Schedule::Daily.is_shown_as(" 0 0  * * * "));
+        assert_eq!(
+            Schedule::shown_as("0 */2 * * *"),
+            Some(Schedule::Every2Hours)
+        );
+        assert_eq!(Schedule::shown_as("5 0 * * *"), None);
         for bad in ["", "Daily", "0 0 * * *", "every 3 hours"] {
             assert_eq!(bad.parse::<Schedule>(), Err(ScheduleError), "{bad}");
         }

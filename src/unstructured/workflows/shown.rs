@@ -21,6 +21,8 @@ pub struct Workflow {
     pub name: Box<str>,
     /// Its key, for life; `None` where the service knows no keys.
     pub key: Option<Box<str>>,
+    /// Which kind of workflow, for example `custom`; empty where none is shown.
+    pub workflow_type: Box<str>,
     /// Where its documents come from: one in practice, none where they are given to each run.
     pub sources: Vec<ConnectorId>,
     /// Where the elements go.
@@ -60,6 +62,8 @@ struct Wire {
     #[serde(default)]
     key: Value,
     #[serde(default)]
+    workflow_type: Value,
+    #[serde(default)]
     sources: Value,
     #[serde(default)]
     destinations: Value,
@@ -94,6 +98,7 @@ impl Workflow {
                 Value::String(key) => Some(cut(key, LONGEST_NAME).into()),
                 _ => None,
             },
+            workflow_type: text(wire.workflow_type).into(),
             sources: connectors(&wire.sources),
             destinations: connectors(&wire.destinations),
             nodes: items(wire.workflow_nodes)
@@ -139,7 +144,8 @@ impl Workflow {
             (self.sources.capacity() + self.destinations.capacity()) * size_of::<ConnectorId>();
         let nodes: usize = self.nodes.iter().map(ShownNode::size).sum();
         let key = self.key.as_deref().map_or(0, str::len);
-        size_of::<Self>() + self.name.len() + key + texts + ids + nodes + 6 * PER_ALLOCATION
+        let names = self.name.len() + key + self.workflow_type.len();
+        size_of::<Self>() + names + texts + ids + nodes + 7 * PER_ALLOCATION
     }
 }
 
