@@ -47,7 +47,7 @@ const CREATE: Protocol = Protocol {
     provoke: |world| world.create(NAME),
     fault: None,
     end: End::Kept("1"),
-    effects: 7,
+    effects: 6,
     all_ours: true,
 };
 
@@ -73,7 +73,7 @@ fn a_create_that_is_killed_anywhere_ends_with_one_connector() {
 fn a_create_whose_answer_is_lost_and_that_is_killed_anywhere_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         fault: Some(|world| lose_create(world, &Fault::disconnect().committed())),
-        effects: 9,
+        effects: 8,
         ..CREATE
     });
 }
@@ -82,7 +82,7 @@ fn a_create_whose_answer_is_lost_and_that_is_killed_anywhere_ends_with_one_conne
 fn a_create_that_never_arrived_and_is_killed_anywhere_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         fault: Some(|world| lose_create(world, &Fault::disconnect())),
-        effects: 10,
+        effects: 9,
         ..CREATE
     });
 }
@@ -124,7 +124,7 @@ fn an_adoption_by_reserved_name_that_is_killed_anywhere_takes_the_connector_that
             world.put_secret("1");
             insert_connector(world, &default_name(NAME));
         },
-        effects: 7,
+        effects: 6,
         all_ours: false,
         ..CREATE
     });
@@ -146,7 +146,7 @@ fn a_cleaning_up_of_duplicates_that_is_killed_anywhere_leaves_one_connector() {
                 &json!({ "lostCreates": { "count": 1, "since": "2026-01-01T00:00:00Z" } }),
             );
         },
-        effects: 8,
+        effects: 7,
         all_ours: false,
         ..CREATE
     });
@@ -181,7 +181,7 @@ fn a_recreation_that_is_killed_anywhere_ends_with_one_connector() {
             }
         },
         end: End::Kept("1"),
-        effects: 6,
+        effects: 5,
         ..DELETE
     });
 }

@@ -197,7 +197,6 @@ impl Situation {
             }
             (Effect::StartCheck(_), Answer::Check(check)) => {
                 self.doubted &= self.grant != Grant::Accepted;
-                self.unrecorded = true;
                 self.checked(check);
             }
             (Effect::PollCheck { .. }, Answer::Check(check)) => {

@@ -18,6 +18,9 @@ use crate::kinds::Resource;
 use crate::unstructured::{ConnectorId, Digest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// Polls after which a connection check is one that takes long.
+const FEW_POLLS: u32 = 2;
+
 /// How long Unstructured may take for a connection check.
 pub const CHECK_TIME: Duration = Duration::from_mins(5);
 
@@ -175,6 +178,17 @@ impl Memory {
             self.written = Some(written);
             self.unsure = false;
         }
+    }
+
+    /// The connection check that this process began, and waits for.
+    pub fn checks(&self) -> Option<&str> {
+        self.check.as_ref().map(|(id, ..)| id.as_str())
+    }
+
+    /// Whether a connection check was begun that has not had the time that most take.
+    pub fn checks_just_now(&self) -> bool {
+        let polls = self.check.as_ref().map(|(_, _, polls)| *polls);
+        polls.is_some_and(|polls| polls < FEW_POLLS)
     }
 
     /// Takes note of what the watch shows, and of what it replaces where a write of ours is not known to be that. `settled`: what

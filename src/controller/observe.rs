@@ -191,7 +191,7 @@ fn situation(
         namesakes: None,
         check: match hand.forced {
             Some(_) => Check::None,
-            None => recorded_check(status.connection_check.as_ref()),
+            None => recorded_check(status.connection_check.as_ref(), memory.checks()),
         },
         polled: false,
         failed_now: false,

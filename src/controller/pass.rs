@@ -195,6 +195,10 @@ async fn pass(
     occasion.forced.clone_from(&hand.forced);
     occasion.next_attempt = next.filter(|next| next.told).map(|next| next.delay);
     let status = report::status(&hand.status(), &situation, &outcome, &occasion);
+    let recorded = hand.resource.status();
+    if memory.checks_just_now() && recorded.is_some_and(|r| report::adds_only_a_check(r, &status)) {
+        return (next, result);
+    }
     let written = match write_status(context, &mut hand, &status).await {
         Err(failure @ Failure::Definition(_)) => {
             let outcome = Outcome::Failed(failure.clone());

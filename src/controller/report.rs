@@ -23,7 +23,7 @@ pub use census::census;
 pub use credentials::recorded_doubt;
 pub use note::Note;
 pub use notes::notes;
-pub use recorded::{recorded_check, was_synced};
+pub use recorded::{adds_only_a_check, recorded_check, was_synced};
 pub use row::row;
 
 /// What a status needs beside the situation.

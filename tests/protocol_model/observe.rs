@@ -135,7 +135,7 @@ impl Operator {
             doubted: false,
             connector: Sighting::Unseen,
             namesakes: None,
-            check: report::recorded_check(status.connection_check.as_ref()),
+            check: report::recorded_check(status.connection_check.as_ref(), None),
             polled: false,
             failed_now: false,
             check_overdue: false,
