@@ -24,11 +24,11 @@ use super::queue::{Job, Priority};
 use super::record::{rehearse, write_complaint, write_status};
 use super::recovery::heard;
 use super::remember::{note_effect, remember, settle_membership, still_known};
-use super::report::{self};
+use super::report::{self, Occasion};
 use super::situation::Situation;
 use super::tell;
 use super::wake::{forget, lane_of};
-use crate::crd::FINALIZER;
+use crate::crd::{ConnectorStatus, FINALIZER};
 use crate::kinds::Resource;
 use crate::runtime::metrics::ReconcileResult;
 use crate::spans;
@@ -196,17 +196,11 @@ async fn pass(
     occasion.next_attempt = next.filter(|next| next.told).map(|next| next.delay);
     let status = report::status(&hand.status(), &situation, &outcome, &occasion);
     let recorded = hand.resource.status();
-    if memory.checks_just_now() && recorded.is_some_and(|r| report::adds_only_a_check(r, &status)) {
-        return (next, result);
-    }
-    let written = match write_status(context, &mut hand, &status).await {
-        Err(failure @ Failure::Definition(_)) => {
-            let outcome = Outcome::Failed(failure.clone());
-            let complaint = report::status(&hand.status(), &situation, &outcome, &occasion);
-            let complained = write_complaint(context, &mut hand, &complaint).await;
-            complained.and(Err(failure))
-        }
-        written => written,
+    let adds_only_a_check = recorded.is_some_and(|r| report::adds_only_a_check(r, &status));
+    let written = if memory.checks_just_now() && adds_only_a_check {
+        Ok(())
+    } else {
+        write_or_complain(context, &mut hand, &situation, &status, &occasion).await
     };
     memory.wrote(hand.written.take());
     memory.unsure |= hand.unsure;
@@ -227,6 +221,24 @@ async fn pass(
             )
         }
     }
+}
+
+/// Writes the status. Where the definition has no room for it, says so in what it has room for.
+async fn write_or_complain(
+    context: &Context,
+    hand: &mut Hand,
+    situation: &Situation,
+    status: &ConnectorStatus,
+    on: &Occasion,
+) -> Result<(), Failure> {
+    let written = write_status(context, hand, status).await;
+    let Err(failure @ Failure::Definition(_)) = written else {
+        return written;
+    };
+    let outcome = Outcome::Failed(failure.clone());
+    let complaint = report::status(&hand.status(), situation, &outcome, on);
+    let complained = write_complaint(context, hand, &complaint).await;
+    complained.and(Err(failure))
 }
 
 /// The loop around the decision. An effect is only begun while this process leads and the pass has time.
