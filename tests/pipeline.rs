@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use support::fake::Fault;
 use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
+use support::fake::{Answer, Fault};
 use support::operator::Operator;
 use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, kind, message};
 
@@ -309,6 +309,65 @@ async fn a_run_whose_answer_is_lost_is_found_and_not_started_again() -> Result<(
     create(&stage, JOB, "again", job()).await?;
     phase(&stage, "again", "Succeeded").await?;
     assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+/// Times of the service are compared with each other, never with those of the cluster.
+#[tokio::test]
+async fn a_run_whose_answer_is_lost_is_found_by_whoever_leads_next_whatever_the_services_clock_says()
+-> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    let behind = Duration::from_hours(1);
+    stage
+        .api
+        .configure(|rules| rules.pipelines.clock_behind = behind);
+    create(&stage, JOB, "before", job()).await?;
+    phase(&stage, "before", "Succeeded").await?;
+    let late = Fault::none().held_back(Duration::from_secs(20));
+    stage.api.inject(Route::RunWorkflow, late);
+    create(&stage, JOB, "once", job()).await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while stage.workspace.runs(&id) < 2 {
+        ensure!(tokio::time::Instant::now() < end, "no run");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    operator.kill()?;
+    let _operator = stage.operator().await?;
+    phase(&stage, "once", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_is_refused_for_a_while_is_asked_for_until_it_is_taken() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    for status in [401, 404, 409] {
+        let refusal = Answer::json(status, &json!({ "detail": "not now" }));
+        stage.api.inject(Route::RunWorkflow, Fault::answer(refusal));
+    }
+    create(&stage, JOB, "refused", job()).await?;
+    phase(&stage, "refused", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_service_does_not_show_of_a_run_yet_is_waited_for() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let partly = JobEnd::some_failed(1, 3, "the file is encrypted");
+    stage.workspace.script_jobs(&id, [partly]);
+    let unknown = Fault::answer(Answer::json(404, &json!({ "detail": "Job not found" })));
+    stage.api.inject(Route::GetJob, unknown.times(2));
+    let early = json!({ "processing_status": "IN_PROGRESS", "node_stats": [], "summary": null });
+    let early = Fault::answer(Answer::json(200, &early));
+    stage.api.inject(Route::JobDetails, early);
+    // What is only for show is not waited for for ever.
+    let broken = Fault::answer(Answer::text(500, "Internal Server Error"));
+    stage.api.inject(Route::FailedFiles, broken.always());
+    create(&stage, JOB, "slow", job()).await?;
+    let slow = phase(&stage, "slow", "PartiallyFailed").await?;
+    let documents = json!({ "total": 3, "succeeded": 2, "failed": 1 });
+    assert_eq!(slow.data["status"]["documents"], documents);
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub struct Memory<K> {
     pub known: BTreeSet<JobId>,
     /// The run was told to stop.
     pub cancelled: bool,
+    /// Since when the service has said of a run what may only be passing, such as that it does not know it.
+    doubt: Option<Instant>,
     /// The configuration that the API refused, with its words.
     pub refused: Option<(Digest, Failure)>,
     /// What the answer to our own write showed other than it was sent: the service's way of writing it.
@@ -48,6 +50,7 @@ impl<K> Default for Memory<K> {
             intent: None,
             known: BTreeSet::new(),
             cancelled: false,
+            doubt: None,
             refused: None,
             normal: BTreeSet::new(),
             wrote_at: None,
@@ -72,6 +75,16 @@ impl<K: Object> Memory<K> {
     /// Takes note of the object as our own write left it.
     pub fn wrote(&mut self, object: &Arc<K>) {
         self.written = Some(object.clone());
+    }
+
+    /// Whether what the service says, and what may only be passing, has been its word for as long as this.
+    pub fn has_stayed(&mut self, settle_time: Duration) -> bool {
+        self.doubt.get_or_insert_with(Instant::now).elapsed() >= settle_time
+    }
+
+    /// The service says what it should.
+    pub fn is_plain(&mut self) {
+        self.doubt = None;
     }
 
     /// Whether what was asked for at this intent is carried out by now, or never will be. Wall clocks of two machines differ, so the

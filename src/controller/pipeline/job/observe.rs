@@ -126,6 +126,7 @@ pub async fn observe(
         run,
         runs: None,
         sight: None,
+        refused: None,
     };
     Ok((situation, hand))
 }
