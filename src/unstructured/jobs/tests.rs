@@ -115,6 +115,12 @@ async fn a_list_with_an_unreadable_job_is_no_list() {
             .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unexpected, "{odd}");
     }
+    // What somebody runs without a workflow is nobody's.
+    let mine = job(ID, WORKFLOW, "COMPLETED");
+    let body = json!([{"id": OTHER, "workflow_id": null, "status": "COMPLETED"}, mine]);
+    let server = Server::answering("200 OK", "", &body.to_string()).await;
+    let found = jobs(&server).list(None, None).await.unwrap();
+    assert_eq!(found.iter().map(|job| job.id).collect::<Vec<_>>(), [id()]);
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use super::super::super::outcome::Failure;
 use super::super::super::queue::Priority;
 use super::super::super::refusal::kubernetes;
 use super::super::board::{Board, Listed};
-use super::super::memory::Memory;
+use super::super::memory::{Doubt, Memory};
 use super::super::notice::tell;
 use super::super::object::Object;
+use super::super::stop;
 use super::super::wake::look_again;
 use super::super::writing::{api, let_go, record, set_finalizer, took, write_status};
 use super::ending::{end_from, progress_from};
@@ -32,6 +33,10 @@ use crate::unstructured::{ErrorKind, Job, JobId, JobState, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.
 const MOST_RUNS: usize = 64;
+
+/// In place of what the service says, where nobody can tell which credentials it may quote.
+const WITHHELD: &str =
+    "not shown: credentials have changed since the run began, and this may quote old ones";
 
 /// Performs one effect.
 pub async fn perform(
@@ -80,15 +85,13 @@ async fn call(
         Effect::LookAtRun(id) => look_at_run(context, memory, hand, board, id)
             .await
             .map(Answer::Sight),
-        Effect::Cancel(id) => match board.jobs.cancel(id).await {
-            Ok(()) => {
+        Effect::Cancel(id) => {
+            let told = stop::stop(context, memory, board, &*hand.job, id).await;
+            told.map(|()| {
                 memory.cancelled = true;
-                let note = format!("Told run {id} to stop.");
-                tell(context, &*hand.job, EventReason::Cancelled, "Cancel", note);
-                Ok(Answer::Done)
-            }
-            Err(error) => Err(error.into()),
-        },
+                Answer::Done
+            })
+        }
         _ => Err(Failure::Overrun("no call of this effect is known")),
     };
     answer.unwrap_or_else(Answer::Failed)
@@ -191,7 +194,10 @@ async fn look_at_run(
         None => match board.jobs.get(id).await {
             Ok(job) => job.state,
             // It may not show a run yet that it has just made.
-            Err(error) if error.kind == ErrorKind::NotFound && memory.has_stayed(settle_time) => {
+            Err(error)
+                if error.kind == ErrorKind::NotFound
+                    && memory.has_stayed(Doubt::Unknown, settle_time) =>
+            {
                 return Ok(Sight::Gone);
             }
             Err(error) => return Err(error.into()),
@@ -239,19 +245,22 @@ async fn end_of(
     let decide = *state == JobState::Completed;
     let details = match board.jobs.details(id).await {
         Ok(details) if decide && details.processing.is_under_way() => {
-            if !memory.has_stayed(settle_time) {
+            if !memory.has_stayed(Doubt::Untold, settle_time) {
                 return Ok(None);
             }
             Some(details)
         }
         Ok(details) => Some(details),
         Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(_) if !decide && memory.has_stayed(settle_time) => None,
+        Err(_) if !decide && memory.has_stayed(Doubt::Untold, settle_time) => None,
         Err(error) => return Err(error.into()),
     };
     let mut end = end_from(state, details.as_ref());
     let secrets = sent_secrets(context, hand).await?;
-    let scrub = |text: &str| board.client.scrub(&secrets, text);
+    let scrub = |text: &str| match &secrets {
+        Some(secrets) => board.client.scrub(secrets, text),
+        None => WITHHELD.to_owned(),
+    };
     end.message = end.message.as_deref().map(scrub);
     if end.how == Ending::WithErrors || end.documents.is_some_and(|d| d.failed > 0) {
         match board.jobs.failed_files(id).await {
@@ -264,7 +273,7 @@ async fn end_of(
                 end.failed_files = files.collect();
             }
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(_) if memory.has_stayed(settle_time) => {}
+            Err(_) if memory.has_stayed(Doubt::Untold, settle_time) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -296,7 +305,8 @@ async fn record_intent(
     hand: &mut Hand,
 ) -> Result<(), Failure> {
     let uid = hand.job.uid().unwrap_or_default();
-    if !context.catalogue.may_start(&hand.workflow_key, &uid) {
+    let catalogue = &context.catalogue;
+    if !catalogue.may_start(&hand.workflow_key, &uid, hand.begun) {
         return Err(Failure::Conflict);
     }
     let mut then = s.clone();
