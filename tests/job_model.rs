@@ -33,9 +33,12 @@ struct Made {
 
 /// What is on record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Record {
     finalized: bool,
     asked: bool,
+    /// The workflow's record has the job's name.
+    noted: bool,
     run: Option<usize>,
     phase: JobPhase,
     adopted: bool,
@@ -73,6 +76,8 @@ enum Fate {
     Late,
     /// Carried out, and the answer names no run.
     Vague,
+    /// Refused, and not for what was sent: the next may be accepted.
+    Refused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +111,7 @@ impl Jobs {
             going: world.deleted,
             finalized: record.finalized,
             unrecorded: false,
-            ran_before: false,
+            ran_before: record.noted && !record.asked && record.run.is_none(),
             on_active: self.on_active,
             cancel: false,
             overdue: false,
@@ -119,25 +124,28 @@ impl Jobs {
             outrun: false,
             runs: None,
             sight: None,
+            refused: None,
         }
     }
 
     /// What the service and the record answer, and how they change.
     fn perform(world: &mut World, s: &Situation, effect: &Effect, fate: Fate) -> Answer {
-        let lost = || {
+        let failed = |kind, commit| {
             Answer::Failed(Failure::Api {
-                kind: ErrorKind::Timeout,
+                kind,
                 rate_limited: false,
-                message: "no answer came".to_owned(),
-                commit: Commit::Unknown,
+                message: "it failed".to_owned(),
+                commit,
                 sent_configuration: false,
             })
         };
+        let lost = || failed(ErrorKind::Timeout, Commit::Unknown);
         match effect {
             Effect::AddFinalizer => world.record.finalized = true,
             Effect::RemoveFinalizer => world.record.finalized = false,
             Effect::RecordIntent => {
                 world.record.asked = true;
+                world.record.noted = true;
                 world.settled = false;
                 for made in &mut world.service {
                     made.since_intent = false;
@@ -150,6 +158,7 @@ impl Jobs {
                     world.record.adopted = s.adopted;
                 }
             }
+            Effect::Withdraw => world.record.noted = false,
             Effect::Bind { .. } | Effect::Cancel(_) => {}
             Effect::LookAtRuns => {
                 let mut found = world.service.iter().enumerate();
@@ -158,6 +167,7 @@ impl Jobs {
                 return Answer::Runs(Runs {
                     active: active.map(id),
                     ours: ours.map(|(number, _)| id(number)),
+                    newest: None,
                 });
             }
             Effect::LookAtRun(run) => {
@@ -181,6 +191,7 @@ impl Jobs {
                         lost()
                     }
                     Fate::Undone => lost(),
+                    Fate::Refused => failed(ErrorKind::Unauthorized, Commit::Never),
                     Fate::Late => {
                         world.late = true;
                         lost()
@@ -229,7 +240,13 @@ impl Model for Jobs {
             Some(pass) => {
                 actions.push(Act::Step(Fate::Done));
                 if world.faults < 2 && plan(&pass.situation) == Step::Act(Effect::Run) {
-                    let fates = [Fate::Lost, Fate::Undone, Fate::Late, Fate::Vague];
+                    let fates = [
+                        Fate::Lost,
+                        Fate::Undone,
+                        Fate::Late,
+                        Fate::Vague,
+                        Fate::Refused,
+                    ];
                     actions.extend(fates.map(Act::Step));
                 }
                 if world.crashes < 2 {
@@ -271,8 +288,11 @@ impl Model for Jobs {
                             world.faults += 1;
                         }
                         let answer = Self::perform(&mut world, &pass.situation, &effect, fate);
-                        if pass.situation.learn(&effect, answer).is_ok() {
-                            world.pass = Some(pass);
+                        match pass.situation.learn(&effect, answer) {
+                            Ok(()) => world.pass = Some(pass),
+                            Err(failure) => {
+                                rest(&mut world, &pass.situation, &Outcome::Failed(failure));
+                            }
                         }
                     }
                 }
@@ -310,6 +330,9 @@ impl Model for Jobs {
             }),
             Property::always("a finished job asks for nothing", |_, world: &World| {
                 !world.record.phase.is_final() || !world.record.asked
+            }),
+            Property::always("nobody takes it for restored", |_, world: &World| {
+                world.record.phase != JobPhase::Abandoned
             }),
             Property::sometimes("the run is followed to its end", |_, world: &World| {
                 world.record.phase == JobPhase::Succeeded

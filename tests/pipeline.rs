@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use support::fake::Fault;
 use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
+use support::fake::{Answer, Fault};
 use support::operator::Operator;
 use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, kind, message};
 
@@ -312,6 +312,65 @@ async fn a_run_whose_answer_is_lost_is_found_and_not_started_again() -> Result<(
     Ok(())
 }
 
+/// Times of the service are compared with each other, never with those of the cluster.
+#[tokio::test]
+async fn a_run_whose_answer_is_lost_is_found_by_whoever_leads_next_whatever_the_services_clock_says()
+-> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    let behind = Duration::from_hours(1);
+    stage
+        .api
+        .configure(|rules| rules.pipelines.clock_behind = behind);
+    create(&stage, JOB, "before", job()).await?;
+    phase(&stage, "before", "Succeeded").await?;
+    let late = Fault::none().held_back(Duration::from_secs(20));
+    stage.api.inject(Route::RunWorkflow, late);
+    create(&stage, JOB, "once", job()).await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while stage.workspace.runs(&id) < 2 {
+        ensure!(tokio::time::Instant::now() < end, "no run");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    operator.kill()?;
+    let _operator = stage.operator().await?;
+    phase(&stage, "once", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_is_refused_for_a_while_is_asked_for_until_it_is_taken() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    for status in [401, 404, 409] {
+        let refusal = Answer::json(status, &json!({ "detail": "not now" }));
+        stage.api.inject(Route::RunWorkflow, Fault::answer(refusal));
+    }
+    create(&stage, JOB, "refused", job()).await?;
+    phase(&stage, "refused", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_service_does_not_show_of_a_run_yet_is_waited_for() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let partly = JobEnd::some_failed(1, 3, "the file is encrypted");
+    stage.workspace.script_jobs(&id, [partly]);
+    let unknown = Fault::answer(Answer::json(404, &json!({ "detail": "Job not found" })));
+    stage.api.inject(Route::GetJob, unknown.times(2));
+    let early = json!({ "processing_status": "IN_PROGRESS", "node_stats": [], "summary": null });
+    let early = Fault::answer(Answer::json(200, &early));
+    stage.api.inject(Route::JobDetails, early);
+    // What is only for show is not waited for for ever.
+    let broken = Fault::answer(Answer::text(500, "Internal Server Error"));
+    stage.api.inject(Route::FailedFiles, broken.always());
+    create(&stage, JOB, "slow", job()).await?;
+    let slow = phase(&stage, "slow", "PartiallyFailed").await?;
+    let documents = json!({ "total": 3, "succeeded": 2, "failed": 1 });
+    assert_eq!(slow.data["status"]["documents"], documents);
+    Ok(())
+}
+
 /// `KILLS` sets how many; each at another moment of the protocol.
 #[tokio::test]
 async fn an_operator_that_is_killed_again_and_again_starts_each_run_once() -> Result<()> {
@@ -388,6 +447,34 @@ async fn no_secret_comes_to_light_in_what_a_run_says() -> Result<()> {
         ensure!(!shown.contains(PINECONE_KEY), "{shown}");
         ensure!(!shown.contains("zebra"), "{shown}");
     }
+    Ok(())
+}
+
+/// What was in a Secret when the run began cannot be taken out of what is said of it any more.
+#[tokio::test]
+async fn a_run_that_quotes_credentials_which_changed_meanwhile_is_not_quoted() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "rotated", job()).await?;
+    let started = phase(&stage, "rotated", "Scheduled").await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let next = "pcsk-9b31c7e2f05d4a68";
+    stage.pinecone.accept(next, &["contracts"]);
+    stage.secret("pinecone", &[("api_key", next)]).await?;
+    let is_sent = |o: &DynamicObject| {
+        let sent = o.data["status"]["lastSyncTime"].as_str();
+        sent > started.data["status"]["startedAt"].as_str()
+    };
+    until(&stage, "PineconeDestination", "index", is_sent).await?;
+    let run = stage.workspace.jobs(&id)[0].id.clone();
+    let quoted = JobEnd::some_failed(1, 2, format!("refused {PINECONE_KEY}"));
+    stage.workspace.finish_job(&run, quoted);
+    let rotated = phase(&stage, "rotated", "PartiallyFailed").await?;
+    let error = &rotated.data["status"]["failedFiles"][0]["error"];
+    ensure!(
+        error.as_str().is_some_and(|e| e.starts_with("not shown")),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -575,6 +662,83 @@ async fn the_annotation_makes_one_job_for_each_value_and_the_schedule_is_followe
     assert_eq!(flow.data["status"]["lastJob"]["id"], json!(run));
     assert_eq!(flow.data["status"]["consecutiveFailures"], json!(1));
     assert_eq!(stage.workspace.runs(&id), 1);
+    Ok(())
+}
+
+/// A cancel that is refused, a list that is not there, and a gateway that knows no path: none of them holds a deletion up or ends it early.
+#[tokio::test]
+async fn a_workflow_goes_whatever_the_service_says_to_the_end_of_its_runs() -> Result<()> {
+    let (stage, _operator, _) = begin().await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "held", job()).await?;
+    phase(&stage, "held", "Scheduled").await?;
+    let broken = Fault::answer(Answer::text(500, "Internal Server Error"));
+    stage.api.inject(Route::CancelJob, broken.always());
+    let unknown = || Fault::answer(Answer::json(404, &json!({ "detail": "Not Found" })));
+    stage.api.inject(Route::DeleteWorkflow, unknown());
+    for of in [JOB, WORKFLOW] {
+        let params = (&DeleteParams::default(), &ListParams::default());
+        objects(&stage, of)
+            .delete_collection(params.0, params.1)
+            .await?;
+    }
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !stage.workspace.workflows().is_empty() || !gone(&stage, WORKFLOW).await? {
+        ensure!(tokio::time::Instant::now() < end, "it never goes");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    // Gone behind our back, with a service that lists no runs of what is not there.
+    create(&stage, WORKFLOW, "flow", workflow()).await?;
+    ready(&stage).await?;
+    stage
+        .workspace
+        .remove_workflow(&stage.workspace.workflows()[0].id);
+    stage.api.inject(Route::ListJobs, unknown().always());
+    objects(&stage, WORKFLOW)
+        .delete("flow", &DeleteParams::default())
+        .await?;
+    while !gone(&stage, WORKFLOW).await? {
+        ensure!(tokio::time::Instant::now() < end, "it never goes");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn gone(stage: &Stage, of: &str) -> Result<bool> {
+    Ok(objects(stage, of)
+        .list(&ListParams::default())
+        .await?
+        .items
+        .is_empty())
+}
+
+/// The first create is carried out after the operator has given it up.
+#[tokio::test]
+async fn a_second_workflow_that_a_late_create_makes_is_deleted() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let late = || Fault::disconnect().committed_late(Duration::from_secs(5));
+    stage.api.inject(Route::CreateWorkflow, late());
+    create(&stage, WORKFLOW, "flow", workflow()).await?;
+    let _operator = stage.operator().await?;
+    let flow = ready(&stage).await?;
+    let id = flow.data["status"]["workflowId"]
+        .as_str()
+        .context("an id")?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let deleted = |stage: &Stage| requests(stage, "DELETE", "/workflows/");
+    while deleted(&stage) == 0 {
+        ensure!(tokio::time::Instant::now() < end, "the duplicate stays");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let left: Vec<_> = stage
+        .workspace
+        .workflows()
+        .iter()
+        .map(|w| w.id.clone())
+        .collect();
+    assert_eq!(left, [id]);
     Ok(())
 }
 

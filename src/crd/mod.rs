@@ -45,7 +45,7 @@ pub use unstructured_source::{
 };
 
 pub use unstructured_job::{
-    Documents, FailedDocument, JobPhase, JobStatus, NodeCounts, OnActive, RunRequest,
+    Documents, FailedDocument, JobPhase, JobStatus, LastRun, NodeCounts, OnActive, RunRequest,
     UnstructuredJob, UnstructuredJobSpec, WorkflowReference,
 };
 pub use unstructured_workflow::{

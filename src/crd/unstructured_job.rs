@@ -205,6 +205,20 @@ impl Default for JobStatus {
 pub struct RunRequest {
     /// When the run was asked for.
     pub started_at: Time,
+    /// The newest run that the workflow had before. None: it had none. Only the service's own times are compared, as its clock may differ
+    /// from that of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
+}
+
+/// A run, and when the service says that it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRun {
+    /// The run.
+    pub id: String,
+    /// When it was made, as the service says.
+    pub created_at: String,
 }
 
 /// How many documents a run had.

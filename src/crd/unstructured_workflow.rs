@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::any_connector::{Parameters, SecretParameter, parameters, secret_parameters};
 use super::connector::{
-    AdoptionPolicy, CreateIntent, DeletionPolicy, WorkspaceReference, WorkspaceStatus,
+    AdoptionPolicy, CreateIntent, DeletionPolicy, LostCreates, WorkspaceReference, WorkspaceStatus,
     connector_id, unobserved,
 };
 use super::definition::{column, condition_columns, finish};
@@ -293,6 +293,10 @@ pub struct WorkflowStatus {
     /// Present while a workflow may be being created: the record that lets a restarted operator find it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateIntent>,
+    /// Present while creates that were given up may still be carried out: what they make with this resource's key, or under its own
+    /// name, is a duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_creates: Option<LostCreates>,
     /// The names of the `UnstructuredJob`s that asked for a run, newest first, at most 64: one of these that is made again runs no
     /// second time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -330,6 +334,7 @@ impl Default for WorkflowStatus {
             last_handled_reconcile_at: None,
             last_handled_run_at: None,
             create: None,
+            lost_creates: None,
             runs: Vec::new(),
             active_job: None,
             last_job: None,

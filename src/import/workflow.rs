@@ -41,13 +41,16 @@ impl Writer<'_> {
                 only("destination", &shown.destinations)?,
             ),
         ];
-        if !(1..=MOST_NODES).contains(&shown.nodes.len()) {
-            let number = shown.nodes.len();
+        let Some(nodes) = &shown.nodes else {
+            return Err("the API does not show its nodes".to_owned());
+        };
+        if !(1..=MOST_NODES).contains(&nodes.len()) {
+            let number = nodes.len();
             return Err(format!(
                 "it has {number} nodes, and an {WORKFLOW} has 1 to {MOST_NODES}"
             ));
         }
-        let (nodes, is_known) = in_order(&shown.nodes);
+        let (nodes, is_known) = in_order(nodes);
         let steps = nodes.into_iter().map(Step::of).collect::<Result<_, _>>()?;
 
         let mut spec = Map::new();

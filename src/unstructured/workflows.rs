@@ -29,8 +29,11 @@ pub use spec::{Node, WorkflowSpec, WorkflowState};
 
 use body::Body;
 
-/// Workflows of a page. The service's own number is 20.
+/// Workflows of a page.
 const PAGE_SIZE: usize = 100;
+
+/// Workflows of a page where nothing is asked for. A service may show fewer than it was asked for, but no fewer than this.
+const OWN_PAGE_SIZE: usize = 20;
 
 /// Pages of a list: as many workflows as no workspace has.
 const MOST_PAGES: usize = 100;
@@ -196,7 +199,7 @@ impl Workflows {
             });
             found.extend(self.transport.take(call, listing).await?);
             // A service that knows no pages shows the same again.
-            if shown < PAGE_SIZE || known.len() == before {
+            if shown < OWN_PAGE_SIZE || known.len() == before {
                 return Ok(found);
             }
         }

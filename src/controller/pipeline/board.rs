@@ -2,12 +2,15 @@
 //! costs as many requests as following one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::super::session::Session;
-use crate::unstructured::{ApiError, Job, JobState, Jobs, Workflow, WorkflowId, Workflows};
+use crate::unstructured::{
+    ApiError, ErrorKind, Job, JobState, Jobs, Workflow, WorkflowId, Workflows,
+};
 
 /// The lists of one workspace, and what makes the calls about single objects.
 pub struct Board {
@@ -20,7 +23,12 @@ pub struct Board {
     all_workflows: Shared<Workflow>,
     active_jobs: Shared<Job>,
     all_jobs: Shared<Job>,
+    /// Since when the list of all jobs has been too long to be read.
+    crowded: Mutex<Option<Instant>>,
 }
+
+/// How long a list that could not be read is not asked for again: it only grows.
+const CROWDED: Duration = Duration::from_hours(1);
 
 /// A list, and when it was asked for.
 pub struct Listed<T> {
@@ -43,6 +51,7 @@ impl Board {
             all_workflows: Shared::default(),
             active_jobs: Shared::default(),
             all_jobs: Shared::default(),
+            crowded: Mutex::default(),
         }
     }
 
@@ -55,14 +64,32 @@ impl Board {
         listed(&self.all_workflows, at, self.workflows.list()).await
     }
 
-    /// All jobs of all workflows, as they were at this time or later. The list has no pages and grows for ever, so it is asked for
-    /// seldom.
+    /// The jobs of a workflow, as they were at this time or later: from the list of all, which has no pages and grows for ever, so that
+    /// it is asked for seldom; or, where that cannot be read any more, from its own.
     ///
     /// # Errors
     ///
     /// [`ApiError`] when they cannot be listed.
-    pub async fn all_jobs(&self, at: Instant) -> Result<Arc<Listed<Job>>, ApiError> {
-        listed(&self.all_jobs, at, self.jobs.list(None, None)).await
+    pub async fn history(&self, workflow: &WorkflowId, at: Instant) -> Result<Vec<Job>, ApiError> {
+        let is_crowded = {
+            let crowded = self.crowded.lock().await;
+            crowded.is_some_and(|since| since.elapsed() < CROWDED)
+        };
+        if is_crowded {
+            return self.jobs_of(workflow).await;
+        }
+        match listed(&self.all_jobs, at, self.jobs.list(None, None)).await {
+            Ok(listed) => {
+                let ours = listed.items.iter().filter(|job| job.workflow == *workflow);
+                Ok(ours.cloned().collect())
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Unexpected | ErrorKind::NoRoom) => {
+                let jobs = self.jobs_of(workflow).await?;
+                *self.crowded.lock().await = Some(Instant::now());
+                Ok(jobs)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The jobs that have not ended, as they were at this time or later.

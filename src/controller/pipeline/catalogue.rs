@@ -16,8 +16,17 @@ pub struct Catalogue {
     pub workflows: Cache<UnstructuredWorkflow>,
     /// The jobs.
     pub jobs: Cache<UnstructuredJob>,
-    /// The job that is asking for a run of a workflow, by UID: no other may meanwhile.
-    starting: Mutex<HashMap<Key, String>>,
+    /// Who asks for runs of a workflow.
+    starting: Mutex<HashMap<Key, Starting>>,
+}
+
+/// Who asks for runs of a workflow.
+#[derive(Default)]
+struct Starting {
+    /// The job that is asking for one, by UID: no other may meanwhile.
+    by: Option<String>,
+    /// How many have begun to ask. Whoever looked before the last of them knows too little to ask.
+    begun: u64,
 }
 
 /// The objects of one kind.
@@ -114,27 +123,41 @@ impl Catalogue {
         others.first().map(|other| other.key())
     }
 
-    /// Whether this job may ask for a run of the workflow; if so, no other may until it has [let go](Self::started).
-    pub fn may_start(&self, workflow: &Key, uid: &str) -> bool {
-        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = starting
-            .entry(workflow.clone())
-            .or_insert_with(|| uid.to_owned());
-        first == uid
+    /// How many jobs have begun to ask for a run of the workflow.
+    pub fn begun(&self, workflow: &Key) -> u64 {
+        let starting = self.starting();
+        starting.get(workflow).map_or(0, |starting| starting.begun)
+    }
+
+    /// Whether this job may ask for a run of the workflow, having looked when so many had begun to; if so, no other may until it has
+    /// [let go](Self::started).
+    pub fn may_start(&self, workflow: &Key, uid: &str, begun: u64) -> bool {
+        let mut starting = self.starting();
+        let starting = starting.entry(workflow.clone()).or_default();
+        let may = starting.begun == begun && starting.by.as_deref().is_none_or(|by| by == uid);
+        if may {
+            starting.begun += 1;
+            starting.by = Some(uid.to_owned());
+        }
+        may
     }
 
     /// Whether another job asks for a run of the workflow at this moment.
     pub fn is_starting_another(&self, workflow: &Key, uid: &str) -> bool {
-        let starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        starting.get(workflow).is_some_and(|first| first != uid)
+        let starting = self.starting();
+        let by = starting.get(workflow).and_then(|s| s.by.as_ref());
+        by.is_some_and(|by| by != uid)
     }
 
     /// The job asks for no run any more: it has one, or is finished or gone.
     pub fn started(&self, workflow: &Key, uid: &str) {
-        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        if starting.get(workflow).is_some_and(|first| first == uid) {
-            starting.remove(workflow);
+        if let Some(starting) = self.starting().get_mut(workflow) {
+            starting.by.take_if(|by| by == uid);
         }
+    }
+
+    fn starting(&self) -> MutexGuard<'_, HashMap<Key, Starting>> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

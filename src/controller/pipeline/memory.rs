@@ -30,12 +30,25 @@ pub struct Memory<K> {
     pub known: BTreeSet<JobId>,
     /// The run was told to stop.
     pub cancelled: bool,
+    /// Since when the service fails to stop a run.
+    pub unstopped: Option<Instant>,
+    /// Since when the service has said of a run what may only be passing, such as that it does not know it.
+    doubt: Option<(Doubt, Instant)>,
     /// The configuration that the API refused, with its words.
     pub refused: Option<(Digest, Failure)>,
     /// What the answer to our own write showed other than it was sent: the service's way of writing it.
     pub normal: BTreeSet<String>,
     /// When the workflow was last written: what a list shows must not be older.
     pub wrote_at: Option<Instant>,
+}
+
+/// What a service may say of a run for a while only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It does not know it.
+    Unknown,
+    /// It does not tell what came of its documents.
+    Untold,
 }
 
 impl<K> Default for Memory<K> {
@@ -48,6 +61,8 @@ impl<K> Default for Memory<K> {
             intent: None,
             known: BTreeSet::new(),
             cancelled: false,
+            unstopped: None,
+            doubt: None,
             refused: None,
             normal: BTreeSet::new(),
             wrote_at: None,
@@ -72,6 +87,22 @@ impl<K: Object> Memory<K> {
     /// Takes note of the object as our own write left it.
     pub fn wrote(&mut self, object: &Arc<K>) {
         self.written = Some(object.clone());
+    }
+
+    /// Whether what the service says, and what may only be passing, has been its word for as long as this.
+    pub fn has_stayed(&mut self, doubt: Doubt, settle_time: Duration) -> bool {
+        match self.doubt {
+            Some((known, since)) if known == doubt => since.elapsed() >= settle_time,
+            _ => {
+                self.doubt = Some((doubt, Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// The service says what it should.
+    pub fn is_plain(&mut self) {
+        self.doubt = None;
     }
 
     /// Whether what was asked for at this intent is carried out by now, or never will be. Wall clocks of two machines differ, so the

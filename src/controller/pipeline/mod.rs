@@ -12,6 +12,7 @@ pub mod object;
 pub mod references;
 pub mod rest;
 pub mod span;
+pub mod stop;
 pub mod triggers;
 pub mod wake;
 pub mod workflow;

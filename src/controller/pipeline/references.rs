@@ -106,7 +106,8 @@ fn referred(
     }
 }
 
-fn is_synced(status: &ConnectorStatus) -> bool {
+/// Whether the service has the desired configuration of a connector.
+pub fn is_synced(status: &ConnectorStatus) -> bool {
     let synced = ConditionType::Synced.as_str();
     let mut conditions = status.conditions.iter();
     conditions.any(|c| c.type_ == synced && c.status == "True")

@@ -145,23 +145,53 @@ impl JobDetails {
             return Err(Unreadable::SHAPE);
         }
         let nodes = wire.node_stats.as_array().into_iter().flatten();
+        let nodes: Vec<_> = nodes
+            .take(MOST_NODES)
+            .map(|node| NodeStats::read(node, scrubber))
+            .collect();
         Ok(Self {
             processing: Processing::read(&wire.processing_status, scrubber),
-            documents: wire.summary.is_object().then(|| Documents {
-                total: number(&wire.summary, "total_docs"),
-                succeeded: number(&wire.summary, "total_docs_succeeded"),
-                failed: number(&wire.summary, "total_docs_failed"),
-            }),
-            nodes: nodes
-                .take(MOST_NODES)
-                .map(|node| NodeStats::read(node, scrubber))
-                .collect(),
+            documents: Documents::read(&wire.summary, &nodes),
+            nodes,
             message: Some(words(&wire.message, scrubber)).filter(|words| !words.is_empty()),
         })
     }
 }
 
+impl Documents {
+    /// What the summary says. Older services show none, and one that is all zeros need not have been filled in: then the steps tell, as
+    /// a document fails at one of them at most.
+    fn read(summary: &Value, nodes: &[NodeStats]) -> Option<Self> {
+        let seen = |node: &NodeStats| {
+            let counts = [node.ready, node.in_progress, node.success, node.failure];
+            counts.into_iter().fold(0, u64::saturating_add)
+        };
+        let total = nodes.iter().map(seen).max();
+        let failures = nodes.iter().map(|node| node.failure);
+        let failed = failures.fold(0, u64::saturating_add);
+        let shown = summary.is_object().then(|| Self {
+            total: number(summary, "total_docs"),
+            succeeded: number(summary, "total_docs_succeeded"),
+            failed: number(summary, "total_docs_failed"),
+        });
+        match (shown, total) {
+            (Some(shown), _) if shown != Self::default() => Some(shown),
+            (_, Some(total)) => Some(Self {
+                total,
+                succeeded: total.saturating_sub(failed),
+                failed: failed.min(total),
+            }),
+            (shown, None) => shown,
+        }
+    }
+}
+
 impl Processing {
+    /// Whether the work is not done yet.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::Scheduled | Self::InProgress)
+    }
+
     /// How the API writes it.
     pub fn as_str(&self) -> &str {
         match self {

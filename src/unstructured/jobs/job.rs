@@ -81,8 +81,8 @@ impl Wire {
 }
 
 impl Job {
-    /// One job of a list. `None`: readably of another workflow. One of this workflow that cannot be read makes the whole list
-    /// unreadable, because what is not in a list may be started again.
+    /// One job of a list. `None`: readably of another workflow, or, where those of all are asked for, of none. One of this workflow that
+    /// cannot be read makes the whole list unreadable, because what is not in a list may be started again.
     pub(in super::super) fn listed(
         element: &[u8],
         workflow: Option<&WorkflowId>,
@@ -93,8 +93,11 @@ impl Job {
         if workflow.is_some() && shown.is_some() && shown.as_ref() != workflow {
             return Ok(None);
         }
-        let shown = shown.ok_or(Unreadable::JOB_WITHOUT_WORKFLOW)?;
-        wire.read(shown, scrubber).map(Some)
+        match (shown, workflow) {
+            (Some(shown), _) => wire.read(shown, scrubber).map(Some),
+            (None, Some(_)) => Err(Unreadable::JOB_WITHOUT_WORKFLOW),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The job that was asked for.

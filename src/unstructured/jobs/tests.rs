@@ -115,6 +115,12 @@ async fn a_list_with_an_unreadable_job_is_no_list() {
             .unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unexpected, "{odd}");
     }
+    // What somebody runs without a workflow is nobody's.
+    let mine = job(ID, WORKFLOW, "COMPLETED");
+    let body = json!([{"id": OTHER, "workflow_id": null, "status": "COMPLETED"}, mine]);
+    let server = Server::answering("200 OK", "", &body.to_string()).await;
+    let found = jobs(&server).list(None, None).await.unwrap();
+    assert_eq!(found.iter().map(|job| job.id).collect::<Vec<_>>(), [id()]);
 }
 
 #[tokio::test]
@@ -188,13 +194,43 @@ async fn details_tell_what_came_of_the_documents() {
 }
 
 #[tokio::test]
+async fn the_steps_tell_what_no_summary_does() {
+    let nodes = json!([
+        {"node_name": "Partitioner", "success": 4, "failure": 1},
+        {"node_name": "Embedder", "ready": 1, "success": 2, "failure": 1},
+    ]);
+    let documents = |total, succeeded, failed| {
+        Some(Documents {
+            total,
+            succeeded,
+            failed,
+        })
+    };
+    let counts = |total: u64| json!({"total_docs": total, "total_docs_succeeded": total, "total_docs_failed": 0});
+    for (summary, nodes, expected) in [
+        (json!(null), nodes.clone(), documents(5, 3, 2)),
+        (counts(0), nodes.clone(), documents(5, 3, 2)),
+        (counts(9), nodes, documents(9, 9, 0)),
+        (counts(0), json!([]), documents(0, 0, 0)),
+    ] {
+        let body = json!({"processing_status": "SUCCESS", "node_stats": nodes, "summary": summary});
+        let server = Server::answering("200 OK", "", &body.to_string()).await;
+        let details = jobs(&server).details(&id()).await.unwrap();
+        assert_eq!(details.documents, expected, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn details_are_read_whatever_else_is_odd_and_none_are_no_details() {
     let odd = json!({"processing_status": "HALTED", "node_stats": [null, {"ready": -1, "success": "x"}], "summary": null,
         "message": {}});
     let server = Server::answering("200 OK", "", &odd.to_string()).await;
     let details = jobs(&server).details(&id()).await.unwrap();
     assert_eq!(details.processing, Processing::Other("HALTED".to_owned()));
-    assert_eq!((details.documents, details.message), (None, None));
+    assert_eq!(
+        (details.documents, details.message),
+        (Some(Documents::default()), None)
+    );
     assert_eq!((details.nodes.len(), details.nodes[1].ready), (2, 0));
     for none in ["{}", "null", "[]", "<html>", ""] {
         let server = Server::answering("200 OK", "", none).await;

@@ -57,12 +57,16 @@ impl WorkflowSpec {
                 found.drift.insert(what.to_owned());
             }
         }
+        // A list may show less of a workflow than the workflow itself.
+        let Some(shown_nodes) = &shown.nodes else {
+            return found;
+        };
         let mut by_identity: BTreeMap<Identity<'_>, Alike<'_>> = BTreeMap::new();
         for node in &self.nodes {
             let identity = (&*node.node_type, &*node.subtype, &*node.name);
             by_identity.entry(identity).or_default().0.push(node);
         }
-        for node in &shown.nodes {
+        for node in shown_nodes {
             let identity = (&*node.node_type, &*node.subtype, &*node.name);
             by_identity.entry(identity).or_default().1.push(node);
         }
@@ -292,7 +296,7 @@ mod tests {
     #[test]
     fn every_readable_difference_is_named() {
         type Change = fn(&mut Value);
-        let table: [(Change, &[&str]); 14] = [
+        let table: [(Change, &[&str]); 15] = [
             (|body| body["name"] = json!("x"), &["name"]),
             (|body| body["sources"] = json!([]), &["sources"]),
             (
@@ -317,6 +321,7 @@ mod tests {
             ),
             (|body| body["reprocess_all"] = json!(null), &[]),
             (|body| body["workflow_nodes"] = json!([]), &["nodes"]),
+            (|body| body["workflow_nodes"] = json!(null), &[]),
             (
                 |body| body["workflow_nodes"][1]["name"] = json!("x"),
                 &["nodes"],

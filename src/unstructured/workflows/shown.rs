@@ -27,8 +27,8 @@ pub struct Workflow {
     pub sources: Vec<ConnectorId>,
     /// Where the elements go.
     pub destinations: Vec<ConnectorId>,
-    /// Its steps, in no particular order.
-    pub nodes: Vec<ShownNode>,
+    /// Its steps, in no particular order; `None` where the answer shows no list of them.
+    pub nodes: Option<Vec<ShownNode>>,
     /// When the service runs it, as cron expressions; empty: not by itself.
     pub crons: Vec<String>,
     /// `active` or `inactive`, or a word that is not documented; empty where none is shown.
@@ -101,9 +101,10 @@ impl Workflow {
             workflow_type: text(wire.workflow_type).into(),
             sources: connectors(&wire.sources),
             destinations: connectors(&wire.destinations),
-            nodes: items(wire.workflow_nodes)
-                .map(ShownNode::from_value)
-                .collect(),
+            nodes: match wire.workflow_nodes {
+                Value::Array(nodes) => Some(nodes.into_iter().map(ShownNode::from_value).collect()),
+                _ => None,
+            },
             crons: crons(wire.schedule),
             status: text(wire.status),
             reprocess_all: wire.reprocess_all.as_bool(),
@@ -142,7 +143,8 @@ impl Workflow {
             .sum();
         let ids =
             (self.sources.capacity() + self.destinations.capacity()) * size_of::<ConnectorId>();
-        let nodes: usize = self.nodes.iter().map(ShownNode::size).sum();
+        let nodes = self.nodes.iter().flatten();
+        let nodes: usize = nodes.map(ShownNode::size).sum();
         let key = self.key.as_deref().map_or(0, str::len);
         let names = self.name.len() + key + self.workflow_type.len();
         size_of::<Self>() + names + texts + ids + nodes + 7 * PER_ALLOCATION

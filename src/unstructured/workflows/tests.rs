@@ -278,6 +278,18 @@ async fn a_list_is_read_page_by_page_until_a_short_one() {
 }
 
 #[tokio::test]
+async fn a_service_that_shows_fewer_on_a_page_than_it_was_asked_for_is_read_to_the_end() {
+    let server = Server::start(|exchange| async move {
+        let length = [20, 20, 5, 0][exchange.number.min(3)];
+        let body = page(exchange.number * 20, length);
+        exchange.answer("200 OK", "", &body.to_string()).await;
+    })
+    .await;
+    assert_eq!(workflows(&server).list().await.unwrap().len(), 45);
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
 async fn a_service_that_knows_no_pages_is_asked_twice_and_one_without_end_is_no_list() {
     let server = Server::answering("200 OK", "", &page(0, 250).to_string()).await;
     assert_eq!(workflows(&server).list().await.unwrap().len(), 250);

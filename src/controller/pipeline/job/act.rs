@@ -9,13 +9,17 @@ use tokio::time::Instant;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
+use super::super::super::queue::Priority;
 use super::super::super::refusal::kubernetes;
 use super::super::board::{Board, Listed};
-use super::super::memory::Memory;
+use super::super::memory::{Doubt, Memory};
 use super::super::notice::tell;
 use super::super::object::Object;
+use super::super::stop;
+use super::super::wake::look_again;
 use super::super::writing::{api, let_go, record, set_finalizer, took, write_status};
 use super::ending::{end_from, progress_from};
+use super::lost;
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
@@ -30,8 +34,9 @@ use crate::unstructured::{ErrorKind, Job, JobId, JobState, WorkflowId};
 /// Runs of a workflow whose jobs are remembered by name.
 const MOST_RUNS: usize = 64;
 
-/// How much earlier than our own clock the service may say that a run was made.
-const SKEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+/// In place of what the service says, where nobody can tell which credentials it may quote.
+const WITHHELD: &str =
+    "not shown: credentials have changed since the run began, and this may quote old ones";
 
 /// Performs one effect.
 pub async fn perform(
@@ -45,6 +50,7 @@ pub async fn perform(
         Effect::AddFinalizer => add_finalizer(context, memory, hand).await,
         Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
         Effect::RecordIntent => record_intent(context, memory, s, hand).await,
+        Effect::Withdraw => edit_runs(context, hand, |_| {}).await,
         Effect::Record => {
             let status = |hand: &Hand| {
                 report::status(&hand.status(), s, &Outcome::Scheduled, &occasion(hand))
@@ -76,18 +82,16 @@ async fn call(
     let answer = match effect {
         Effect::Run => run(context, memory, hand, board).await,
         Effect::LookAtRuns => look_at_runs(context, memory, hand, board).await,
-        Effect::LookAtRun(id) => look_at_run(context, hand, board, id)
+        Effect::LookAtRun(id) => look_at_run(context, memory, hand, board, id)
             .await
             .map(Answer::Sight),
-        Effect::Cancel(id) => match board.jobs.cancel(id).await {
-            Ok(()) => {
+        Effect::Cancel(id) => {
+            let told = stop::stop(context, memory, board, &*hand.job, id).await;
+            told.map(|()| {
                 memory.cancelled = true;
-                let note = format!("Told run {id} to stop.");
-                tell(context, &*hand.job, EventReason::Cancelled, "Cancel", note);
-                Ok(Answer::Done)
-            }
-            Err(error) => Err(error.into()),
-        },
+                Answer::Done
+            })
+        }
         _ => Err(Failure::Overrun("no call of this effect is known")),
     };
     answer.unwrap_or_else(Answer::Failed)
@@ -112,7 +116,13 @@ async fn run(
             }
             Ok(Answer::Started(job.map(|job| job.id)))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            // Somebody deleted the workflow behind our back: it is made anew.
+            if error.kind == ErrorKind::NotFound {
+                look_again(context, &hand.workflow_key, Priority::Changed);
+            }
+            Err(error.into())
+        }
     }
 }
 
@@ -123,7 +133,7 @@ async fn look_at_runs(
     board: &Board,
 ) -> Result<Answer, Failure> {
     let id = workflow_id(hand)?;
-    let asked = hand.status().request.map(|request| request.started_at.0);
+    let asked = hand.status().request;
     // Whoever waits for a run to end needs no list of its own.
     if asked.is_none() {
         let active = active_jobs(context, board).await?;
@@ -131,6 +141,7 @@ async fn look_at_runs(
             return Ok(Answer::Runs(Runs {
                 active: Some(job.id),
                 ours: None,
+                newest: None,
             }));
         }
     }
@@ -144,15 +155,9 @@ async fn look_at_runs(
         let holders = context.catalogue.jobs.filtered(|_, job| holds(job));
         !holders.is_empty()
     };
-    let ours = asked.and_then(|asked| {
-        let since = asked.saturating_sub(SKEW).unwrap_or(asked);
-        let mut ours: Vec<_> = jobs
-            .iter()
-            .filter(|job| !job.is_scheduled && job.created_at.is_some_and(|at| at >= since))
-            .filter(|job| !memory.known.contains(&job.id) && !is_anothers(&job.id))
-            .collect();
-        ours.sort_by_key(|job| job.created_at);
-        ours.first().map(|job| job.id)
+    let ours = asked.as_ref().and_then(|request| {
+        let free = |job: &&Job| !memory.known.contains(&job.id) && !is_anothers(&job.id);
+        lost::find(jobs.iter().filter(free), request.last_run.as_ref())
     });
     if asked.is_none() {
         memory.known = jobs.iter().map(|job| job.id).collect();
@@ -161,6 +166,7 @@ async fn look_at_runs(
     Ok(Answer::Runs(Runs {
         active: active.map(|job| job.id),
         ours,
+        newest: lost::newest(&jobs),
     }))
 }
 
@@ -175,20 +181,31 @@ async fn active_jobs(context: &Context, board: &Board) -> Result<Arc<Listed<Job>
 
 async fn look_at_run(
     context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
     hand: &Hand,
     board: &Board,
     id: &JobId,
 ) -> Result<Sight, Failure> {
+    let settle_time = context.policy.settle_time;
     let active = active_jobs(context, board).await?;
     let listed = active.items.iter().find(|job| job.id == *id);
     let state = match listed {
         Some(job) => job.state.clone(),
         None => match board.jobs.get(id).await {
             Ok(job) => job.state,
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Sight::Gone),
+            // It may not show a run yet that it has just made.
+            Err(error)
+                if error.kind == ErrorKind::NotFound
+                    && memory.has_stayed(Doubt::Unknown, settle_time) =>
+            {
+                return Ok(Sight::Gone);
+            }
             Err(error) => return Err(error.into()),
         },
     };
+    if !state.is_final() {
+        memory.is_plain();
+    }
     Ok(match state {
         JobState::Scheduled => Sight::Scheduled,
         JobState::InProgress | JobState::Other(_) if is_followed(&hand.job) => {
@@ -199,7 +216,10 @@ async fn look_at_run(
         }
         JobState::InProgress | JobState::Other(_) => Sight::Running(None),
         JobState::Completed | JobState::Failed | JobState::Stopped => {
-            Sight::Ended(Box::new(end_of(context, hand, board, id, &state).await?))
+            match end_of(context, memory, hand, board, id, &state).await? {
+                Some(end) => Sight::Ended(Box::new(end)),
+                None => Sight::Running(None),
+            }
         }
     })
 }
@@ -211,22 +231,36 @@ fn is_followed(job: &UnstructuredJob) -> bool {
     until.is_some_and(|until| until > clock::now())
 }
 
-/// How the run ended. A run that the service calls completed may have failed documents: the details decide.
+/// How the run ended. A run that the service calls completed may have failed documents: the details decide, once they say so too. What
+/// else they tell is waited for, but not for ever.
 async fn end_of(
     context: &Context,
+    memory: &mut Memory<UnstructuredJob>,
     hand: &Hand,
     board: &Board,
     id: &JobId,
     state: &JobState,
-) -> Result<End, Failure> {
+) -> Result<Option<End>, Failure> {
+    let settle_time = context.policy.settle_time;
+    let decide = *state == JobState::Completed;
     let details = match board.jobs.details(id).await {
+        Ok(details) if decide && details.processing.is_under_way() => {
+            if !memory.has_stayed(Doubt::Untold, settle_time) {
+                return Ok(None);
+            }
+            Some(details)
+        }
         Ok(details) => Some(details),
         Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(_) if !decide && memory.has_stayed(Doubt::Untold, settle_time) => None,
         Err(error) => return Err(error.into()),
     };
     let mut end = end_from(state, details.as_ref());
     let secrets = sent_secrets(context, hand).await?;
-    let scrub = |text: &str| board.session.client.scrub(&secrets, text);
+    let scrub = |text: &str| match &secrets {
+        Some(secrets) => board.session.client.scrub(secrets, text),
+        None => WITHHELD.to_owned(),
+    };
     end.message = end.message.as_deref().map(scrub);
     if end.how == Ending::WithErrors || end.documents.is_some_and(|d| d.failed > 0) {
         match board.jobs.failed_files(id).await {
@@ -239,10 +273,11 @@ async fn end_of(
                 end.failed_files = files.collect();
             }
             Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(_) if memory.has_stayed(Doubt::Untold, settle_time) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(end)
+    Ok(Some(end))
 }
 
 async fn add_finalizer(
@@ -270,7 +305,8 @@ async fn record_intent(
     hand: &mut Hand,
 ) -> Result<(), Failure> {
     let uid = hand.job.uid().unwrap_or_default();
-    if !context.catalogue.may_start(&hand.workflow_key, &uid) {
+    let catalogue = &context.catalogue;
+    if !catalogue.may_start(&hand.workflow_key, &uid, hand.begun) {
         return Err(Failure::Conflict);
     }
     let mut then = s.clone();
@@ -279,11 +315,24 @@ async fn record_intent(
     let status = report::status(&hand.status(), &then, &Outcome::Unsettled, &on);
     let written = write_status(context, &*hand.job, &status).await;
     took(memory, hand, written)?;
-    record_run(context, hand, &on).await
+    let run = RunRecord {
+        name: hand.job.name_any(),
+        uid,
+        started_at: on.now.clone(),
+    };
+    edit_runs(context, hand, |runs| {
+        runs.insert(0, run);
+        runs.truncate(MOST_RUNS);
+    })
+    .await
 }
 
-/// Writes the job's name into the record of its workflow.
-async fn record_run(context: &Context, hand: &Hand, on: &Occasion) -> Result<(), Failure> {
+/// Takes the job's name out of the record of its workflow, and writes what this makes of it.
+async fn edit_runs(
+    context: &Context,
+    hand: &Hand,
+    edit: impl FnOnce(&mut Vec<RunRecord>),
+) -> Result<(), Failure> {
     let namespace = hand.job.namespace().unwrap_or_default();
     let workflows = api::<UnstructuredWorkflow>(context, &namespace);
     let workflow = workflows.get(&hand.workflow_key.name).await;
@@ -291,15 +340,7 @@ async fn record_run(context: &Context, hand: &Hand, on: &Occasion) -> Result<(),
     let mut status = workflow.status().cloned().unwrap_or_default();
     let name = hand.job.name_any();
     status.runs.retain(|run| run.name != name);
-    status.runs.insert(
-        0,
-        RunRecord {
-            name,
-            uid: hand.job.uid().unwrap_or_default(),
-            started_at: on.now.clone(),
-        },
-    );
-    status.runs.truncate(MOST_RUNS);
+    edit(&mut status.runs);
     write_status(context, &workflow, &status).await.map(drop)
 }
 

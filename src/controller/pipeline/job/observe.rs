@@ -28,6 +28,8 @@ pub struct Hand {
     pub workflow: Option<Arc<UnstructuredWorkflow>>,
     /// The lists of the workspace.
     pub board: Option<Arc<Board>>,
+    /// How many jobs had begun to ask for a run of the workflow before anything else was looked at.
+    pub begun: u64,
 }
 
 impl writing::Hand<UnstructuredJob> for Hand {
@@ -68,6 +70,7 @@ pub async fn observe(
         &namespace,
         &job.spec.workflow_ref.name,
     );
+    let begun = context.catalogue.begun(&workflow_key);
     let workflow = context.catalogue.workflows.get(&workflow_key);
     if workflow.is_none() && !context.unlisted.none() {
         return Err(Failure::Kubernetes(
@@ -90,6 +93,7 @@ pub async fn observe(
         workflow_key,
         workflow,
         board: board.as_ref().ok().cloned(),
+        begun,
         job,
     };
     let status = hand.status();
@@ -126,6 +130,7 @@ pub async fn observe(
         run,
         runs: None,
         sight: None,
+        refused: None,
     };
     Ok((situation, hand))
 }

@@ -21,11 +21,10 @@ use super::observe::{Hand, observe};
 use super::outcome::Outcome;
 use super::plan::{Step, plan};
 use super::report;
-use super::situation::{Answer, Effect, Run, Situation};
+use super::situation::{Run, Situation};
 use crate::clock;
 use crate::crd::{EventReason, JobPhase, Reason, UnstructuredJob};
 use crate::kube_error::is_missing;
-use crate::unstructured::ErrorKind;
 
 /// More effects than any honest pass needs.
 const MOST_EFFECTS: usize = 24;
@@ -147,11 +146,6 @@ async fn decide_and_act(
         }
         tracing::debug!(resource = %hand.job.key(), ?effect, "acting");
         let answer = perform(context, memory, s, hand, &effect).await;
-        if let (Effect::Run, Answer::Failed(failure)) = (&effect, &answer)
-            && matches!(failure.kind(), Some(ErrorKind::Invalid { .. }))
-        {
-            return Outcome::Refused(failure.to_string());
-        }
         if let Err(failure) = s.learn(&effect, answer) {
             return Outcome::Failed(failure);
         }

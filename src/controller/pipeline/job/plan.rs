@@ -3,7 +3,7 @@
 use super::outcome::Outcome;
 use super::situation::{Asking, Effect, Run, Sight, Situation, Workflow};
 use crate::crd::OnActive;
-use crate::unstructured::JobId;
+use crate::unstructured::{ErrorKind, JobId};
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,7 @@ pub fn plan(s: &Situation) -> Step {
     match &s.run {
         Run::Started(id) => follow(s, *id),
         Run::Asked(Asking::Recorded) => Step::Act(Effect::Run),
+        Run::Asked(Asking::Refused) => refused(s),
         Run::Asked(stage) => recover(s, *stage),
         Run::None if s.ran_before => Step::Rest(Outcome::AlreadyRun),
         Run::None if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
@@ -64,6 +65,16 @@ fn begin(s: &Situation) -> Step {
     }
 }
 
+/// Nothing came of the request. What the workflow's record says of it goes first: the job would be taken for one that was restored.
+fn refused(s: &Situation) -> Step {
+    match &s.refused {
+        Some(failure) if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) => {
+            Step::Rest(Outcome::Refused(failure.to_string()))
+        }
+        _ => Step::Act(Effect::Withdraw),
+    }
+}
+
 /// The answer to the request is not on record: the run may be there, may come, or may not. Never ask again before that is known.
 fn recover(s: &Situation, stage: Asking) -> Step {
     if s.workflow == Workflow::Gone {
@@ -79,12 +90,16 @@ fn recover(s: &Situation, stage: Asking) -> Step {
         (Some(id), _) => Step::Act(Effect::Bind { id, adopted: false }),
         (None, Asking::Settled) if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
         (None, Asking::Settled) => begin(s),
-        (None, Asking::Recorded | Asking::Unsettled) => Step::Rest(Outcome::Unsettled),
+        (None, _) => Step::Rest(Outcome::Unsettled),
     }
 }
 
 /// The run is known: follow it to its end.
 fn follow(s: &Situation, id: JobId) -> Step {
+    // With the workflow, the way to its workspace is gone.
+    if s.workspace.is_err() && s.workflow == Workflow::Gone {
+        return Step::Rest(Outcome::WorkflowGone);
+    }
     if let Err(problem) = &s.workspace {
         return Step::Rest(Outcome::Blocked(problem.clone()));
     }
@@ -126,7 +141,7 @@ fn finalize(s: &Situation) -> Step {
             match (runs.ours, stage) {
                 (Some(id), _) => Step::Act(Effect::Bind { id, adopted: false }),
                 (None, Asking::Settled) => release,
-                (None, Asking::Recorded | Asking::Unsettled) => Step::Rest(Outcome::Unsettled),
+                (None, _) => Step::Rest(Outcome::Unsettled),
             }
         }
     }

@@ -6,7 +6,7 @@ use super::super::super::outcome::{Class, Row};
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
 use super::situation::{Asking, Run, Sight, Situation};
-use crate::crd::{ConditionType, JobPhase, JobStatus, RunRequest};
+use crate::crd::{ConditionType, JobPhase, JobStatus, LastRun, RunRequest};
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]
@@ -31,13 +31,25 @@ pub fn status(previous: &JobStatus, s: &Situation, outcome: &Outcome, on: &Occas
     }
     status.adopted = s.adopted;
     match &s.run {
-        Run::None => status.request = None,
+        Run::None => {
+            status.request = None;
+            // What was refused may be asked for again, of a workflow that was made anew.
+            status.workflow_id = None;
+            if status.phase == JobPhase::Starting {
+                status.phase = JobPhase::Pending;
+            }
+        }
         // What was asked for is settled by now, or nobody will ever look for it.
         Run::Asked(_) if status.phase.is_final() => status.request = None,
         Run::Asked(stage) => {
             if *stage == Asking::Recorded || status.request.is_none() {
+                let newest = s.runs.as_ref().and_then(|runs| runs.newest);
                 status.request = Some(RunRequest {
                     started_at: on.now.clone(),
+                    last_run: newest.map(|newest| LastRun {
+                        id: newest.id.to_string(),
+                        created_at: newest.created_at.to_string(),
+                    }),
                 });
             }
             status.phase = JobPhase::Starting;

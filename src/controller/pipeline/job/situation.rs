@@ -1,5 +1,7 @@
 //! What a pass knows of one job: plain values.
 
+use jiff::Timestamp;
+
 use super::super::super::outcome::{Failure, Problem};
 use crate::crd::{Documents, FailedDocument, JobPhase, NodeCounts, OnActive};
 use crate::unstructured::JobId;
@@ -43,6 +45,8 @@ pub struct Situation {
     pub runs: Option<Runs>,
     /// The run itself, once this pass has looked.
     pub sight: Option<Sight>,
+    /// Why the service refused to start the run in this pass.
+    pub refused: Option<Failure>,
 }
 
 /// The run, as far as the status has it on record.
@@ -65,6 +69,8 @@ pub enum Asking {
     Unsettled,
     /// The request was carried out by now, or never will be.
     Settled,
+    /// The service refused the request: certainly nothing came of it.
+    Refused,
 }
 
 /// The workflow that a job names.
@@ -87,6 +93,17 @@ pub struct Runs {
     pub active: Option<JobId>,
     /// One that was made since this job asked, and that no other job has.
     pub ours: Option<JobId>,
+    /// The one that was made last.
+    pub newest: Option<Newest>,
+}
+
+/// A run, and when the service says that it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Newest {
+    /// The run.
+    pub id: JobId,
+    /// When.
+    pub created_at: Timestamp,
 }
 
 /// What is seen of the run.
@@ -193,6 +210,8 @@ pub enum Effect {
     RecordIntent,
     /// Ask for the run.
     Run,
+    /// Take the job's name out of the record of its workflow: it asked, and nothing came of it.
+    Withdraw,
     /// Write down which run it is.
     Record,
     /// Look at the runs of the workflow.
@@ -247,14 +266,18 @@ impl Situation {
                     self.run = Run::Asked(Asking::Unsettled);
                     self.runs = None;
                 } else {
-                    self.run = Run::None;
-                    return Err(failure);
+                    self.run = Run::Asked(Asking::Refused);
+                    self.refused = Some(failure);
                 }
             }
             (_, Answer::Failed(failure)) => return Err(failure),
             (Effect::AddFinalizer, _) => self.finalized = true,
             (Effect::RemoveFinalizer, _) => self.finalized = false,
             (Effect::RecordIntent, _) => self.run = Run::Asked(Asking::Recorded),
+            (Effect::Withdraw, _) => {
+                self.run = Run::None;
+                return Err(self.refused.take().unwrap_or(Failure::Conflict));
+            }
             (Effect::Record, _) => self.unrecorded = false,
             (Effect::Bind { id, adopted }, _) => {
                 self.run = Run::Started(*id);

@@ -12,7 +12,8 @@ use super::super::super::queue::{Job, Priority};
 use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
-use super::super::notice::{tell, warn};
+use super::super::notice::warn;
+use super::super::stop;
 use super::super::writing::{let_go, record, set_finalizer, took, write_status};
 use super::observe::Hand;
 use super::outcome::Outcome;
@@ -20,7 +21,9 @@ use super::report::{self, Occasion};
 use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situation};
 use crate::clock;
 use crate::crd::{EventReason, UnstructuredWorkflow, WorkflowStatus, WorkspaceStatus};
-use crate::unstructured::{Digest, ErrorKind, KeyObjection, Workflow, WorkflowSpec, WorkflowState};
+use crate::unstructured::{
+    Digest, ErrorKind, Job as Run, KeyObjection, Workflow, WorkflowId, WorkflowSpec, WorkflowState,
+};
 
 /// Performs one effect.
 pub async fn perform(
@@ -111,28 +114,46 @@ async fn call(
             Ok(Answer::Updated(digest))
         }
         Effect::CancelRuns(id) => {
-            for job in board.jobs_of(id).await? {
+            for job in runs_of(context, memory, board, id).await? {
                 if !job.state.is_final() {
-                    board.jobs.cancel(&job.id).await?;
-                    let note = format!("Told run {} to stop.", job.id);
-                    tell(
-                        context,
-                        &*hand.workflow,
-                        EventReason::Cancelled,
-                        "Cancel",
-                        note,
-                    );
+                    stop::stop(context, memory, board, &*hand.workflow, &job.id).await?;
                 }
             }
             Ok(Answer::Done)
         }
         Effect::Delete(id) => match board.workflows.delete(id).await {
-            Ok(()) => Ok(Answer::Done),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(Answer::Done),
-            Err(error) => Err(error.into()),
+            Err(error) if error.kind != ErrorKind::NotFound || is_listed(board, id).await? => {
+                Err(error.into())
+            }
+            Ok(()) | Err(_) => Ok(Answer::Done),
         },
         _ => Err(Failure::Overrun("no call of this effect is known")),
     }
+}
+
+/// The runs of a workflow that is to be deleted. One that is gone has none, whatever the service says to a list of them, and one that is
+/// there does not wait for ever for that list.
+async fn runs_of(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    board: &Board,
+    id: &WorkflowId,
+) -> Result<Vec<Run>, Failure> {
+    let error = match board.jobs_of(id).await {
+        Ok(runs) => return Ok(runs),
+        Err(error) => error,
+    };
+    match board.workflows.get(id).await {
+        Err(gone) if gone.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(_) if stop::is_given_up(context, memory) => Ok(Vec::new()),
+        Ok(_) | Err(_) => Err(error.into()),
+    }
+}
+
+/// Whether the workspace has a workflow, if it can be asked: whatever stands before a service may know no such path.
+async fn is_listed(board: &Board, id: &WorkflowId) -> Result<bool, Failure> {
+    let listed = board.all_workflows(Instant::now()).await?;
+    Ok(listed.items.iter().any(|shown| shown.id == *id))
 }
 
 /// The key that every create of this resource carries: an object that shows it is ours.
@@ -232,7 +253,19 @@ fn learn_ways(
     shown: &Workflow,
 ) {
     let differences = spec.differences(shown);
-    memory.normal = differences.drift;
+    let before = std::mem::replace(&mut memory.normal, differences.drift);
+    // A value of a setting may be written in another way. What the whole workflow does may not.
+    let others = memory.normal.difference(&before);
+    let others: Vec<_> = others.filter(|what| !what.contains('.')).collect();
+    if !others.is_empty() {
+        let names: Vec<_> = others.into_iter().map(String::as_str).collect();
+        let note = format!(
+            "Unstructured accepted the workflow and shows it otherwise than it was sent: {}. Compare the two in its console.",
+            names.join(", ")
+        );
+        let reason = EventReason::SettingIgnored.as_str();
+        warn(context, &*hand.workflow, reason, "Update", note);
+    }
     if !differences.ignored.is_empty() {
         let names: Vec<_> = differences.ignored.into_iter().collect();
         let note = format!(

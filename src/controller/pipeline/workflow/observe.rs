@@ -143,6 +143,7 @@ pub async fn observe(
         binding,
         sight: Sight::Unseen,
         namesakes: None,
+        lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
         changes: Vec::new(),
     };
     let hand = Hand {

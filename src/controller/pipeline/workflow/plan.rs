@@ -76,11 +76,19 @@ fn bound(s: &Situation, id: WorkflowId) -> Step {
             Some(fingerprint) => Step::Rest(Outcome::WorkspaceChanged(id, fingerprint.clone())),
             None => by_name(s),
         },
+        Sight::Present(_) if s.duplicate().is_some() => delete_duplicate(s),
         Sight::Present(drift) if s.is_synced() && drift.is_empty() => Step::Rest(Outcome::Ready),
         Sight::Present(_) => match &s.refused {
             Some(failure) => Step::Rest(Outcome::Failed(failure.clone())),
             None => Step::Act(Effect::Update(id)),
         },
+    }
+}
+
+fn delete_duplicate(s: &Situation) -> Step {
+    match s.duplicate() {
+        Some(id) => Step::Act(Effect::Delete(id)),
+        None => Step::Act(Effect::Look(Fresh::Now)),
     }
 }
 
@@ -169,7 +177,7 @@ fn finalize(s: &Situation, deletion: Deletion) -> Step {
     if s.unrecorded && s.bound().is_some() {
         return Step::Act(Effect::Record);
     }
-    if s.binding == Binding::Unbound {
+    if s.binding == Binding::Unbound && s.lost_creates == 0 {
         return release;
     }
     if let Err(problem) = &s.workspace {
@@ -201,6 +209,7 @@ fn finalize(s: &Situation, deletion: Deletion) -> Step {
                 (None, Stage::Recorded | Stage::Unsettled) => Step::Rest(Outcome::CreateUnsettled),
             }
         }
-        Binding::Unbound => release,
+        Binding::Unbound if s.namesakes.is_some() && s.duplicate().is_none() => release,
+        Binding::Unbound => delete_duplicate(s),
     }
 }

@@ -6,7 +6,9 @@ use super::super::super::outcome::Class;
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
 use super::situation::{Binding, Change, Sight, Situation, Stage};
-use crate::crd::{ConditionType, CreateIntent, Reason, WorkflowStatus, WorkspaceStatus};
+use crate::crd::{
+    ConditionType, CreateIntent, LostCreates, Reason, WorkflowStatus, WorkspaceStatus,
+};
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]
@@ -67,11 +69,25 @@ pub fn status(
         },
         Binding::Unbound | Binding::Bound(_) => None,
     };
+    status.lost_creates = lost_creates(previous, s, on);
     if let Some(forced) = &on.forced {
         status.last_handled_reconcile_at = Some(forced.clone());
     }
     status.conditions = conditions(previous, s, outcome, on);
     status
+}
+
+fn lost_creates(previous: &WorkflowStatus, s: &Situation, on: &Occasion) -> Option<LostCreates> {
+    let since = match (&previous.lost_creates, &previous.create) {
+        (Some(lost), _) => lost.since.clone(),
+        // The create that is given up now is the one that is still on record.
+        (None, Some(create)) => create.started_at.clone(),
+        (None, None) => on.now.clone(),
+    };
+    (s.lost_creates > 0).then_some(LostCreates {
+        count: s.lost_creates,
+        since,
+    })
 }
 
 fn conditions(

@@ -70,12 +70,7 @@ pub async fn follow(
     if job.priority != Priority::Drift {
         at = at.max(job.since);
     }
-    let listed = board.all_jobs(at).await?;
-    let mut runs: Vec<&Seen> = listed
-        .items
-        .iter()
-        .filter(|job| job.workflow == id)
-        .collect();
+    let mut runs = board.history(&id, at).await?;
     runs.sort_by_key(|job| job.created_at);
     let active = runs.iter().rev().find(|job| !job.state.is_final());
     status.active_job = active.map(|job| summary(job, phase_of(&job.state), None));

@@ -56,6 +56,9 @@ pub struct Situation {
     pub sight: Sight,
     /// Workflows that carry the key or the name, oldest first, once this pass has looked.
     pub namesakes: Option<Vec<Namesake>>,
+    /// Creates that were given up and may be carried out all the same. There was none of ours before the first of them, so each that is
+    /// ours and that nobody holds came of one.
+    pub lost_creates: u32,
     /// What this pass did.
     pub changes: Vec<Change>,
 }
@@ -118,6 +121,13 @@ pub struct Namesake {
     pub ours: bool,
     /// The resource that has it on record.
     pub holder: Option<String>,
+}
+
+impl Namesake {
+    /// Whether it is ours and no resource has it.
+    pub fn is_free(&self) -> bool {
+        self.ours && self.holder.is_none()
+    }
 }
 
 /// One thing that was done.
@@ -210,6 +220,14 @@ impl Situation {
         }
     }
 
+    /// One that came of a create that was given up.
+    pub fn duplicate(&self) -> Option<WorkflowId> {
+        let mut others = self.namesakes.iter().flatten();
+        let is_extra = |n: &&Namesake| n.is_free() && Some(n.id) != self.bound();
+        let found = others.find(|n| is_extra(n))?;
+        (self.lost_creates > 0).then_some(found.id)
+    }
+
     /// Whether what is asked for was accepted.
     pub fn is_synced(&self) -> bool {
         let desired = self.desired.as_ref().ok();
@@ -248,6 +266,9 @@ impl Situation {
             (Effect::AddFinalizer, _) => self.finalized = true,
             (Effect::RemoveFinalizer, _) => self.finalized = false,
             (Effect::RecordIntent, _) => {
+                if matches!(self.binding, Binding::Creating { .. }) {
+                    self.lost_creates = self.lost_creates.saturating_add(1);
+                }
                 self.binding = Binding::Creating {
                     name: self.name.value.clone(),
                     stage: Stage::Recorded,
@@ -264,6 +285,12 @@ impl Situation {
                 self.applied = None;
                 self.sight = Sight::Unseen;
                 self.unrecorded = true;
+                if *how == How::Recovered {
+                    let namesakes = self.namesakes.iter().flatten();
+                    let others = namesakes.filter(|n| n.is_free() && n.id != *id).count();
+                    let others = u32::try_from(others).unwrap_or(u32::MAX);
+                    self.lost_creates = self.lost_creates.max(others);
+                }
                 self.changes.push(match how {
                     How::Recovered => Change::Recovered(*id),
                     How::Adopted => Change::Adopted(*id),
@@ -296,6 +323,13 @@ impl Situation {
                 });
             }
             (Effect::CancelRuns(_), _) => self.cancel_runs = false,
+            (Effect::Delete(id), _) if self.bound() != Some(*id) => {
+                self.namesakes
+                    .iter_mut()
+                    .for_each(|n| n.retain(|n| n.id != *id));
+                self.lost_creates = self.lost_creates.saturating_sub(1);
+                self.changes.push(Change::Deleted(*id));
+            }
             (Effect::Delete(id), _) => {
                 self.binding = Binding::Unbound;
                 self.namesakes = None;

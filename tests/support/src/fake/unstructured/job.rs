@@ -187,12 +187,13 @@ impl StoredJob {
 
     /// The answer to the request that starts it.
     pub(super) fn started(&self, rules: &PipelineRules) -> Value {
+        let created_at = self.created_at - rules.clock_behind;
         json!({
             "id": self.id,
             "workflow_id": self.workflow_id,
             "workflow_name": self.workflow_name,
             "status": self.status.text(rules),
-            "created_at": timestamp(self.created_at),
+            "created_at": timestamp(created_at),
             "job_type": self.job_type,
         })
     }
@@ -200,7 +201,7 @@ impl StoredJob {
     pub(super) fn body(&self, rules: &PipelineRules) -> Value {
         let mut body = self.started(rules);
         if !rules.zoned_job_times {
-            let zoned = timestamp(self.created_at);
+            let zoned = body["created_at"].as_str().unwrap_or_default();
             body["created_at"] = zoned.trim_end_matches('Z').into();
             body["runtime"] = "PT0S".into();
         }

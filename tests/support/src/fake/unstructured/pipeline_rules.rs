@@ -1,5 +1,7 @@
 //! Where the service's behaviour towards workflows and jobs is not known for certain: one switch each.
 
+use std::time::Duration;
+
 use super::rules::Permission;
 
 /// How workflows and jobs behave; [`Default`] is what is known of the service, or the likeliest guess.
@@ -26,6 +28,8 @@ pub struct PipelineRules {
     pub polls_per_state: u32,
     /// Jobs have `created_at` with `Z` and no `runtime`, as since December 2025.
     pub zoned_job_times: bool,
+    /// How far the service's clock is behind in what it says of jobs.
+    pub clock_behind: Duration,
     /// The statuses of jobs are in lower case.
     pub lower_case_status: bool,
     /// What a cancel comes to.
@@ -47,6 +51,7 @@ impl Default for PipelineRules {
             run_while_active: Permission::Allowed,
             polls_per_state: 1,
             zoned_job_times: false,
+            clock_behind: Duration::ZERO,
             lower_case_status: false,
             cancel: Cancel::Honoured,
             cancel_ended: Permission::Allowed,
