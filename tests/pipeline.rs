@@ -675,13 +675,23 @@ async fn a_connector_goes_when_the_workflow_is_pointed_elsewhere() -> Result<()>
     stage
         .create("other", json!({ "remoteUrl": "dropbox://other" }))
         .await?;
+    // Until the service has taken it, the workflow still runs through the one that it was pointed away from.
+    let nowhere = json!({ "spec": { "sourceRef": { "name": "nowhere" } } });
+    patch(&stage, WORKFLOW, "flow", &nowhere).await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "ReferencesReady", "False", "SourceNotFound")
+    })
+    .await?;
     objects(&stage, "DropboxSource")
         .delete("contracts", &DeleteParams::default())
         .await?;
-    until(&stage, "DropboxSource", "contracts", |o| {
+    let blocked = until(&stage, "DropboxSource", "contracts", |o| {
         condition(o, "Ready").is_some_and(|c| c["reason"] == "InUse")
     })
     .await?;
+    let said = message(&blocked, "Ready");
+    ensure!(said.contains("UnstructuredWorkflow \"flow\""), "{said}");
+    ensure!(!said.contains("in Unstructured"), "{said}");
     let elsewhere = json!({ "spec": { "sourceRef": { "name": "other" } } });
     patch(&stage, WORKFLOW, "flow", &elsewhere).await?;
     stage.gone("contracts").await?;
