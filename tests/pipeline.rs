@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use support::clock::skew;
 use support::fake::Fault;
 use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
 use support::operator::Operator;
-use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, kind, message};
+use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, eventually, kind, message};
 
 use crate::stage;
 
@@ -131,7 +132,10 @@ async fn all_gone(stage: &Stage) -> Result<()> {
 }
 
 pub async fn begin() -> Result<(Stage, Operator, String)> {
-    let stage = pipeline().await?;
+    begin_on(pipeline().await?).await
+}
+
+async fn begin_on(stage: Stage) -> Result<(Stage, Operator, String)> {
     connectors(&stage).await?;
     create(&stage, WORKFLOW, "flow", workflow()).await?;
     let operator = stage.operator().await?;
@@ -309,6 +313,40 @@ async fn a_run_whose_answer_is_lost_is_found_and_not_started_again() -> Result<(
     create(&stage, JOB, "again", job()).await?;
     phase(&stage, "again", "Succeeded").await?;
     assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+/// Which run came of a request, the service's clock says: ours may be wrong.
+#[tokio::test]
+async fn a_clock_that_is_wrong_starts_no_second_run_and_takes_none_for_its_own() -> Result<()> {
+    for seconds in [600, -600] {
+        let mut stage = pipeline().await?;
+        skew(&mut stage, seconds)?;
+        let (stage, operator, id) = begin_on(stage).await?;
+        create(&stage, JOB, "first", job()).await?;
+        phase(&stage, "first", "Succeeded").await?;
+        objects(&stage, JOB)
+            .delete("first", &DeleteParams::default())
+            .await?;
+        stage
+            .api
+            .inject(Route::RunWorkflow, Fault::hang().committed());
+        create(&stage, JOB, "once", job()).await?;
+        until(&stage, JOB, "once", |o| {
+            o.data["status"]["phase"] == "Starting"
+        })
+        .await?;
+        eventually("the run is under way", || {
+            (stage.workspace.runs(&id) == 2).then_some(())
+        })
+        .await?;
+        operator.kill()?;
+        let _operator = stage.operator().await?;
+        let once = phase(&stage, "once", "Succeeded").await?;
+        assert_eq!(stage.workspace.runs(&id), 2);
+        let newest = stage.workspace.jobs(&id).pop().context("it ran")?;
+        assert_eq!(once.data["status"]["jobId"], json!(newest.id));
+    }
     Ok(())
 }
 

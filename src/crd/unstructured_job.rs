@@ -205,6 +205,9 @@ impl Default for JobStatus {
 pub struct RunRequest {
     /// When the run was asked for.
     pub started_at: Time,
+    /// Id of the newest run that the workflow had before. Without it, it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// How many documents a run had.

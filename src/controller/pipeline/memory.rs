@@ -28,6 +28,8 @@ pub struct Memory<K> {
     pub intent: Option<(String, Instant)>,
     /// Runs that were there before the job asked for its own.
     pub known: BTreeSet<JobId>,
+    /// The newest of them.
+    pub newest: Option<JobId>,
     /// The run was told to stop.
     pub cancelled: bool,
     /// The configuration that the API refused, with its words.
@@ -47,6 +49,7 @@ impl<K> Default for Memory<K> {
             failures: 0,
             intent: None,
             known: BTreeSet::new(),
+            newest: None,
             cancelled: false,
             refused: None,
             normal: BTreeSet::new(),

@@ -23,7 +23,7 @@ use super::sent_secrets::sent_secrets;
 use super::situation::{Answer, Asking, Effect, End, Ending, Failed, Run, Runs, Sight, Situation};
 use crate::clock;
 use crate::crd::{
-    EventReason, FOLLOWED_UNTIL, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow,
+    EventReason, FOLLOWED_UNTIL, RUN, RunRecord, RunRequest, UnstructuredJob, UnstructuredWorkflow,
 };
 use crate::unstructured::{ErrorKind, Job, JobId, JobState, WorkflowId};
 
@@ -123,7 +123,7 @@ async fn look_at_runs(
     board: &Board,
 ) -> Result<Answer, Failure> {
     let id = workflow_id(hand)?;
-    let asked = hand.status().request.map(|request| request.started_at.0);
+    let asked = hand.status().request;
     // Whoever waits for a run to end needs no list of its own.
     if asked.is_none() {
         let active = active_jobs(context, board).await?;
@@ -144,11 +144,11 @@ async fn look_at_runs(
         let holders = context.catalogue.jobs.filtered(|_, job| holds(job));
         !holders.is_empty()
     };
-    let ours = asked.and_then(|asked| {
-        let since = asked.saturating_sub(SKEW).unwrap_or(asked);
+    let ours = asked.as_ref().and_then(|asked| {
+        let is_new = made_since(asked, &jobs);
         let mut ours: Vec<_> = jobs
             .iter()
-            .filter(|job| !job.is_scheduled && job.created_at.is_some_and(|at| at >= since))
+            .filter(|job| !job.is_scheduled && is_new(job))
             .filter(|job| !memory.known.contains(&job.id) && !is_anothers(&job.id))
             .collect();
         ours.sort_by_key(|job| job.created_at);
@@ -156,12 +156,31 @@ async fn look_at_runs(
     });
     if asked.is_none() {
         memory.known = jobs.iter().map(|job| job.id).collect();
+        let newest = jobs.iter().max_by_key(|job| job.created_at);
+        memory.newest = newest.map(|job| job.id);
     }
     let active = jobs.iter().find(|job| !job.state.is_final());
     Ok(Answer::Runs(Runs {
         active: active.map(|job| job.id),
         ours,
     }))
+}
+
+/// Tells runs that were made since one was asked for. The service's clock says so, as ours may be wrong; ours only where the service has
+/// forgotten the run that was the newest then.
+fn made_since(asked: &RunRequest, jobs: &[Job]) -> impl Fn(&Job) -> bool + use<> {
+    let before = asked.after.as_ref().map(|after| {
+        let mut known = jobs.iter();
+        let newest = known.find(|job| job.id.to_string() == *after);
+        newest.and_then(|job| job.created_at)
+    });
+    let asked = asked.started_at.0;
+    let earliest = asked.saturating_sub(SKEW).unwrap_or(asked);
+    move |job| match before {
+        None => true,
+        Some(Some(before)) => job.created_at.is_some_and(|at| at > before),
+        Some(None) => job.created_at.is_some_and(|at| at >= earliest),
+    }
 }
 
 /// The runs that are under way in the workspace, from the list that all who follow one share.
@@ -275,7 +294,11 @@ async fn record_intent(
     }
     let mut then = s.clone();
     then.run = Run::Asked(Asking::Recorded);
-    let on = occasion(hand);
+    let mut on = occasion(hand);
+    // One that is asked for once more may still come of the first request.
+    if hand.status().request.is_none() {
+        on.after = memory.newest.map(|id| id.to_string());
+    }
     let status = report::status(&hand.status(), &then, &Outcome::Unsettled, &on);
     let written = write_status(context, &*hand.job, &status).await;
     took(memory, hand, written)?;
@@ -325,5 +348,6 @@ pub fn occasion(hand: &Hand) -> Occasion {
         generation: hand.job.metadata.generation.unwrap_or_default(),
         now: Time(clock::second()),
         workflow_id: hand.workflow_id(),
+        after: hand.status().request.and_then(|request| request.after),
     }
 }

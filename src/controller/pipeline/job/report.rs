@@ -17,6 +17,8 @@ pub struct Occasion {
     pub now: Time,
     /// The workflow that was run, if it is known.
     pub workflow_id: Option<String>,
+    /// The newest run that it had before this job asked for its own.
+    pub after: Option<String>,
 }
 
 /// The status that tells the truth about this situation.
@@ -38,6 +40,7 @@ pub fn status(previous: &JobStatus, s: &Situation, outcome: &Outcome, on: &Occas
             if *stage == Asking::Recorded || status.request.is_none() {
                 status.request = Some(RunRequest {
                     started_at: on.now.clone(),
+                    after: on.after.clone(),
                 });
             }
             status.phase = JobPhase::Starting;
