@@ -98,6 +98,15 @@ pub async fn until(
     )
 }
 
+async fn gone(stage: &Stage, of: &str, name: &str) -> Result<()> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while objects(stage, of).get_opt(name).await?.is_some() {
+        ensure!(tokio::time::Instant::now() < end, "{of} {name} never goes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 fn is(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
     condition(object, kind).is_some_and(|c| c["status"] == status && c["reason"] == reason)
         && object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
@@ -313,6 +322,29 @@ async fn a_run_whose_answer_is_lost_is_found_and_not_started_again() -> Result<(
     create(&stage, JOB, "again", job()).await?;
     phase(&stage, "again", "Succeeded").await?;
     assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+/// Only the workflow said in which workspace it runs.
+#[tokio::test]
+async fn a_job_whose_workflow_is_gone_is_given_up_by_a_new_operator() -> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    let leave = json!({ "spec": { "cancelJobOnDelete": false } });
+    patch(&stage, WORKFLOW, "flow", &leave).await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "left", job()).await?;
+    eventually("it runs", || (stage.workspace.runs(&id) == 1).then_some(())).await?;
+    until(&stage, JOB, "left", |o| {
+        !o.data["status"]["jobId"].is_null()
+    })
+    .await?;
+    objects(&stage, WORKFLOW)
+        .delete("flow", &DeleteParams::default())
+        .await?;
+    gone(&stage, WORKFLOW, "flow").await?;
+    operator.kill()?;
+    let _operator = stage.operator().await?;
+    phase(&stage, "left", "Abandoned").await?;
     Ok(())
 }
 
@@ -746,11 +778,7 @@ async fn a_finished_job_goes_when_its_time_is_over() -> Result<()> {
     let (stage, _operator, id) = begin().await?;
     let spec = json!({ "workflowRef": { "name": "flow" }, "ttlAfterFinished": "1s" });
     create(&stage, JOB, "short", spec).await?;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while objects(&stage, JOB).get_opt("short").await?.is_some() {
-        ensure!(tokio::time::Instant::now() < end, "it never goes");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gone(&stage, JOB, "short").await?;
     assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }

@@ -86,7 +86,11 @@ fn recover(s: &Situation, stage: Asking) -> Step {
 /// The run is known: follow it to its end.
 fn follow(s: &Situation, id: JobId) -> Step {
     if let Err(problem) = &s.workspace {
-        return Step::Rest(Outcome::Blocked(problem.clone()));
+        // Which workspace it runs in, only the workflow said.
+        return Step::Rest(match s.workflow {
+            Workflow::Gone => Outcome::WorkflowGone,
+            _ => Outcome::Blocked(problem.clone()),
+        });
     }
     let stop = s.cancel || s.overdue;
     match &s.sight {
