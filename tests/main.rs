@@ -63,6 +63,7 @@ mod terminal;
 mod traces;
 mod update_and_drift;
 mod virtual_time;
+mod workflow_model;
 
 use anyhow::Result;
 use support::controlplane::ControlPlane;

@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use support::clock::skew;
 use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
 use support::fake::{Answer, Fault};
 use support::operator::Operator;
-use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, kind, message};
+use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, eventually, kind, message};
 
 use crate::stage;
 
@@ -97,6 +98,15 @@ pub async fn until(
     )
 }
 
+async fn gone(stage: &Stage, of: &str, name: &str) -> Result<()> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while objects(stage, of).get_opt(name).await?.is_some() {
+        ensure!(tokio::time::Instant::now() < end, "{of} {name} never goes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 fn is(object: &DynamicObject, kind: &str, status: &str, reason: &str) -> bool {
     condition(object, kind).is_some_and(|c| c["status"] == status && c["reason"] == reason)
         && object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
@@ -131,7 +141,10 @@ async fn all_gone(stage: &Stage) -> Result<()> {
 }
 
 pub async fn begin() -> Result<(Stage, Operator, String)> {
-    let stage = pipeline().await?;
+    begin_on(pipeline().await?).await
+}
+
+async fn begin_on(stage: Stage) -> Result<(Stage, Operator, String)> {
     connectors(&stage).await?;
     create(&stage, WORKFLOW, "flow", workflow()).await?;
     let operator = stage.operator().await?;
@@ -368,6 +381,63 @@ async fn what_the_service_does_not_show_of_a_run_yet_is_waited_for() -> Result<(
     let slow = phase(&stage, "slow", "PartiallyFailed").await?;
     let documents = json!({ "total": 3, "succeeded": 2, "failed": 1 });
     assert_eq!(slow.data["status"]["documents"], documents);
+    Ok(())
+}
+
+/// Only the workflow said in which workspace it runs.
+#[tokio::test]
+async fn a_job_whose_workflow_is_gone_is_given_up_by_a_new_operator() -> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    let leave = json!({ "spec": { "cancelJobOnDelete": false } });
+    patch(&stage, WORKFLOW, "flow", &leave).await?;
+    stage.workspace.hold_jobs(true);
+    create(&stage, JOB, "left", job()).await?;
+    eventually("it runs", || (stage.workspace.runs(&id) == 1).then_some(())).await?;
+    until(&stage, JOB, "left", |o| {
+        !o.data["status"]["jobId"].is_null()
+    })
+    .await?;
+    objects(&stage, WORKFLOW)
+        .delete("flow", &DeleteParams::default())
+        .await?;
+    gone(&stage, WORKFLOW, "flow").await?;
+    operator.kill()?;
+    let _operator = stage.operator().await?;
+    phase(&stage, "left", "Abandoned").await?;
+    Ok(())
+}
+
+/// Which run came of a request, the service's clock says: ours may be wrong.
+#[tokio::test]
+async fn a_clock_that_is_wrong_starts_no_second_run_and_takes_none_for_its_own() -> Result<()> {
+    for seconds in [600, -600] {
+        let mut stage = pipeline().await?;
+        skew(&mut stage, seconds)?;
+        let (stage, operator, id) = begin_on(stage).await?;
+        create(&stage, JOB, "first", job()).await?;
+        phase(&stage, "first", "Succeeded").await?;
+        objects(&stage, JOB)
+            .delete("first", &DeleteParams::default())
+            .await?;
+        stage
+            .api
+            .inject(Route::RunWorkflow, Fault::hang().committed());
+        create(&stage, JOB, "once", job()).await?;
+        until(&stage, JOB, "once", |o| {
+            o.data["status"]["phase"] == "Starting"
+        })
+        .await?;
+        eventually("the run is under way", || {
+            (stage.workspace.runs(&id) == 2).then_some(())
+        })
+        .await?;
+        operator.kill()?;
+        let _operator = stage.operator().await?;
+        let once = phase(&stage, "once", "Succeeded").await?;
+        assert_eq!(stage.workspace.runs(&id), 2);
+        let newest = stage.workspace.jobs(&id).pop().context("it ran")?;
+        assert_eq!(once.data["status"]["jobId"], json!(newest.id));
+    }
     Ok(())
 }
 
@@ -682,11 +752,8 @@ async fn a_workflow_goes_whatever_the_service_says_to_the_end_of_its_runs() -> R
             .delete_collection(params.0, params.1)
             .await?;
     }
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while !stage.workspace.workflows().is_empty() || !gone(&stage, WORKFLOW).await? {
-        ensure!(tokio::time::Instant::now() < end, "it never goes");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    gone(&stage, WORKFLOW, "flow").await?;
+    assert_eq!(stage.workspace.workflows().len(), 0);
 
     // Gone behind our back, with a service that lists no runs of what is not there.
     create(&stage, WORKFLOW, "flow", workflow()).await?;
@@ -698,19 +765,8 @@ async fn a_workflow_goes_whatever_the_service_says_to_the_end_of_its_runs() -> R
     objects(&stage, WORKFLOW)
         .delete("flow", &DeleteParams::default())
         .await?;
-    while !gone(&stage, WORKFLOW).await? {
-        ensure!(tokio::time::Instant::now() < end, "it never goes");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    gone(&stage, WORKFLOW, "flow").await?;
     Ok(())
-}
-
-async fn gone(stage: &Stage, of: &str) -> Result<bool> {
-    Ok(objects(stage, of)
-        .list(&ListParams::default())
-        .await?
-        .items
-        .is_empty())
 }
 
 /// The first create is carried out after the operator has given it up.
@@ -839,13 +895,23 @@ async fn a_connector_goes_when_the_workflow_is_pointed_elsewhere() -> Result<()>
     stage
         .create("other", json!({ "remoteUrl": "dropbox://other" }))
         .await?;
+    // Until the service has taken it, the workflow still runs through the one that it was pointed away from.
+    let nowhere = json!({ "spec": { "sourceRef": { "name": "nowhere" } } });
+    patch(&stage, WORKFLOW, "flow", &nowhere).await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "ReferencesReady", "False", "SourceNotFound")
+    })
+    .await?;
     objects(&stage, "DropboxSource")
         .delete("contracts", &DeleteParams::default())
         .await?;
-    until(&stage, "DropboxSource", "contracts", |o| {
+    let blocked = until(&stage, "DropboxSource", "contracts", |o| {
         condition(o, "Ready").is_some_and(|c| c["reason"] == "InUse")
     })
     .await?;
+    let said = message(&blocked, "Ready");
+    ensure!(said.contains("UnstructuredWorkflow \"flow\""), "{said}");
+    ensure!(!said.contains("in Unstructured"), "{said}");
     let elsewhere = json!({ "spec": { "sourceRef": { "name": "other" } } });
     patch(&stage, WORKFLOW, "flow", &elsewhere).await?;
     stage.gone("contracts").await?;
@@ -862,11 +928,7 @@ async fn a_finished_job_goes_when_its_time_is_over() -> Result<()> {
     let (stage, _operator, id) = begin().await?;
     let spec = json!({ "workflowRef": { "name": "flow" }, "ttlAfterFinished": "1s" });
     create(&stage, JOB, "short", spec).await?;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while objects(&stage, JOB).get_opt("short").await?.is_some() {
-        ensure!(tokio::time::Instant::now() < end, "it never goes");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gone(&stage, JOB, "short").await?;
     assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }

@@ -14,8 +14,10 @@ mod fidelity;
 mod ground;
 mod judge;
 mod ledger;
+mod pipelines;
 mod process;
 mod run;
+mod runs;
 mod weather;
 
 use std::fmt::Write as _;

@@ -1,6 +1,5 @@
 //! Who still uses a connector that is to be deleted.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -34,16 +33,26 @@ pub async fn of(context: &Context, key: &Key, hand: &Hand) -> Result<Option<User
     let id = resource
         .status()
         .and_then(|status| status.id.as_deref()?.parse::<ConnectorId>().ok());
-    let ours = managed(context, key, id.as_ref());
+    let mut ours = managed(context, key, id.as_ref());
+    let mut theirs = Vec::new();
+    if let Some(id) = id {
+        for workflow in remote(context, key, hand, id).await? {
+            match on_record(context, key, &workflow) {
+                // One that was pointed elsewhere still runs through it, until the service has taken that.
+                Some(own) if ours.iter().all(|known| known.uid() != own.uid()) => ours.push(own),
+                Some(_) => {}
+                None => theirs.push(format!(
+                    "workflow {:?} ({}) in Unstructured",
+                    workflow.name, workflow.id
+                )),
+            }
+        }
+    }
     let going = ours.iter().all(|workflow| workflow.is_going());
     let mut named: Vec<String> = ours
         .iter()
         .map(|workflow| format!("{} {:?}", UnstructuredWorkflow::KIND, workflow.name_any()))
         .collect();
-    let theirs = match id {
-        Some(id) => remote(context, key, hand, id, &ours).await?,
-        None => Vec::new(),
-    };
     // A namespace that goes waits for its own only.
     let counts = !theirs.is_empty() && !is_terminating(context, &key.namespace).await?;
     if counts {
@@ -76,14 +85,30 @@ fn managed(
     users
 }
 
-/// The workflows of the workspace that have its id, but for those of the namespace.
+/// The resource of this namespace that has a workflow on record, or is making one of its name.
+fn on_record(
+    context: &Context,
+    key: &Key,
+    workflow: &Workflow,
+) -> Option<Arc<UnstructuredWorkflow>> {
+    let id = workflow.id.to_string();
+    let mut found = context.catalogue.workflows.filtered(|other, resource| {
+        other.namespace == key.namespace
+            && resource.status().is_some_and(|status| {
+                let making = status.create.as_ref().map(|create| &*create.name);
+                status.workflow_id.as_deref() == Some(&*id) || making == Some(&*workflow.name)
+            })
+    });
+    found.pop()
+}
+
+/// The workflows of the workspace that have its id.
 async fn remote(
     context: &Context,
     key: &Key,
     hand: &Hand,
     id: ConnectorId,
-    ours: &[Arc<UnstructuredWorkflow>],
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<Workflow>, Failure> {
     let Some(workspace) = &hand.workspace else {
         return Ok(Vec::new());
     };
@@ -99,22 +124,9 @@ async fn remote(
         }
         Err(error) => return Err(error.into()),
     };
-    let known: BTreeSet<&str> = ours
-        .iter()
-        .filter_map(|workflow| workflow.status()?.workflow_id.as_deref())
-        .collect();
     let uses = |workflow: &&Workflow| match hand.resource.kind.collection {
         Collection::Sources => workflow.sources.contains(&id),
         Collection::Destinations => workflow.destinations.contains(&id),
     };
-    let all = listed.items.iter().filter(uses);
-    Ok(all
-        .filter(|workflow| !known.contains(workflow.id.to_string().as_str()))
-        .map(|workflow| {
-            format!(
-                "workflow {:?} ({}) in Unstructured",
-                workflow.name, workflow.id
-            )
-        })
-        .collect())
+    Ok(listed.items.iter().filter(uses).cloned().collect())
 }

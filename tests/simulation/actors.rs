@@ -10,6 +10,7 @@ use super::ground::{
     ACCOUNT, Cluster, DEFINITION, Ground, NAMESPACES, OWN_KEY, TENANT_KEY, collection, path,
 };
 use super::ledger::Ledger;
+use super::pipelines;
 use super::process::{Process, Settings};
 use super::weather::hits;
 
@@ -110,6 +111,7 @@ impl Actors {
             Step::MakeNamespace(namespace) => self.make_namespace(namespace),
             Step::Uninstall { definition_too } => self.uninstall(*definition_too),
             Step::Reinstall => self.reinstall(),
+            Step::Pipeline(deed) => pipelines::act(&self.ground, deed),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ground::NAMESPACES;
+use super::pipelines::Deed;
 use super::weather::{Weather, hits};
 
 /// A resource as actors call it.
@@ -52,6 +53,8 @@ pub enum Step {
     MakeNamespace(&'static str),
     Uninstall { definition_too: bool },
     Reinstall,
+    // All of these, with a pipeline.
+    Pipeline(Deed),
 }
 
 /// Which processes there are.
@@ -123,7 +126,7 @@ pub fn draw(setting: Setting) -> Agenda {
 }
 
 /// Often at once, mostly within seconds, sometimes after everything has settled.
-fn gap() -> Duration {
+pub fn gap() -> Duration {
     match fastrand::u8(..10) {
         0..3 => Duration::from_millis(fastrand::u64(..300)),
         3..7 => Duration::from_millis(fastrand::u64(..20_000)),
@@ -132,13 +135,13 @@ fn gap() -> Duration {
 }
 
 #[derive(Default)]
-struct Writer {
-    steps: Agenda,
+pub struct Writer {
+    pub steps: Agenda,
     count: usize,
 }
 
 impl Writer {
-    fn add(&mut self, at: Duration, step: Step) {
+    pub fn add(&mut self, at: Duration, step: Step) {
         self.count += 1;
         self.steps.insert((at.min(BUSY), self.count), step);
     }
@@ -236,7 +239,7 @@ fn act(agenda: &mut Writer, setting: Setting, at: Duration) {
     }
 }
 
-fn namespace() -> &'static str {
+pub fn namespace() -> &'static str {
     NAMESPACES[usize::from(hits(25))]
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use serde::Serialize;
 use serde_json::{Value, json};
 use support::fake::unstructured::{CheckScript, GivenKey, Route, TakenKey, WorkspaceHandle};
 use support::fake::{Answer, FakeDropbox, FakeUnstructured, Fault};
@@ -20,6 +21,7 @@ use super::chronicle::Chronicle;
 use super::weather::{Sky, hits};
 
 pub const SYNC_INTERVAL: Duration = Duration::from_mins(10);
+pub const JOB_INTERVAL: Duration = Duration::from_secs(15);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub const SETTLE_TIME: Duration = Duration::from_mins(1);
 
@@ -27,6 +29,9 @@ pub const SETTLE_TIME: Duration = Duration::from_mins(1);
 pub const OWN_KEY: &str = "key-of-the-operator-4f1c9a7be2d0";
 /// Opens the workspace that some resources name.
 pub const TENANT_KEY: &str = "key-of-the-tenant-93b1d75c8a02";
+
+/// Opens Pinecone, which nobody asks here.
+pub const PINECONE_KEY: &str = "key-of-the-index-6c20b94ef1a7";
 
 pub const NAMESPACES: [&str; 2] = ["legal", "sales"];
 pub const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dropboxsources.connectors.unstructured.io";
@@ -157,6 +162,11 @@ impl Cluster {
         self.kubernetes.create_namespace(namespace);
         self.put_credentials(namespace, 1);
         self.put_key(namespace);
+        self.put_secret(
+            namespace,
+            "pinecone",
+            &[("api_key", PINECONE_KEY.to_owned())],
+        );
     }
 
     pub fn put_credentials(&self, namespace: &str, version: u32) {
@@ -268,11 +278,16 @@ impl Cluster {
     }
 }
 
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
+fn rule(group: &str, resources: &[impl Serialize], verbs: &[&str]) -> Value {
     json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
 }
 
 const GROUP: &str = "connectors.unstructured.io";
+
+fn statuses() -> Vec<String> {
+    let all = crd::ALL.iter();
+    all.map(|kind| format!("{}/status", kind.plural)).collect()
+}
 
 /// What the chart allows in each namespace that the operator works in.
 fn rules() -> Vec<Value> {
@@ -280,7 +295,8 @@ fn rules() -> Vec<Value> {
     let all = crd::ALL.each_ref().map(|kind| kind.plural);
     vec![
         rule(GROUP, &all, &verbs),
-        rule(GROUP, &["dropboxsources/status"], &["update"]),
+        rule(GROUP, &statuses(), &["update"]),
+        rule(GROUP, &["unstructuredjobs"], &["create", "delete"]),
         rule("", &["secrets"], &["get", "list", "watch"]),
         rule("", &["namespaces"], &["get"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
@@ -291,12 +307,16 @@ fn rules() -> Vec<Value> {
 fn rules_beyond() -> Vec<Value> {
     vec![
         rule("", &["namespaces"], &["get"]),
-        rule(GROUP, &["dropboxsources"], &["get", "patch"]),
-        rule(GROUP, &["dropboxsources/status"], &["update"]),
+        rule(
+            GROUP,
+            &crd::ALL.each_ref().map(|kind| kind.plural),
+            &["get", "patch"],
+        ),
+        rule(GROUP, &statuses(), &["update"]),
     ]
 }
 
-/// Installs the definitions of this release. Only resources of the first kind are made, and only its definition ever goes.
+/// Installs the definitions of this release. Only that of the first kind ever goes.
 pub fn define(kubernetes: &MemoryApi) {
     for definition in definitions() {
         let path = format!("{DEFINITIONS}/{}", definition.name_any());

@@ -36,6 +36,7 @@ use super::agenda::Setting;
 use super::chronicle::{Chronicle, Sent};
 use super::ground::{Ground, NAMESPACES, credentials};
 use super::ledger::{Books, Ledger, Resource, Uid};
+use super::runs;
 
 /// The time in which a request may not know yet what has changed in Kubernetes.
 const GRACE: Duration = Duration::from_secs(2);
@@ -157,9 +158,11 @@ pub fn verdict(ground: &Ground, ledger: &Ledger, setting: Setting, version: u32)
         for connector in own.iter().chain(&tenants) {
             found.extend(unaccounted(books, connector));
         }
+        found.extend(runs::verdict(&ground.own, books, setting));
         for (_, resource) in books
             .present()
             .filter(|(_, resource)| is_watched(setting, resource))
+            .filter(|(_, resource)| !runs::holds_back(&ground.own, books, &resource.object))
         {
             let connectors = if resource.is_tenants() {
                 &tenants
@@ -391,6 +394,7 @@ pub fn unrest(
     let mut sent = chronicle.sent_since(since);
     let mut written = chronicle.written();
     written.retain(|(at, _)| *at > since);
+    let mut waits = 0;
     // Two clusters that cannot know of each other, each once in an interval.
     ledger.with(|books| {
         let shares = |resource: &Resource| {
@@ -403,6 +407,10 @@ pub fn unrest(
             let status = format!("{}/status ", super::ground::path(namespace, name));
             sent.retain(|sent| sent.method == "GET" || !sent.path.contains(id));
             written.retain(|(_, what)| !what.contains(&status));
+        }
+        for path in runs::waiting(books) {
+            written.retain(|(_, what)| !what.contains(&path));
+            waits += 1;
         }
         // A deletion that cannot end, because a rival has the connector, is tried again with each comparison.
         let stuck = |resource: &Resource| books.rivals && resource.going.is_some();
@@ -430,7 +438,9 @@ pub fn unrest(
     }
     // Two workspaces, at most three processes, and an interval that is a twentieth shorter.
     let intervals = usize::try_from(rest.as_secs() / 570).unwrap_or(usize::MAX / 8);
-    let most = 6 * (1 + intervals);
+    // Those of workflows and jobs have lists of their own, and follow what runs.
+    let pipelines = ledger.with(|books| books.others.len());
+    let most = 6 * (1 + intervals) * (1 + usize::from(pipelines > 0) + waits);
     if looks.len() > most {
         found.push(format!(
             "I6: {} looks, for example {}",

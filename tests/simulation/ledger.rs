@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::ground::{OWN_KEY, PINECONE_KEY, TENANT_KEY};
+
 /// A resource in one of the clusters, told from an earlier one of its name.
 pub type Uid = String;
 
@@ -39,7 +41,30 @@ pub struct Books {
     pub told: String,
     /// Connectors whose resource went with its namespace: each has to be deleted, or told.
     pub orphans: BTreeSet<String>,
+    /// The destinations, workflows and jobs.
+    pub others: BTreeMap<Uid, Other>,
+    /// The jobs that asked for a run, by workflow.
+    pub asked: BTreeMap<String, BTreeSet<Uid>>,
+    /// Secrets that were written down.
+    pub overheard: BTreeSet<String>,
 }
+
+/// A destination, a workflow or a job as it was written last.
+#[derive(Clone)]
+pub struct Other {
+    pub object: Value,
+    pub gone: bool,
+}
+
+/// What no object may say: parts of what the Secrets hold.
+const SECRETS: [&str; 6] = [
+    "app_secret-",
+    "refresh_token-",
+    OWN_KEY,
+    TENANT_KEY,
+    PINECONE_KEY,
+    "their-secret",
+];
 
 /// A resource as it was written last.
 #[derive(Clone)]
@@ -104,8 +129,21 @@ impl Ledger {
 
     /// Takes note of a write to a cluster.
     pub fn wrote(&self, cluster: &'static str, path: &str, object: &Value) {
-        self.with(|books| match object["kind"].as_str() {
+        self.with(|books| {
+            books.overhear(object);
+            books.write_down(cluster, path, object);
+        });
+    }
+}
+
+impl Books {
+    fn write_down(&mut self, cluster: &'static str, path: &str, object: &Value) {
+        let books = self;
+        match object["kind"].as_str() {
             Some("DropboxSource") => books.resource(cluster, object),
+            Some("PineconeDestination" | "UnstructuredWorkflow" | "UnstructuredJob") => {
+                books.other(object);
+            }
             Some("CustomResourceDefinition")
                 if object["metadata"]["name"] == "dropboxsources.connectors.unstructured.io" =>
             {
@@ -117,11 +155,45 @@ impl Ledger {
                 let _ = writeln!(books.told, "{note}");
             }
             _ => {}
-        });
+        }
     }
-}
 
-impl Books {
+    /// No value of a Secret is in anything that is written.
+    fn overhear(&mut self, object: &Value) {
+        if object["kind"] == "Secret" {
+            return;
+        }
+        let text = object.to_string();
+        let mut secrets = SECRETS.iter();
+        if let Some(secret) = secrets.find(|secret| text.contains(**secret)) {
+            self.overheard.insert(format!(
+                "R6: {secret:?} is in {}",
+                object["metadata"]["name"]
+            ));
+        }
+    }
+
+    /// An object of a pipeline.
+    fn other(&mut self, object: &Value) {
+        let uid = object["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let going = !object["metadata"]["deletionTimestamp"].is_null();
+        let finalizers = object["metadata"]["finalizers"].as_array();
+        let gone = going && finalizers.is_none_or(Vec::is_empty);
+        if gone && object["spec"]["deletionPolicy"] == "Retain" {
+            let ids = ["workflowId", "destinationId"];
+            let ids = ids.iter().filter_map(|id| object["status"][id].as_str());
+            self.left.extend(ids.map(ToOwned::to_owned));
+        }
+        let other = Other {
+            object: object.clone(),
+            gone,
+        };
+        self.others.insert(uid, other);
+    }
+
     fn resource(&mut self, cluster: &'static str, object: &Value) {
         let uid = object["metadata"]["uid"]
             .as_str()

@@ -23,7 +23,7 @@ use unstructured_operator::runtime::metrics::Metrics;
 use unstructured_operator::unstructured::{ApiKey, Endpoint, Options};
 
 use super::chronicle::Chronicle;
-use super::ground::{Cluster, Ground, REQUEST_TIMEOUT, SETTLE_TIME, SYNC_INTERVAL};
+use super::ground::{Cluster, Ground, JOB_INTERVAL, REQUEST_TIMEOUT, SETTLE_TIME, SYNC_INTERVAL};
 use super::judge::readiness;
 use super::weather::{Passage, Sky, latency};
 
@@ -103,6 +103,8 @@ impl Link {
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let lost = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default();
+        let is_rehearsal = query.contains("dryRun");
         let passage = self.sky.now().passage();
         self.way().await;
         if passage == Passage::LostThere {
@@ -113,7 +115,7 @@ impl Link {
             return Ok(MemoryApi::refusal(code));
         }
         let answer = api.clone().serve(account, request).await?;
-        if method != "GET" {
+        if method != "GET" && !is_rehearsal {
             let status = answer.status().as_u16();
             let object = api
                 .get(path.trim_end_matches("/status"))
@@ -187,7 +189,7 @@ fn live(
         namespaces: settings.namespaces.clone(),
         label_selector: settings.label_selector.clone(),
         sync_interval: SYNC_INTERVAL,
-        job_interval: SYNC_INTERVAL,
+        job_interval: JOB_INTERVAL,
         settle_time: SETTLE_TIME,
         pass_deadline: REQUEST_TIMEOUT * 4,
         max_concurrent_passes: 64,

@@ -14,6 +14,7 @@ use super::controllers::tidy_up;
 use super::ground::Ground;
 use super::judge;
 use super::ledger::Ledger;
+use super::{pipelines, runs};
 
 /// How long it takes a process that nobody starts anew to notice everything: the next comparison may be a sync interval away.
 const NOTICES: Duration = Duration::from_mins(11);
@@ -32,8 +33,16 @@ pub struct Story {
 pub fn seed(seed: u64) -> Story {
     fastrand::seed(seed);
     on_a_stopped_clock(async {
-        let setting = agenda::setting();
-        let agenda = agenda::draw(setting);
+        let setting = if pipelines::are_in(seed) {
+            pipelines::setting()
+        } else {
+            agenda::setting()
+        };
+        let agenda = if pipelines::are_in(seed) {
+            pipelines::draw()
+        } else {
+            agenda::draw(setting)
+        };
         let mut actors = stage(setting);
         actors.ground.choose_keys(seed);
         actors.ground.chronicle.tell(&format!("{setting:?}"));
@@ -84,7 +93,8 @@ pub fn stage(setting: agenda::Setting) -> Actors {
     ground.chronicle.judge_by(move |sent, body| {
         let mut connectors = own.sources();
         connectors.extend(tenant.sources());
-        judge::objection(&books, &connectors, sent, body)
+        let objection = judge::objection(&books, &connectors, sent, body);
+        objection.or_else(|| runs::objection(&books, &own.workflows(), sent))
     });
     let clusters: BTreeMap<_, _> = [&ground.cluster, &ground.staging]
         .into_iter()
@@ -125,6 +135,7 @@ pub async fn conclude(mut actors: Actors) -> Story {
     violations.extend(verdict(&actors));
     violations.extend(judge::strife(&chronicle));
     violations.extend(judge::carelessness(&actors.ground));
+    violations.extend(runs::confidences(&actors.ledger));
     violations.extend(judge::unrest(&chronicle, &actors.ledger, settled, RESTS));
     if actors
         .processes

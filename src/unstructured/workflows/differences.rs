@@ -86,18 +86,30 @@ fn differs(should_be: Option<ConnectorId>, shown: &[ConnectorId]) -> bool {
     !should_be.iter().eq(shown)
 }
 
-/// Which of ours is which of theirs, where several are called the same: as many pairs as can be that do not differ, and the rest in
-/// its order. Those left over have no counterpart.
+/// Which of ours is which of theirs, where several are called the same: as many pairs as can be of which nothing has been changed, of these
+/// as many as can be without a dropped setting, and the rest in an order that is not the answer's, which may be another each time. Those
+/// left over have no counterpart.
 fn paired<'a>(ours: &[&'a Node], theirs: &[&'a ShownNode]) -> Vec<(&'a Node, &'a ShownNode)> {
-    let fits = |our: usize, their: usize| {
+    let mut theirs = theirs.to_vec();
+    if theirs.len() > 1 {
+        theirs.sort_by_cached_key(|their| Value::Object(their.settings.clone()).to_string());
+    }
+    let compared = |our: usize, their: usize| {
         let mut found = Differences::default();
         compare(ours[our], theirs[their], &mut found);
-        found == Differences::default()
+        found
     };
+    let is_same = |our: usize, their: usize| compared(our, their) == Differences::default();
+    let is_unchanged = |our: usize, their: usize| compared(our, their).drift.is_empty();
     // Whose each of theirs is.
     let mut taken: Vec<Option<usize>> = vec![None; theirs.len()];
-    for our in 0..ours.len() {
-        give(our, &fits, &mut taken, &mut vec![false; theirs.len()]);
+    let fits: [&dyn Fn(usize, usize) -> bool; 2] = [&is_same, &is_unchanged];
+    for fits in fits {
+        for our in 0..ours.len() {
+            if !taken.contains(&Some(our)) {
+                give(our, &fits, &mut taken, &mut vec![false; theirs.len()]);
+            }
+        }
     }
     let mut rest = (0..ours.len())
         .filter(|our| !taken.contains(&Some(*our)))
@@ -108,7 +120,7 @@ fn paired<'a>(ours: &[&'a Node], theirs: &[&'a ShownNode]) -> Vec<(&'a Node, &'a
     }
     let pairs = taken.iter().zip(theirs);
     pairs
-        .filter_map(|(our, their)| our.map(|our| (ours[our], *their)))
+        .filter_map(|(our, their)| our.map(|our| (ours[our], their)))
         .collect()
 }
 
@@ -291,6 +303,25 @@ mod tests {
             after(|body| body["workflow_nodes"][2]["settings"]["overlap"] = json!(50.0)),
             drift(&[])
         );
+    }
+
+    /// Steps that are called the same, and a setting that the service drops.
+    #[test]
+    fn no_order_of_twins_turns_a_dropped_setting_into_a_changed_one() {
+        let twin = |most: i32| {
+            let settings = Config::builder().plain("max", most).plain("typo", 1);
+            node("Chunker", "chunk", "chunk_by_title", settings.build())
+        };
+        let mut asked = spec();
+        asked.nodes = vec![twin(100), twin(200)];
+        let shown = |most: i32| json!({ "name": "Chunker", "type": "chunk", "subtype": "chunk_by_title", "settings": { "max": most } });
+        for order in [[100, 200], [200, 100]] {
+            let mut body = recorded();
+            body["workflow_nodes"] = order.map(shown).to_vec().into();
+            let found = asked.differences(&read(&body));
+            assert_eq!(found.drift, BTreeSet::new(), "{order:?}");
+            assert!(found.ignored.contains("nodes[Chunker].typo"));
+        }
     }
 
     #[test]

@@ -9,16 +9,14 @@ use secrecy::SecretString;
 use crate::answer::{self, Place};
 use crate::elements::Elements;
 use crate::error::{Commit, ErrorKind};
-use crate::ids::{ConnectorId, JobId, WorkflowId};
-use crate::jobs::details::{FailedFiles, JobDetails};
-use crate::jobs::job::{self, Job};
+use crate::ids::ConnectorId;
 use crate::kept::Kept;
+use crate::pipelines;
 use crate::scrub::Scrubber;
 use crate::unreadable::Unreadable;
-use crate::workflows::shown::Workflow;
 
 /// Stands in some seeds, as an API would echo it.
-const SECRET: &str = "fuzz-secret-8c1d";
+pub const SECRET: &str = "fuzz-secret-8c1d";
 
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
@@ -52,32 +50,7 @@ pub fn success(body: &[u8]) {
         assert!(!shown.contains(SECRET), "{shown}");
     }
     let _ = answer::done(body);
-    pipeline(body, &scrubber);
-}
-
-/// The same of workflows and jobs.
-fn pipeline(body: &[u8], scrubber: &Scrubber) {
-    const ID: &str = "7cf30ead-cf54-479f-a897-b5fbe8790b76";
-    let workflow: WorkflowId = ID.parse().expect("an id");
-    let job: JobId = ID.parse().expect("an id");
-    if let Ok(workflow) = Workflow::read(body) {
-        assert!(workflow.size() > 0);
-        assert!(matches!(Workflow::updated(body, &workflow.id), Ok(Some(_))));
-        // The settings are shown as they are, to be compared; what is printed of them is their names.
-        let _ = format!("{workflow:?}");
-    }
-    let failed = FailedFiles::read(body, scrubber).ok();
-    if let Some(failed) = &failed {
-        assert!(failed.files.len() <= failed.total.min(20));
-    }
-    let shown = format!(
-        "{:?} {:?} {:?} {:?} {failed:?}",
-        Job::listed(body, Some(&workflow), scrubber),
-        Job::read_with_id(body, &job, scrubber),
-        job::started(body, &workflow, scrubber),
-        JobDetails::read(body, &job, scrubber),
-    );
-    assert!(!shown.contains(SECRET), "{shown}");
+    pipelines::answer(body, &scrubber);
 }
 
 /// Any refusal has one kind, says honestly whether the request may have been carried out, and is one bounded line without a secret.

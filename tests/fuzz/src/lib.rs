@@ -44,13 +44,18 @@ mod jobs {
 
 #[path = "../../../src/unstructured/workflows"]
 mod workflows {
+    pub mod differences;
+    pub mod schedule;
     pub mod shown;
+    pub mod spec;
 }
 
 mod answers;
 mod folders;
+mod pipelines;
 mod texts;
 
 pub use answers::{refusal, retry_after, success};
 pub use folders::admitted;
+pub use pipelines::{compared, runs};
 pub use texts::{duration, scrubbed};

@@ -103,7 +103,7 @@ impl Outcome {
                 Stalled,
                 Reason::Abandoned,
                 OnChange,
-                "The workflow is gone, or is being deleted. Nothing is started.",
+                "The workflow is gone, or is being deleted. Nothing is started, and no run is followed.",
             ),
             Self::Blocked(problem) => problem.row(),
             Self::Waiting => row(

@@ -101,7 +101,11 @@ fn follow(s: &Situation, id: JobId) -> Step {
         return Step::Rest(Outcome::WorkflowGone);
     }
     if let Err(problem) = &s.workspace {
-        return Step::Rest(Outcome::Blocked(problem.clone()));
+        // Which workspace it runs in, only the workflow said.
+        return Step::Rest(match s.workflow {
+            Workflow::Gone => Outcome::WorkflowGone,
+            _ => Outcome::Blocked(problem.clone()),
+        });
     }
     let stop = s.cancel || s.overdue;
     match &s.sight {

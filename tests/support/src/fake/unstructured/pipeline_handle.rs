@@ -156,6 +156,22 @@ impl WorkspaceHandle {
         })
     }
 
+    /// Somebody else runs a workflow, in the console perhaps; the job's id. None: it is gone, or a job is active.
+    pub fn run_by_hand(&self, workflow: &str) -> Option<String> {
+        self.with(|w| {
+            let run = w.pipelines.workflow(workflow).cloned()?;
+            if w.pipelines.active_job(workflow).is_some() {
+                return None;
+            }
+            Some(w.start_job(&run, "ephemeral").id.clone())
+        })
+    }
+
+    /// The service forgets a job.
+    pub fn lose_job(&self, id: &str) {
+        self.with(|w| w.pipelines.jobs.retain(|job| job.id != id));
+    }
+
     /// How many documents came through to the index of a destination. Pinecone's gets none from a workflow without an
     /// embedding node.
     pub fn documents_in_index(&self, destination: &str) -> u64 {

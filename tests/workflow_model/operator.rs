@@ -1,0 +1,341 @@
+//! The operator: production decisions, and the I/O that the model puts in place of the real one.
+
+use unstructured_operator::controller::departure::{DefinitionFate, Deletion};
+use unstructured_operator::controller::outcome::{Failure, Problem};
+use unstructured_operator::controller::pipeline::references::Awaited;
+use unstructured_operator::controller::pipeline::workflow::outcome::Outcome;
+use unstructured_operator::controller::pipeline::workflow::plan::{Step, plan};
+use unstructured_operator::controller::pipeline::workflow::situation::{
+    Answer, Binding, Effect, Name, Namesake, Sight, Situation, Stage,
+};
+use unstructured_operator::unstructured::{Collection, Digest, WorkflowId};
+
+use super::service::{lost, refused};
+use super::world::{Content, Keys, World};
+use super::{Flaw, connectors, judge, record, service};
+
+/// What a pass is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    Workflow,
+    Connector(usize),
+}
+
+/// What becomes of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    Done,
+    /// Carried out, and the answer lost.
+    Lost,
+    /// Not carried out, and no answer.
+    Undone,
+    /// To be carried out later, and no answer.
+    Late,
+}
+
+/// A pass over the workflow under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pass {
+    pub situation: Situation,
+    /// The version of the object that it works on.
+    version: u8,
+    /// What it would send.
+    pub content: Option<Content>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Operator {
+    pub flaw: Option<Flaw>,
+}
+
+/// The only name that there is.
+pub const NAME: &str = "flow";
+
+pub fn workflow_id(number: usize) -> WorkflowId {
+    let text = format!("00000000-0000-4000-8000-{number:012}");
+    text.parse().expect("a UUID")
+}
+
+pub fn number_of(id: WorkflowId) -> usize {
+    let text = id.to_string();
+    text[24..].parse().expect("a number")
+}
+
+/// Stands for the digest of all that is sent.
+pub fn digest(content: Content) -> Digest {
+    let text = format!(
+        "{:064x}",
+        16 * u32::from(content.source) + u32::from(content.edit)
+    );
+    text.parse().expect("a digest")
+}
+
+impl World {
+    /// Whether anything wakes the operator for it: an object that is there, until it is let go.
+    pub fn has_to_be_looked_at(&self, place: Place) -> bool {
+        match place {
+            Place::Workflow => self.flow.there,
+            Place::Connector(number) => {
+                let connector = &self.connectors[number];
+                connector.object.there && (connector.object.going || !connector.remote)
+            }
+        }
+    }
+}
+
+impl Operator {
+    pub fn has(self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    pub fn is_at_work(world: &World, place: Place) -> bool {
+        match place {
+            Place::Workflow => world.pass.is_some(),
+            Place::Connector(number) => world.connectors[number].pass.is_some(),
+        }
+    }
+
+    /// What can go wrong with the next effect.
+    pub fn fates(world: &World, place: Place) -> &'static [Fate] {
+        let Place::Workflow = place else {
+            return connectors::fates(world, place);
+        };
+        match world.pass.as_ref().map(|pass| plan(&pass.situation)) {
+            Some(Step::Act(Effect::Create | Effect::Update(_))) if world.late.is_none() => {
+                &[Fate::Lost, Fate::Undone, Fate::Late]
+            }
+            Some(Step::Act(
+                Effect::Create
+                | Effect::Update(_)
+                | Effect::Delete(_)
+                | Effect::AddFinalizer
+                | Effect::RecordIntent
+                | Effect::Record,
+            )) => &[Fate::Lost, Fate::Undone],
+            Some(Step::Act(Effect::Look(_) | Effect::Confirm(_))) => &[Fate::Undone],
+            _ => &[],
+        }
+    }
+
+    /// Whether the next effect writes to the service.
+    pub fn writes_next(world: &World, place: Place) -> bool {
+        match (place, &world.pass) {
+            (Place::Workflow, Some(pass)) => matches!(
+                plan(&pass.situation),
+                Step::Act(Effect::Create | Effect::Update(_) | Effect::Delete(_))
+            ),
+            (Place::Workflow, None) => false,
+            (Place::Connector(_), _) => connectors::writes_next(world, place),
+        }
+    }
+
+    pub fn begin(self, world: &mut World, place: Place) {
+        match place {
+            Place::Workflow => {
+                world.pass = Some(Box::new(Pass {
+                    situation: self.observe(world),
+                    version: world.version,
+                    content: self.content(world),
+                }));
+            }
+            Place::Connector(number) => connectors::begin(world, number),
+        }
+    }
+
+    pub fn step(self, world: &mut World, place: Place, fate: Fate) {
+        match place {
+            Place::Workflow => self.step_workflow(world, fate),
+            Place::Connector(number) => connectors::step(self, world, number, fate),
+        }
+    }
+
+    fn content(self, world: &World) -> Option<Content> {
+        let mut content = world.desired()?;
+        if let Some(source) = world
+            .record
+            .source
+            .filter(|_| self.has(Flaw::KeepsReference))
+        {
+            content.source = source;
+        }
+        Some(content)
+    }
+
+    /// `observe::observe`.
+    fn observe(self, world: &World) -> Situation {
+        let known = &world.record;
+        let settled = world.settled || self.has(Flaw::DoesNotWait);
+        let binding = match known.bound {
+            Some(number) => Binding::Bound(workflow_id(number)),
+            None if known.intent => Binding::Creating {
+                name: NAME.to_owned(),
+                stage: if settled {
+                    Stage::Settled
+                } else {
+                    Stage::Unsettled
+                },
+            },
+            None => Binding::Unbound,
+        };
+        let content = self.content(world).filter(|_| !world.flow.going);
+        let awaited =
+            || Awaited::Going(Collection::Sources, "DropboxSource", "contracts".to_owned());
+        Situation {
+            deletion: world.flow.going.then_some(Deletion {
+                namespace_terminating: false,
+                definition: DefinitionFate::Stays,
+                rehearsed: false,
+            }),
+            retain: false,
+            cancel_runs: false,
+            suspend: false,
+            finalized: world.flow.finalized || self.has(Flaw::SetsNoFinalizer) && !world.flow.going,
+            unrecorded: false,
+            foreign: None,
+            name: Name {
+                value: NAME.to_owned(),
+                reserved: world.reserved,
+            },
+            existing: None,
+            adopt_by_name: false,
+            held_by: None,
+            references: content.map(drop).ok_or_else(awaited),
+            workspace: Ok(()),
+            moved: None,
+            desired: content.map(digest).ok_or(Problem::NoOperatorKey),
+            applied: known.applied,
+            refused: world
+                .refused
+                .filter(|refused| content.map(digest) == Some(*refused))
+                .map(|_| refused()),
+            had_one: matches!(binding, Binding::Bound(_)),
+            binding,
+            sight: Sight::Unseen,
+            namesakes: None,
+            lost_creates: known.lost,
+            changes: Vec::new(),
+        }
+    }
+
+    /// `pass::decide_and_act`, one effect of it.
+    fn step_workflow(self, world: &mut World, fate: Fate) {
+        let Some(mut pass) = world.pass.take() else {
+            return;
+        };
+        let outcome = match plan(&pass.situation) {
+            Step::Rest(outcome) => outcome,
+            Step::Act(effect) => {
+                let answer = self.perform(world, &mut pass, &effect, fate);
+                match pass.situation.learn(&effect, answer) {
+                    Ok(()) => {
+                        world.pass = Some(pass);
+                        return;
+                    }
+                    Err(failure) => Outcome::Failed(failure),
+                }
+            }
+        };
+        let s = &pass.situation;
+        world.refused = match (&s.refused, &s.desired) {
+            (Some(_), Ok(digest)) => Some(*digest),
+            _ => world.refused,
+        };
+        let is_silent = matches!(
+            outcome,
+            Outcome::Released | Outcome::Failed(Failure::Conflict)
+        );
+        // A write over another version than the pass saw is a conflict, and the next pass decides anew.
+        if !is_silent && pass.version == world.version && world.flow.there {
+            record::write(world, &pass, &outcome);
+        }
+    }
+
+    fn perform(self, world: &mut World, pass: &mut Pass, effect: &Effect, fate: Fate) -> Answer {
+        let unreachable = || Answer::Failed(Failure::Kubernetes("no answer came".to_owned()));
+        match effect {
+            Effect::AddFinalizer | Effect::RemoveFinalizer | Effect::RecordIntent => {
+                if fate == Fate::Undone {
+                    return unreachable();
+                }
+                if !world.flow.there || pass.version != world.version {
+                    return Answer::Failed(Failure::Conflict);
+                }
+                match effect {
+                    Effect::AddFinalizer => world.flow.finalized = true,
+                    Effect::RemoveFinalizer => world.flow.release(),
+                    _ => self.record_intent(world, pass),
+                }
+                world.version += 1;
+                pass.version = world.version;
+                if fate == Fate::Lost {
+                    return unreachable();
+                }
+            }
+            Effect::Record => {
+                if fate == Fate::Undone || !world.flow.there {
+                    return unreachable();
+                }
+                // It is read again, whoever changed it meanwhile.
+                record::write(world, pass, &Outcome::Applying);
+                pass.version = world.version;
+                if fate == Fate::Lost {
+                    return unreachable();
+                }
+            }
+            Effect::Bind(..) | Effect::CancelRuns(_) => {}
+            Effect::Look(_) | Effect::Confirm(_) if fate == Fate::Undone => {
+                return Answer::Failed(lost());
+            }
+            Effect::Look(_) => {
+                let seen = pass.situation.bound().map(number_of);
+                let seen = seen.map_or(Sight::Unseen, |number| self.compared(world, number));
+                return Answer::Seen(seen, self.namesakes(world));
+            }
+            Effect::Confirm(id) => {
+                let seen = self.compared(world, number_of(*id));
+                return Answer::Confirmed(match seen {
+                    Sight::Unlisted => Sight::Gone,
+                    seen => seen,
+                });
+            }
+            Effect::Create | Effect::Update(_) | Effect::Delete(_) => {
+                return service::call(world, pass, effect, fate);
+            }
+        }
+        Answer::Done
+    }
+
+    fn record_intent(self, world: &mut World, pass: &Pass) {
+        if self.has(Flaw::RecordsNoIntent) {
+            return;
+        }
+        let mut then = pass.clone();
+        if then
+            .situation
+            .learn(&Effect::RecordIntent, Answer::Done)
+            .is_ok()
+        {
+            record::write(world, &then, &Outcome::Applying);
+        }
+    }
+
+    fn compared(self, world: &World, number: usize) -> Sight {
+        match judge::seen(world, number) {
+            Sight::Present(_) if self.has(Flaw::SeesNoDrift) => Sight::Present([].into()),
+            Sight::Present(_) if self.has(Flaw::SeesDriftEverywhere) => {
+                Sight::Present(["nodes".to_owned()].into())
+            }
+            seen => seen,
+        }
+    }
+
+    fn namesakes(self, world: &World) -> Vec<Namesake> {
+        let found = world.ours().filter(|_| !self.has(Flaw::DoesNotLook));
+        let found = found.map(|(number, _)| Namesake {
+            id: workflow_id(number),
+            ours: world.keys == Keys::Shown || world.reserved,
+            holder: None,
+        });
+        found.collect()
+    }
+}
