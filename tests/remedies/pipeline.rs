@@ -10,7 +10,7 @@ use support::fake::unstructured::JobEnd;
 use support::operator::Operator;
 use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition};
 
-use super::{another_second, doctor, is_repaired_by_the_key, succeeds, types};
+use super::{RECONCILE_AT, another_second, doctor, is_repaired_by_the_key, succeeds, types};
 use crate::pipeline::{
     JOB, WORKFLOW, connectors, create, job, objects, patch, phase, pipeline, ready, until, workflow,
 };
@@ -30,6 +30,13 @@ async fn begin() -> Result<(Stage, Operator, String)> {
     // A workflow does not wait for the checks of its connectors.
     until_reason(&stage, "DropboxSource", "contracts", "Ready").await?;
     until_reason(&stage, "PineconeDestination", "index", "Ready").await?;
+    // Whatever those checks gave it to look at, it has looked at.
+    let look = json!({ "metadata": { "annotations": { RECONCILE_AT: "now" } } });
+    patch(&stage, WORKFLOW, "flow", &look).await?;
+    until(&stage, WORKFLOW, "flow", |o| {
+        o.data["status"]["lastHandledReconcileAt"] == "now"
+    })
+    .await?;
     let id = stage.workspace.workflows()[0].id.clone();
     Ok((stage, operator, id))
 }

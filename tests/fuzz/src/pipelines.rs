@@ -51,7 +51,7 @@ pub fn compared(asked: &[u8], shown: &[u8]) {
     let mut spec = as_shown(&asked);
     assert_eq!(differences(&spec, &asked), Differences::default());
     let before = differences(&spec, &shown);
-    shown.nodes.reverse();
+    shown.nodes.iter_mut().for_each(|nodes| nodes.reverse());
     let after = differences(&spec, &shown);
     assert_eq!(
         before.drift.is_empty(),
@@ -98,7 +98,7 @@ fn as_shown(shown: &Workflow) -> WorkflowSpec {
         name: shown.name.to_string(),
         source: shown.sources.first().copied(),
         destination: shown.destinations.first().copied(),
-        nodes: shown.nodes.iter().map(node).collect(),
+        nodes: shown.nodes.iter().flatten().map(node).collect(),
         schedule: None,
         reprocess_all: shown.reprocess_all.unwrap_or_default(),
         state: if inactive {
