@@ -100,7 +100,7 @@ fn a_create_under_a_chosen_name_whose_answer_is_lost_ends_with_one_connector() {
     kill_everywhere(&Protocol {
         provoke: create_chosen,
         fault: Some(|world| lose_create(world, &Fault::disconnect().committed())),
-        effects: 9,
+        effects: 8,
         ..CREATE
     });
 }

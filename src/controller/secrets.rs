@@ -17,43 +17,56 @@ use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
 use super::situation::Desired;
 use crate::flaw::{self, Flaw};
-use crate::kinds::{Credential, Credentials, Form, Impostor};
+use crate::kinds::{Credential, Credentials, Form, Impostor, Resource};
 use crate::kube_error::is_forbidden;
 
-/// Reads the Secret with the credentials and puts the configuration together.
+/// Reads the Secrets with the credentials and puts the configuration together.
 pub async fn read_configuration(context: &Context, hand: &mut Hand) -> Result<Desired, Failure> {
     let resource = hand.resource.clone();
+    let (credentials, trimmed) = match read_credentials(context, &resource).await? {
+        Ok(read) => read,
+        Err(problem) => return Ok(Desired::Blocked(problem)),
+    };
+    let config = resource.spec.config(&credentials);
+    let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
+    hand.trimmed = trimmed;
+    hand.credentials = Some(credentials);
+    hand.config = Some(config);
+    Ok(Desired::Digest(digest))
+}
+
+/// The credentials of a resource, and the keys whose values had line breaks at their end; or what is wrong with one.
+///
+/// # Errors
+///
+/// [`Failure`] when the Kubernetes API fails.
+pub async fn read_credentials(
+    context: &Context,
+    resource: &Resource,
+) -> Result<Result<(Credentials, Vec<String>), Problem>, Failure> {
     let namespace = resource.namespace().unwrap_or_default();
     let mut secrets = BTreeMap::new();
-    let mut credentials = Credentials::default();
+    let (mut credentials, mut trimmed) = (Credentials::default(), Vec::new());
     for wanted in resource.spec.credentials() {
         let name = wanted.secret;
         let secret = match secrets.entry(name) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unread) => match read_secret(context, &namespace, name).await? {
                 Reading::Found(secret) => unread.insert(secret),
-                Reading::Missing => {
-                    return Ok(Desired::Blocked(Problem::SecretNotFound(name.to_owned())));
-                }
-                Reading::Forbidden => {
-                    return Ok(Desired::Blocked(Problem::SecretForbidden(name.to_owned())));
-                }
+                Reading::Missing => return Ok(Err(Problem::SecretNotFound(name.to_owned()))),
+                Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(name.to_owned()))),
             },
         };
         let value = match secret.credential(&wanted) {
             Ok(value) => value,
-            Err(defect) => return Ok(Desired::Blocked(defect.of(name, wanted.key))),
+            Err(defect) => return Ok(Err(defect.of(name, wanted.key))),
         };
         if value.trimmed {
-            hand.trimmed.push(wanted.key.to_owned());
+            trimmed.push(wanted.key.to_owned());
         }
         credentials.insert(wanted.parameter, value.secret);
     }
-    let config = resource.spec.config(&credentials);
-    let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
-    hand.credentials = Some(credentials);
-    hand.config = Some(config);
-    Ok(Desired::Digest(digest))
+    Ok(Ok((credentials, trimmed)))
 }
 
 /// The data of a Secret, wiped when it is dropped.

@@ -160,4 +160,9 @@ impl Credentials {
     pub fn get(&self, parameter: &str) -> Option<&SecretString> {
         self.0.get(parameter)
     }
+
+    /// All values.
+    pub fn values(self) -> impl Iterator<Item = SecretString> {
+        self.0.into_values()
+    }
 }

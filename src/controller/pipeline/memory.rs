@@ -28,6 +28,8 @@ pub struct Memory<K> {
     pub intent: Option<(String, Instant)>,
     /// Runs that were there before the job asked for its own.
     pub known: BTreeSet<JobId>,
+    /// What the connectors had been sent when the run was asked for, by their digests.
+    pub sent: Option<Vec<String>>,
     /// The run was told to stop.
     pub cancelled: bool,
     /// Since when the service fails to stop a run.
@@ -60,6 +62,7 @@ impl<K> Default for Memory<K> {
             failures: 0,
             intent: None,
             known: BTreeSet::new(),
+            sent: None,
             cancelled: false,
             unstopped: None,
             doubt: None,

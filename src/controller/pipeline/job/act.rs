@@ -23,7 +23,7 @@ use super::lost;
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
-use super::sent_secrets::sent_secrets;
+use super::sent_secrets::{sent, sent_secrets};
 use super::situation::{Answer, Asking, Effect, End, Ending, Failed, Run, Runs, Sight, Situation};
 use crate::clock;
 use crate::crd::{
@@ -104,6 +104,7 @@ async fn run(
     board: &Board,
 ) -> Result<Answer, Failure> {
     let id = workflow_id(hand)?;
+    memory.sent = hand.workflow.as_ref().and_then(|w| sent(context, w));
     // From now on a request may be under way: the time until it has settled begins.
     if let Some(request) = &hand.status().request {
         memory.intent = Some((request.started_at.0.to_string(), Instant::now()));
@@ -256,7 +257,7 @@ async fn end_of(
         Err(error) => return Err(error.into()),
     };
     let mut end = end_from(state, details.as_ref());
-    let secrets = sent_secrets(context, hand).await?;
+    let secrets = sent_secrets(context, memory, hand).await?;
     let scrub = |text: &str| match &secrets {
         Some(secrets) => board.session.client.scrub(secrets, text),
         None => WITHHELD.to_owned(),

@@ -5,10 +5,12 @@ use kube::ResourceExt;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
-use super::super::super::secrets::{Reading, read_secret};
+use super::super::super::secrets::{Reading, read_credentials, read_secret};
+use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::references;
 use super::observe::Hand;
+use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
 use crate::kinds::{Credential, Form};
 use crate::unstructured::Config;
 
@@ -18,42 +20,51 @@ use crate::unstructured::Config;
 /// # Errors
 ///
 /// [`Failure`] when the Kubernetes API fails: what cannot be scrubbed is not shown.
-pub async fn sent_secrets(context: &Context, hand: &Hand) -> Result<Option<Config>, Failure> {
+pub async fn sent_secrets(
+    context: &Context,
+    memory: &Memory<UnstructuredJob>,
+    hand: &Hand,
+) -> Result<Option<Config>, Failure> {
     let Some(workflow) = &hand.workflow else {
         return Ok(None);
     };
     let began = hand.status().started_at;
     let is_since = |sent: Option<&Time>| sent.is_some_and(|sent| Some(sent) > began.as_ref());
+    // Times on record are whole seconds: what was sent in the second in which the run began is told by what was sent before.
+    let is_other = memory.sent.is_some() && memory.sent != sent(context, workflow);
+    if is_other {
+        return Ok(None);
+    }
     let namespace = workflow.namespace().unwrap_or_default();
     let nodes = workflow.spec.nodes.iter();
     let parameters = nodes.flat_map(|node| node.secret_settings.values());
-    let mut wanted: Vec<(String, String)> = parameters
+    let wanted: Vec<(String, String)> = parameters
         .map(|parameter| (parameter.name.clone(), parameter.key.clone()))
         .collect();
-    let sent = workflow.status().and_then(|s| s.last_sync_time.as_ref());
-    if !wanted.is_empty() && is_since(sent) {
+    let last_sent = workflow.status().and_then(|s| s.last_sync_time.as_ref());
+    if !wanted.is_empty() && is_since(last_sent) {
         return Ok(None);
     }
+    let mut values = Vec::new();
     for key in references::of(workflow) {
         let Some(resource) = context.index.get(&key) else {
             return Ok(None);
         };
-        let status = resource.status();
-        let is_known = status.is_some_and(|status| {
-            references::is_synced(status) && !is_since(status.last_sync_time.as_ref())
+        let Ok((credentials, _)) = read_credentials(context, &resource).await? else {
+            return Ok(None);
+        };
+        let config = resource.spec.config(&credentials);
+        let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
+        let was_sent = resource.status().is_some_and(|status| {
+            status.applied_digest.as_deref() == Some(&*digest.to_string())
+                && !is_since(status.last_sync_time.as_ref())
         });
-        if !is_known {
+        if !was_sent {
             return Ok(None);
         }
-        let credentials = resource.spec.credentials();
-        wanted.extend(
-            credentials
-                .iter()
-                .map(|c| (c.secret.to_owned(), c.key.to_owned())),
-        );
+        values.extend(credentials.values());
     }
-    let mut secrets = Config::builder();
-    for (n, (secret, key)) in wanted.iter().enumerate() {
+    for (secret, key) in &wanted {
         let Reading::Found(data) = read_secret(context, &namespace, secret).await? else {
             return Ok(None);
         };
@@ -67,7 +78,18 @@ pub async fn sent_secrets(context: &Context, hand: &Hand) -> Result<Option<Confi
         let Ok(value) = data.credential(&credential) else {
             return Ok(None);
         };
-        secrets = secrets.secret(&n.to_string(), value.secret);
+        values.push(value.secret);
     }
+    let all = values.into_iter().enumerate();
+    let secrets = all.fold(Config::builder(), |secrets, (n, value)| {
+        secrets.secret(&n.to_string(), value)
+    });
     Ok(Some(secrets.build()))
+}
+
+/// What the connectors of a workflow were sent last, by their digests.
+pub fn sent(context: &Context, workflow: &UnstructuredWorkflow) -> Option<Vec<String>> {
+    let connectors = references::of(workflow).into_iter();
+    let digests = connectors.map(|key| context.index.get(&key)?.status()?.applied_digest.clone());
+    digests.collect()
 }
