@@ -932,3 +932,85 @@ async fn a_finished_job_goes_when_its_time_is_over() -> Result<()> {
     assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }
+
+/// The value of the only secret setting, as the service has it.
+fn sent_secret(stage: &Stage) -> Value {
+    let made = &stage.workspace.workflows()[0];
+    made.nodes[0].settings["provider_api_key"].clone()
+}
+
+async fn begin_with_a_secret(stage: &Stage, value: &str) -> Result<Operator> {
+    stage
+        .api
+        .configure(|rules| rules.pipelines.masked_settings = true);
+    connectors(stage).await?;
+    stage.secret("nodes", &[("key", value)]).await?;
+    let mut spec = workflow();
+    spec["nodes"][0]["secretSettings"] =
+        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
+    create(stage, WORKFLOW, "flow", spec).await?;
+    let operator = stage.operator().await?;
+    ready(stage).await?;
+    Ok(operator)
+}
+
+async fn until_secret(stage: &Stage, value: &str) -> Result<()> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while sent_secret(stage) != value {
+        let now = sent_secret(stage);
+        ensure!(tokio::time::Instant::now() < end, "it stays {now}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// What secret a workflow has, nobody can read: the digest on record must not say that it is the old one.
+#[tokio::test]
+async fn a_secret_that_is_put_back_while_the_operator_is_dead_is_sent_again() -> Result<()> {
+    let stage = pipeline().await?;
+    let operator = begin_with_a_secret(&stage, "the first of two").await?;
+    stage
+        .api
+        .inject(Route::UpdateWorkflow, Fault::hang().committed());
+    stage
+        .secret("nodes", &[("key", "the second of two")])
+        .await?;
+    until_secret(&stage, "the second of two").await?;
+    operator.kill()?;
+    stage
+        .secret("nodes", &[("key", "the first of two")])
+        .await?;
+    let _operator = stage.operator().await?;
+    until_secret(&stage, "the first of two").await?;
+    ready(&stage).await?;
+    Ok(())
+}
+
+/// The update that was lost is carried out after the one that was accepted.
+#[tokio::test]
+async fn an_old_secret_that_a_late_update_restores_is_replaced() -> Result<()> {
+    let mut stage = pipeline().await?;
+    stage.set("SETTLE_TIME", "3s");
+    let _operator = begin_with_a_secret(&stage, "the first of two").await?;
+    let late = Fault::disconnect().committed_late(Duration::from_millis(800));
+    stage.api.inject(Route::UpdateWorkflow, late);
+    stage
+        .secret("nodes", &[("key", "the second of two")])
+        .await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while requests(&stage, "PUT", "/workflows/") == 0 {
+        ensure!(tokio::time::Instant::now() < end, "nothing is sent");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stage
+        .secret("nodes", &[("key", "the first of two")])
+        .await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "Ready", "True", "Ready") && o.data["status"].get("resendAfter").is_none()
+    })
+    .await?;
+    assert_eq!(sent_secret(&stage), "the first of two");
+    ensure!(requests(&stage, "PUT", "/workflows/") >= 3);
+    Ok(())
+}

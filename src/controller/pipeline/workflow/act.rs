@@ -40,19 +40,19 @@ pub async fn perform(
             took(memory, hand, written.map_err(|error| kubernetes(&error)))
         }
         Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
-        Effect::RecordIntent => {
+        Effect::RecordIntent | Effect::RecordUpdate => {
             let mut then = s.clone();
             let recorded = then.learn(effect, Answer::Done);
             match recorded {
                 Ok(()) => {
-                    let status = provisional(&then, hand);
+                    let status = provisional(context, &then, hand);
                     let written = write_status(context, &*hand.workflow, &status).await;
                     took(memory, hand, written)
                 }
                 Err(failure) => Err(failure),
             }
         }
-        Effect::Record => record(context, memory, hand, |hand| provisional(s, hand)).await,
+        Effect::Record => record(context, memory, hand, |hand| provisional(context, s, hand)).await,
         Effect::Bind(..) => Ok(()),
         _ => {
             let Some(board) = hand.board.clone() else {
@@ -286,21 +286,22 @@ async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Fail
 }
 
 /// What the status says while a fact is written that must survive a crash.
-fn provisional(s: &Situation, hand: &Hand) -> WorkflowStatus {
+fn provisional(context: &Context, s: &Situation, hand: &Hand) -> WorkflowStatus {
     let outcome = if s.is_synced() {
         Outcome::Ready
     } else {
         Outcome::Applying
     };
-    report::status(&hand.status(), s, &outcome, &occasion(hand))
+    report::status(&hand.status(), s, &outcome, &occasion(context, hand))
 }
 
 /// The moment of a write.
-pub fn occasion(hand: &Hand) -> Occasion {
+pub fn occasion(context: &Context, hand: &Hand) -> Occasion {
     let board = hand.board.as_ref();
     Occasion {
         generation: hand.workflow.metadata.generation.unwrap_or_default(),
         now: Time(clock::second()),
+        settle_time: context.policy.settle_time,
         workspace: board.map(|board| WorkspaceStatus {
             api_url: board.session.client.endpoint().to_string(),
             key_fingerprint: board.session.client.fingerprint().to_string(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::{Failure, Requeue};
@@ -34,7 +35,11 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
     let requeue = pass(context, &mut memory, workflow, job).await;
     let lane = lane_of(&job.key);
     let failures = &mut memory.failures;
-    rest::until(context, &job.key, lane, requeue, failures, None);
+    // What was lost before may replace what was accepted: then it is sent once more.
+    let resend = memory.resend.as_ref();
+    let left = resend.map(|(_, at)| at.saturating_duration_since(Instant::now()));
+    let at_the_latest = left.filter(|left| !left.is_zero());
+    rest::until(context, &job.key, lane, requeue, failures, at_the_latest);
     context.pipelines.workflows.put(&job.key, memory);
     requeue
 }
@@ -76,7 +81,7 @@ async fn pass(
     if silent || !context.leadership.is_valid() {
         return row.requeue;
     }
-    let mut on = occasion(&hand);
+    let mut on = occasion(context, &hand);
     on.forced = forced;
     let mut status = report::status(&hand.status(), &s, &outcome, &on);
     let mut next = row.requeue;
