@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::clock::skew;
-use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
+use support::fake::unstructured::{GivenKey, JobEnd, NodeOrder, Route, Tick};
 use support::fake::{Answer, Fault};
 use support::operator::Operator;
 use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, eventually, kind, message};
@@ -1012,5 +1012,54 @@ async fn an_old_secret_that_a_late_update_restores_is_replaced() -> Result<()> {
     .await?;
     assert_eq!(sent_secret(&stage), "the first of two");
     ensure!(requests(&stage, "PUT", "/workflows/") >= 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workflow_whose_key_is_taken_says_so_and_nothing_is_made_in_its_place() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let taken = json!({ "detail": [{ "loc": ["body", "key"], "msg": "already exists", "type": "value_error" }] });
+    for status in [409, 412, 422] {
+        let name = format!("flow-{status}");
+        let taken = Fault::answer(Answer::json(status, &taken));
+        stage.api.inject(Route::CreateWorkflow, taken.clone());
+        create(&stage, WORKFLOW, &name, workflow()).await?;
+    }
+    let _operator = stage.operator().await?;
+    for status in [409, 412, 422] {
+        let name = format!("flow-{status}");
+        let told = until(&stage, WORKFLOW, &name, |o| {
+            is(o, "Stalled", "True", "KeyTaken")
+        })
+        .await?;
+        ensure!(message(&told, "Ready").contains("Nothing was made"));
+        ensure!(told.data["status"].get("create").is_none(), "{told:?}");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        requests(&stage, "POST", "/workflows/"),
+        3,
+        "it is not sent again"
+    );
+
+    let nudge = json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "now" } } });
+    patch(&stage, WORKFLOW, "flow-409", &nudge).await?;
+    until(&stage, WORKFLOW, "flow-409", |o| {
+        is(o, "Ready", "True", "Ready")
+    })
+    .await?;
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workspace_that_refuses_keys_is_sent_none_with_a_workflow() -> Result<()> {
+    let stage = pipeline().await?;
+    stage
+        .workspace
+        .configure_keys(|keys| keys.given = GivenKey::Refused(422));
+    let (stage, _operator, _) = begin_on(stage).await?;
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
     Ok(())
 }

@@ -210,6 +210,8 @@ impl Operator {
                 .refused
                 .filter(|refused| content.map(digest) == Some(*refused))
                 .map(|_| refused()),
+            key: "key".to_owned(),
+            key_taken: None,
             had_one: matches!(binding, Binding::Bound(_)),
             binding,
             sight: Sight::Unseen,

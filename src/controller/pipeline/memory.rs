@@ -37,6 +37,8 @@ pub struct Memory<K> {
     doubt: Option<(Doubt, Instant)>,
     /// The configuration that the API refused, with its words.
     pub refused: Option<(Digest, Failure)>,
+    /// The configuration that was refused because another object has the key, with the service's words.
+    pub key_taken: Option<(Digest, String)>,
     /// What the answer to our own write showed other than it was sent: the service's way of writing it.
     pub normal: BTreeSet<String>,
     /// The update that may still be carried out, and by when that is over.
@@ -67,6 +69,7 @@ impl<K> Default for Memory<K> {
             unstopped: None,
             doubt: None,
             refused: None,
+            key_taken: None,
             normal: BTreeSet::new(),
             resend: None,
             wrote_at: None,

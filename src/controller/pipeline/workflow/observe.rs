@@ -132,6 +132,8 @@ pub async fn observe(
             .as_deref()
             .and_then(|d| d.parse().ok()),
         refused: known_of(digest, memory.refused.as_ref()),
+        key: context.cluster.key_of(key.kind, &key.namespace, &key.name),
+        key_taken: known_of(digest, memory.key_taken.as_ref()),
         had_one: matches!(binding, Binding::Bound(_)),
         binding,
         sight: Sight::Unseen,

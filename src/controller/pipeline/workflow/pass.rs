@@ -61,6 +61,7 @@ async fn pass(
     let forced = forced(&hand);
     if forced.is_some() {
         s.refused = None;
+        s.key_taken = None;
         if let Some(board) = &hand.board {
             board.session.client.invite_probe();
         }
@@ -68,6 +69,9 @@ async fn pass(
     let outcome = decide_and_act(context, memory, &mut s, &mut hand, job).await;
     if let (Some(failure), Ok(digest)) = (&s.refused, &s.desired) {
         memory.refused = Some((*digest, failure.clone()));
+    }
+    if let Ok(digest) = &s.desired {
+        memory.key_taken = s.key_taken.clone().map(|why| (*digest, why));
     }
     if let Some(board) = &hand.board {
         heard(context, &board.session, &job.key, outcome.failure());

@@ -170,6 +170,15 @@ fn bind(s: &Situation, id: WorkflowId) -> Step {
 }
 
 fn create(s: &Situation) -> Step {
+    // Whoever asks again is told the same, and nothing else is made in its place.
+    if let Some(why) = &s.key_taken {
+        let mut found = s.namesakes.iter().flatten();
+        return Step::Rest(Outcome::KeyTaken {
+            key: s.key.clone(),
+            why: why.clone(),
+            holder: found.find(|n| n.ours).and_then(|n| n.holder.clone()),
+        });
+    }
     match &s.refused {
         Some(failure) => Step::Rest(Outcome::Failed(failure.clone())),
         None if s.finalized => Step::Act(Effect::RecordIntent),

@@ -49,6 +49,10 @@ pub struct Situation {
     pub applied: Option<Digest>,
     /// Why it refused what is asked for.
     pub refused: Option<Failure>,
+    /// The key that every create of this resource carries: a workflow that shows it is ours.
+    pub key: String,
+    /// What the service said when another object had the key.
+    pub key_taken: Option<String>,
     /// The workflow, as far as the status has it on record.
     pub binding: Binding,
     /// A workflow was on record once, and is gone.
@@ -210,6 +214,8 @@ pub enum Answer {
     Confirmed(Sight),
     /// The workflow was made; with the digest of what was accepted, unless an update has to follow.
     Created(WorkflowId, Option<Digest>),
+    /// Nothing was made, as another object has the key, in the service's words.
+    KeyTaken(String),
     /// All was accepted.
     Updated(Digest),
     /// It failed.
@@ -277,6 +283,12 @@ impl Situation {
                 }
                 return Err(failure);
             }
+            // What has it may be ours: it is looked for once more.
+            (Effect::Create, Answer::KeyTaken(why)) => {
+                self.binding = Binding::Unbound;
+                self.namesakes = None;
+                self.key_taken = Some(why);
+            }
             (Effect::Update(_), Answer::Failed(failure)) => {
                 self.refuse(&failure);
                 // What is there now, nobody knows.
@@ -313,6 +325,7 @@ impl Situation {
                 self.applied = None;
                 self.resend = self.resend.ahead();
                 self.sight = Sight::Unseen;
+                self.key_taken = None;
                 self.unrecorded = true;
                 if *how == How::Recovered {
                     let namesakes = self.namesakes.iter().flatten();
