@@ -1063,3 +1063,27 @@ async fn a_workspace_that_refuses_keys_is_sent_none_with_a_workflow() -> Result<
     assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
     Ok(())
 }
+
+/// As an old status that was restored has it: of two jobs of one workflow that ask at once, one goes first.
+#[tokio::test]
+async fn two_jobs_that_both_say_that_they_ask_run_one_after_the_other() -> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    operator.kill()?;
+    for name in ["first", "second"] {
+        create(&stage, JOB, name, job()).await?;
+        let asking = json!({ "status": {
+            "observedGeneration": 1, "phase": "Starting", "workflowId": id,
+            "request": { "startedAt": "2026-01-01T00:00:00Z" },
+        } });
+        let params = PatchParams::default();
+        objects(&stage, JOB)
+            .patch_status(name, &params, &Patch::Merge(&asking))
+            .await?;
+    }
+    let _operator = stage.operator().await?;
+    for name in ["first", "second"] {
+        phase(&stage, name, "Succeeded").await?;
+    }
+    assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
