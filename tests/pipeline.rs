@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::clock::skew;
-use support::fake::unstructured::{JobEnd, NodeOrder, Route, Tick};
+use support::fake::unstructured::{GivenKey, JobEnd, NodeOrder, Route, Tick};
 use support::fake::{Answer, Fault};
 use support::operator::Operator;
 use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, eventually, kind, message};
@@ -930,5 +930,160 @@ async fn a_finished_job_goes_when_its_time_is_over() -> Result<()> {
     create(&stage, JOB, "short", spec).await?;
     gone(&stage, JOB, "short").await?;
     assert_eq!(stage.workspace.runs(&id), 1);
+    Ok(())
+}
+
+/// The value of the only secret setting, as the service has it.
+fn sent_secret(stage: &Stage) -> Value {
+    let made = &stage.workspace.workflows()[0];
+    made.nodes[0].settings["provider_api_key"].clone()
+}
+
+async fn begin_with_a_secret(stage: &Stage, value: &str) -> Result<Operator> {
+    stage
+        .api
+        .configure(|rules| rules.pipelines.masked_settings = true);
+    connectors(stage).await?;
+    stage.secret("nodes", &[("key", value)]).await?;
+    let mut spec = workflow();
+    spec["nodes"][0]["secretSettings"] =
+        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
+    create(stage, WORKFLOW, "flow", spec).await?;
+    let operator = stage.operator().await?;
+    ready(stage).await?;
+    Ok(operator)
+}
+
+async fn until_secret(stage: &Stage, value: &str) -> Result<()> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while sent_secret(stage) != value {
+        let now = sent_secret(stage);
+        ensure!(tokio::time::Instant::now() < end, "it stays {now}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// What secret a workflow has, nobody can read: the digest on record must not say that it is the old one.
+#[tokio::test]
+async fn a_secret_that_is_put_back_while_the_operator_is_dead_is_sent_again() -> Result<()> {
+    let stage = pipeline().await?;
+    let operator = begin_with_a_secret(&stage, "the first of two").await?;
+    stage
+        .api
+        .inject(Route::UpdateWorkflow, Fault::hang().committed());
+    stage
+        .secret("nodes", &[("key", "the second of two")])
+        .await?;
+    until_secret(&stage, "the second of two").await?;
+    operator.kill()?;
+    stage
+        .secret("nodes", &[("key", "the first of two")])
+        .await?;
+    let _operator = stage.operator().await?;
+    until_secret(&stage, "the first of two").await?;
+    ready(&stage).await?;
+    Ok(())
+}
+
+/// The update that was lost is carried out after the one that was accepted.
+#[tokio::test]
+async fn an_old_secret_that_a_late_update_restores_is_replaced() -> Result<()> {
+    let mut stage = pipeline().await?;
+    stage.set("SETTLE_TIME", "3s");
+    let _operator = begin_with_a_secret(&stage, "the first of two").await?;
+    let late = Fault::disconnect().committed_late(Duration::from_millis(800));
+    stage.api.inject(Route::UpdateWorkflow, late);
+    stage
+        .secret("nodes", &[("key", "the second of two")])
+        .await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while requests(&stage, "PUT", "/workflows/") == 0 {
+        ensure!(tokio::time::Instant::now() < end, "nothing is sent");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stage
+        .secret("nodes", &[("key", "the first of two")])
+        .await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "Ready", "True", "Ready") && o.data["status"].get("resendAfter").is_none()
+    })
+    .await?;
+    assert_eq!(sent_secret(&stage), "the first of two");
+    ensure!(requests(&stage, "PUT", "/workflows/") >= 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workflow_whose_key_is_taken_says_so_and_nothing_is_made_in_its_place() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let taken = json!({ "detail": [{ "loc": ["body", "key"], "msg": "already exists", "type": "value_error" }] });
+    for status in [409, 412, 422] {
+        let name = format!("flow-{status}");
+        let taken = Fault::answer(Answer::json(status, &taken));
+        stage.api.inject(Route::CreateWorkflow, taken.clone());
+        create(&stage, WORKFLOW, &name, workflow()).await?;
+    }
+    let _operator = stage.operator().await?;
+    for status in [409, 412, 422] {
+        let name = format!("flow-{status}");
+        let told = until(&stage, WORKFLOW, &name, |o| {
+            is(o, "Stalled", "True", "KeyTaken")
+        })
+        .await?;
+        ensure!(message(&told, "Ready").contains("Nothing was made"));
+        ensure!(told.data["status"].get("create").is_none(), "{told:?}");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        requests(&stage, "POST", "/workflows/"),
+        3,
+        "it is not sent again"
+    );
+
+    let nudge = json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "now" } } });
+    patch(&stage, WORKFLOW, "flow-409", &nudge).await?;
+    until(&stage, WORKFLOW, "flow-409", |o| {
+        is(o, "Ready", "True", "Ready")
+    })
+    .await?;
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workspace_that_refuses_keys_is_sent_none_with_a_workflow() -> Result<()> {
+    let stage = pipeline().await?;
+    stage
+        .workspace
+        .configure_keys(|keys| keys.given = GivenKey::Refused(422));
+    let (stage, _operator, _) = begin_on(stage).await?;
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
+    Ok(())
+}
+
+/// As an old status that was restored has it: of two jobs of one workflow that ask at once, one goes first.
+#[tokio::test]
+async fn two_jobs_that_both_say_that_they_ask_run_one_after_the_other() -> Result<()> {
+    let (stage, operator, id) = begin().await?;
+    operator.kill()?;
+    for name in ["first", "second"] {
+        create(&stage, JOB, name, job()).await?;
+        let asking = json!({ "status": {
+            "observedGeneration": 1, "phase": "Starting", "workflowId": id,
+            "request": { "startedAt": "2026-01-01T00:00:00Z" },
+        } });
+        let params = PatchParams::default();
+        objects(&stage, JOB)
+            .patch_status(name, &params, &Patch::Merge(&asking))
+            .await?;
+    }
+    let _operator = stage.operator().await?;
+    for name in ["first", "second"] {
+        phase(&stage, name, "Succeeded").await?;
+    }
+    assert_eq!(stage.workspace.runs(&id), 2);
     Ok(())
 }

@@ -56,6 +56,10 @@ pub enum Flaw {
     SeesReferencesOnly,
     /// The connector that was sent last is sent again.
     KeepsReference,
+    /// The digest of what was accepted stays on record while another update is sent.
+    KeepsDigest,
+    /// What an update that was lost may have replaced is not sent again.
+    SendsOnce,
     /// What is there is never compared.
     SeesNoDrift,
     /// All that is there seems to differ.
@@ -68,6 +72,7 @@ struct Pipeline {
     keys: Keys,
     reserved: bool,
     strict: bool,
+    masked: bool,
     faults: u8,
     crashes: u8,
     wishes: u8,
@@ -81,7 +86,12 @@ impl Model for Pipeline {
     type Action = Act;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.keys, self.reserved, self.strict)]
+        vec![World::new(
+            self.keys,
+            self.reserved,
+            self.strict,
+            self.masked,
+        )]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Act>) {
@@ -101,7 +111,7 @@ impl Model for Pipeline {
         }
         if world.late.is_some() {
             actions.push(Act::CarryOut);
-        } else if world.record.intent && !world.settled {
+        } else if (world.record.intent || world.record.resend) && !world.settled {
             actions.push(Act::Settle);
         }
         if world.wishes < self.wishes {
@@ -179,7 +189,11 @@ fn wishes_of(world: &World, actions: &mut Vec<Act>) {
         actions.push(Act::DeleteNamespace);
     }
     if world.ours().count() > 0 {
-        actions.extend([Act::LoseWorkflow, Act::ChangeWorkflow]);
+        actions.push(Act::LoseWorkflow);
+        // That somebody changed a secret, nobody can see.
+        if !world.masked {
+            actions.push(Act::ChangeWorkflow);
+        }
     }
 }
 
@@ -221,6 +235,7 @@ fn pipeline(keys: Keys, reserved: bool, strict: bool) -> Pipeline {
         keys,
         reserved,
         strict,
+        masked: false,
         faults: number("MODEL_FAULTS", 1),
         crashes: 1,
         wishes: number("MODEL_WISHES", 1),
@@ -263,6 +278,16 @@ fn whatever_is_deleted_first() {
     });
 }
 
+/// A secret that is put back while it is not known what became of the one before.
+#[test]
+fn what_nobody_can_read_is_right_too() {
+    check(Pipeline {
+        masked: true,
+        wishes: number("MODEL_WISHES", 2),
+        ..pipeline(Keys::Shown, true, false)
+    });
+}
+
 #[test]
 fn a_service_that_ignores_keys_changes_nothing() {
     check(pipeline(Keys::Ignored, true, false));
@@ -292,12 +317,15 @@ fn the_checker_finds_each_missing_precaution() {
         (Flaw::AsksNobody, ORDER),
         (Flaw::SeesReferencesOnly, ORDER),
         (Flaw::KeepsReference, REST),
+        (Flaw::KeepsDigest, REST),
+        (Flaw::SendsOnce, REST),
         (Flaw::SeesNoDrift, REST),
         (Flaw::SeesDriftEverywhere, REST),
     ] {
         let mut model = pipeline(Keys::Shown, true, false);
         model.operator.flaw = Some(flaw);
         model.wishes = 2;
+        model.masked = matches!(flaw, Flaw::KeepsDigest | Flaw::SendsOnce);
         let found = HasDiscoveries::AnyOf([finds].into());
         let checker = model.checker().finish_when(found).spawn_bfs().join();
         assert!(checker.discovery(finds).is_some(), "{flaw:?} is not found");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -126,7 +127,9 @@ fn situation(
         Desired::Unread | Desired::Blocked(_) => None,
     };
     let foreign = foreign_record(context, &job.key, resource, &status);
-    let binding = binding(&status, memory, context.policy.settle_time, digest);
+    let settle_time = context.policy.settle_time;
+    let after = status.resend_after.as_ref();
+    let binding = binding(&status, memory, settle_time, digest);
     let holder = match &binding {
         Binding::Bound(id) if foreign.is_none() => holder(context, resource, *id),
         Binding::Bound(_) | Binding::Unbound | Binding::Creating { .. } => None,
@@ -199,7 +202,7 @@ fn situation(
             .check
             .as_ref()
             .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
-        resend: resend(&status, memory, context.policy.settle_time),
+        resend: resend(after, &mut memory.resend, settle_time),
         lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
         lost: memory
             .settling
@@ -260,18 +263,23 @@ fn foreign_record(
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Wall clocks of two machines differ, so no longer than the settle time is waited from when this process first saw the record.
-fn resend(status: &ConnectorStatus, memory: &mut Memory, settle_time: Duration) -> Resend {
-    if status.resend_after.is_none() {
-        memory.resend = None;
+/// `memory`: that record, and by when that is.
+pub fn resend(
+    after: Option<&Time>,
+    memory: &mut Option<(Time, Instant)>,
+    settle_time: Duration,
+) -> Resend {
+    if after.is_none() {
+        *memory = None;
     }
-    recall::resend(status, |after| {
-        let due = match &memory.resend {
+    recall::resend(after, |after| {
+        let due = match memory {
             Some((known, due)) if known == after => *due,
             _ => {
                 let left = after.0.duration_since(crate::clock::now());
                 let left = Duration::try_from(left).unwrap_or_default();
                 let due = Instant::now() + left.min(settle_time);
-                memory.resend = Some((after.clone(), due));
+                *memory = Some((after.clone(), due));
                 due
             }
         };

@@ -45,8 +45,8 @@ pub fn marked(status: &ConnectorStatus, key: &str) -> bool {
 }
 
 /// Whether an update whose answer was lost has had its time.
-pub fn resend(status: &ConnectorStatus, is_over: impl FnOnce(&Time) -> bool) -> Resend {
-    match &status.resend_after {
+pub fn resend(after: Option<&Time>, is_over: impl FnOnce(&Time) -> bool) -> Resend {
+    match after {
         None => Resend::No,
         Some(after) if is_over(after) => Resend::Due,
         Some(_) => Resend::Later,

@@ -75,7 +75,12 @@ pub fn status(
         connection_check: connection_check(s, outcome),
         create: intent(previous, s, on),
         lost_creates: lost_creates(previous, s, on),
-        resend_after: resend_after(previous, s, on),
+        resend_after: resend_after(
+            previous.resend_after.as_ref(),
+            s.resend,
+            &on.now,
+            on.settle_time,
+        ),
         conditions: conditions(previous, s, outcome, on),
     }
 }
@@ -149,16 +154,22 @@ fn lost_creates(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Opt
     })
 }
 
-fn resend_after(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<Time> {
+/// After which time what was accepted is sent once more, where an update was lost.
+pub fn resend_after(
+    previous: Option<&Time>,
+    resend: Resend,
+    now: &Time,
+    settle_time: Duration,
+) -> Option<Time> {
     let fresh = || {
-        let settle_time = jiff::SignedDuration::try_from(on.settle_time).unwrap_or_default();
-        Time(on.now.0.checked_add(settle_time).unwrap_or(on.now.0))
+        let settle_time = jiff::SignedDuration::try_from(settle_time).unwrap_or_default();
+        Time(now.0.checked_add(settle_time).unwrap_or(now.0))
     };
-    match s.resend {
+    match resend {
         Resend::No => None,
         Resend::Lost => Some(fresh()),
         Resend::Ahead | Resend::Later | Resend::Due => {
-            Some(previous.resend_after.clone().unwrap_or_else(fresh))
+            Some(previous.cloned().unwrap_or_else(fresh))
         }
     }
 }

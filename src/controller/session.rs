@@ -60,12 +60,12 @@ impl Session {
         Arc::clone(&self.ailing)
     }
 
-    /// Takes note that the service refuses the keys of connectors.
+    /// Takes note that the service refuses the keys that creates carry.
     pub fn found_keys_refused(&self) {
         self.refuses_keys.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the service is known to refuse the keys of connectors.
+    /// Whether the service is known to refuse the keys that creates carry.
     pub fn refuses_keys(&self) -> bool {
         self.refuses_keys.load(Ordering::Relaxed)
     }

@@ -97,7 +97,7 @@ words! {
     /// Another connector has this `connectorName`. Choose another name, or take it over with `adoptionPolicy: ByName`.
     NameConflict,
     /// Something that the workspace does not show, or that another resource holds, has the key with which this resource makes its
-    /// connector. Nothing is made; the message says what to do.
+    /// connector or workflow. Nothing is made; the message says what to do.
     KeyTaken,
     /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use
     /// `existingSourceId` or `existingDestinationId`.

@@ -297,6 +297,9 @@ pub struct WorkflowStatus {
     /// name, is a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_creates: Option<LostCreates>,
+    /// Present while an update whose answer was lost may still be carried out: the workflow is sent once more after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resend_after: Option<Time>,
     /// The names of the `UnstructuredJob`s that asked for a run, newest first, at most 64: one of these that is made again runs no
     /// second time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -335,6 +338,7 @@ impl Default for WorkflowStatus {
             last_handled_run_at: None,
             create: None,
             lost_creates: None,
+            resend_after: None,
             runs: Vec::new(),
             active_job: None,
             last_job: None,

@@ -50,7 +50,7 @@ impl Operator {
         });
         let resend = match self.flaw {
             Some(Flaw::NeverSendsAgain) => Resend::No,
-            _ => recall::resend(&status, |after| clock(after) < now),
+            _ => recall::resend(status.resend_after.as_ref(), |after| clock(after) < now),
         };
         memory.resend = resend == Resend::Later;
         let key_at_hand = has_key

@@ -91,7 +91,8 @@ pub fn seen(world: &World, number: usize) -> Sight {
         let shown = workflow.content;
         let differs = [
             ("sources", shown.source != desired.source),
-            ("nodes", shown.edit != desired.edit),
+            // Of a secret, only that it is there is shown.
+            ("nodes", shown.edit != desired.edit && !world.masked),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(what, _)| what.to_owned()).collect()

@@ -8,6 +8,7 @@ use unstructured_operator::controller::pipeline::workflow::plan::{Step, plan};
 use unstructured_operator::controller::pipeline::workflow::situation::{
     Answer, Binding, Effect, Name, Namesake, Sight, Situation, Stage,
 };
+use unstructured_operator::controller::situation::Resend;
 use unstructured_operator::unstructured::{Collection, Digest, WorkflowId};
 
 use super::service::{lost, refused};
@@ -110,6 +111,7 @@ impl Operator {
                 | Effect::Delete(_)
                 | Effect::AddFinalizer
                 | Effect::RecordIntent
+                | Effect::RecordUpdate
                 | Effect::Record,
             )) => &[Fate::Lost, Fate::Undone],
             Some(Step::Act(Effect::Look(_) | Effect::Confirm(_))) => &[Fate::Undone],
@@ -208,11 +210,18 @@ impl Operator {
                 .refused
                 .filter(|refused| content.map(digest) == Some(*refused))
                 .map(|_| refused()),
+            key: "key".to_owned(),
+            key_taken: None,
             had_one: matches!(binding, Binding::Bound(_)),
             binding,
             sight: Sight::Unseen,
             namesakes: None,
             lost_creates: known.lost,
+            resend: match known.resend && !self.has(Flaw::SendsOnce) {
+                false => Resend::No,
+                true if settled => Resend::Due,
+                true => Resend::Later,
+            },
             changes: Vec::new(),
         }
     }
@@ -253,7 +262,10 @@ impl Operator {
     fn perform(self, world: &mut World, pass: &mut Pass, effect: &Effect, fate: Fate) -> Answer {
         let unreachable = || Answer::Failed(Failure::Kubernetes("no answer came".to_owned()));
         match effect {
-            Effect::AddFinalizer | Effect::RemoveFinalizer | Effect::RecordIntent => {
+            Effect::AddFinalizer
+            | Effect::RemoveFinalizer
+            | Effect::RecordIntent
+            | Effect::RecordUpdate => {
                 if fate == Fate::Undone {
                     return unreachable();
                 }
@@ -263,7 +275,7 @@ impl Operator {
                 match effect {
                     Effect::AddFinalizer => world.flow.finalized = true,
                     Effect::RemoveFinalizer => world.flow.release(),
-                    _ => self.record_intent(world, pass),
+                    _ => self.write_ahead(world, pass, effect),
                 }
                 world.version += 1;
                 pass.version = world.version;
@@ -305,16 +317,16 @@ impl Operator {
         Answer::Done
     }
 
-    fn record_intent(self, world: &mut World, pass: &Pass) {
-        if self.has(Flaw::RecordsNoIntent) {
+    fn write_ahead(self, world: &mut World, pass: &Pass, effect: &Effect) {
+        let flaw = match effect {
+            Effect::RecordIntent => Flaw::RecordsNoIntent,
+            _ => Flaw::KeepsDigest,
+        };
+        if self.has(flaw) {
             return;
         }
         let mut then = pass.clone();
-        if then
-            .situation
-            .learn(&Effect::RecordIntent, Answer::Done)
-            .is_ok()
-        {
+        if then.situation.learn(effect, Answer::Done).is_ok() {
             record::write(world, &then, &Outcome::Applying);
         }
     }

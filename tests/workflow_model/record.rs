@@ -1,5 +1,7 @@
 //! The status of the workflow: production writes it, and the model keeps of it what decisions rest on.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use unstructured_operator::controller::pipeline::workflow::outcome::Outcome;
 use unstructured_operator::controller::pipeline::workflow::report::{self, Occasion};
@@ -25,11 +27,13 @@ pub fn write(world: &mut World, pass: &Pass, outcome: &Outcome) {
             count: record.lost,
             since: now.clone(),
         }),
+        resend_after: record.resend.then(|| now.clone()),
         ..WorkflowStatus::default()
     };
     let on = Occasion {
         generation: 1,
         now,
+        settle_time: Duration::ZERO,
         workspace: None,
         connectors: pass
             .content
@@ -45,6 +49,7 @@ pub fn write(world: &mut World, pass: &Pass, outcome: &Outcome) {
         applied: status.applied_digest.and_then(|digest| digest.parse().ok()),
         source: status.source_id.and_then(|id| id.parse().ok()),
         lost: status.lost_creates.map_or(0, |lost| lost.count),
+        resend: status.resend_after.is_some(),
     };
     if record != world.record {
         world.record = record;

@@ -29,7 +29,7 @@ pub fn refused() -> Failure {
 
 /// A request to the service that changes something.
 pub fn call(world: &mut World, pass: &Pass, effect: &Effect, fate: Fate) -> Answer {
-    if *effect == Effect::Create {
+    if *effect == Effect::Create || fate != Fate::Done {
         world.settled = false;
     }
     if let Effect::Delete(id) = effect {

@@ -64,6 +64,8 @@ pub struct Record {
     pub source: Option<u8>,
     /// Creates that were given up.
     pub lost: u32,
+    /// An update that was lost may replace what was accepted since.
+    pub resend: bool,
 }
 
 /// A request whose answer was lost and that may still be carried out.
@@ -84,6 +86,8 @@ pub struct World {
     pub reserved: bool,
     /// The service takes no id of a connector that it does not have.
     pub strict: bool,
+    /// What a user edits is a secret, which the service does not show.
+    pub masked: bool,
     pub namespace_going: bool,
     pub flow: Object,
     pub wanted: Wanted,
@@ -95,7 +99,7 @@ pub struct World {
     pub ids: u8,
     pub remote: Vec<Remote>,
     pub late: Option<Late>,
-    /// In the process's mind: what was asked for by the intent on record has been carried out by now, or never will be.
+    /// In the process's mind: what was asked for by the intent on record, or by an update that was lost, has been carried out by now, or never will be.
     pub settled: bool,
     /// In the process's mind: what the service refused.
     pub refused: Option<Digest>,
@@ -109,7 +113,7 @@ pub struct World {
 
 impl World {
     /// Both connectors work, and the workflow was just applied.
-    pub fn new(keys: Keys, reserved: bool, strict: bool) -> Self {
+    pub fn new(keys: Keys, reserved: bool, strict: bool, masked: bool) -> Self {
         let object = |finalized| Object {
             there: true,
             finalized,
@@ -125,6 +129,7 @@ impl World {
             keys,
             reserved,
             strict,
+            masked,
             namespace_going: false,
             flow: object(false),
             wanted: Wanted { to: 0, edit: 0 },

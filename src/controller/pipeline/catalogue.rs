@@ -142,11 +142,9 @@ impl Catalogue {
         may
     }
 
-    /// Whether another job asks for a run of the workflow at this moment.
-    pub fn is_starting_another(&self, workflow: &Key, uid: &str) -> bool {
-        let starting = self.starting();
-        let by = starting.get(workflow).and_then(|s| s.by.as_ref());
-        by.is_some_and(|by| by != uid)
+    /// The job that has begun to ask for a run of the workflow, by UID.
+    pub fn starting_by(&self, workflow: &Key) -> Option<String> {
+        self.starting().get(workflow)?.by.clone()
     }
 
     /// The job asks for no run any more: it has one, or is finished or gone.

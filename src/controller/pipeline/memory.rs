@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -38,8 +39,12 @@ pub struct Memory<K> {
     doubt: Option<(Doubt, Instant)>,
     /// The configuration that the API refused, with its words.
     pub refused: Option<(Digest, Failure)>,
+    /// The configuration that was refused because another object has the key, with the service's words.
+    pub key_taken: Option<(Digest, String)>,
     /// What the answer to our own write showed other than it was sent: the service's way of writing it.
     pub normal: BTreeSet<String>,
+    /// The update that may still be carried out, and by when that is over.
+    pub resend: Option<(Time, Instant)>,
     /// When the workflow was last written: what a list shows must not be older.
     pub wrote_at: Option<Instant>,
 }
@@ -67,7 +72,9 @@ impl<K> Default for Memory<K> {
             unstopped: None,
             doubt: None,
             refused: None,
+            key_taken: None,
             normal: BTreeSet::new(),
+            resend: None,
             wrote_at: None,
         }
     }

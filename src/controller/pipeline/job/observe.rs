@@ -209,17 +209,27 @@ fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|c| c.type_ == kind.as_str())
 }
 
-/// Whether another job asks for a run of the workflow at this moment.
+/// Whether another job goes first, as it asks for a run of the workflow at this moment. Where old records that were restored say so of
+/// several, and nobody has begun to ask since, the oldest object goes first, whatever the times of their requests: to ask again changes
+/// those, and two would wait for each other.
 fn outrun(context: &Context, hand: &Hand) -> bool {
     let uid = hand.job.uid();
+    if let Some(by) = context.catalogue.starting_by(&hand.workflow_key) {
+        return Some(by) != uid;
+    }
     let jobs = context.catalogue.jobs_of(&hand.workflow_key);
     let asks = |job: &UnstructuredJob| {
         job.status().is_some_and(|status| {
             status.request.is_some() && status.job_id.is_none() && !status.phase.is_final()
         })
     };
-    jobs.iter().any(|job| job.uid() != uid && asks(job))
-        || context
-            .catalogue
-            .is_starting_another(&hand.workflow_key, &uid.unwrap_or_default())
+    let rank = |job: &UnstructuredJob| {
+        let created = job.metadata.creation_timestamp.clone();
+        (created.map(|time| time.0), job.uid())
+    };
+    let ours = asks(&hand.job).then(|| rank(&hand.job));
+    let goes_first = |job: &UnstructuredJob| {
+        job.uid() != uid && asks(job) && ours.as_ref().is_none_or(|ours| rank(job) < *ours)
+    };
+    jobs.iter().any(|job| goes_first(job))
 }

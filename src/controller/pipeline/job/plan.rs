@@ -83,6 +83,10 @@ fn recover(s: &Situation, stage: Asking) -> Step {
     if let Err(problem) = &s.workspace {
         return Step::Rest(Outcome::Blocked(problem.clone()));
     }
+    // What there is by now may be the run of whoever goes first and has not put it on record yet.
+    if s.outrun {
+        return Step::Rest(Outcome::Waiting);
+    }
     let Some(runs) = &s.runs else {
         return Step::Act(Effect::LookAtRuns);
     };

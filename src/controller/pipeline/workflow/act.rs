@@ -22,7 +22,8 @@ use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situatio
 use crate::clock;
 use crate::crd::{EventReason, UnstructuredWorkflow, WorkflowStatus, WorkspaceStatus};
 use crate::unstructured::{
-    Digest, ErrorKind, Job as Run, KeyObjection, Workflow, WorkflowId, WorkflowSpec, WorkflowState,
+    ApiError, Digest, ErrorKind, Job as Run, KeyObjection, Workflow, WorkflowId, WorkflowSpec,
+    WorkflowState,
 };
 
 /// Performs one effect.
@@ -40,19 +41,19 @@ pub async fn perform(
             took(memory, hand, written.map_err(|error| kubernetes(&error)))
         }
         Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
-        Effect::RecordIntent => {
+        Effect::RecordIntent | Effect::RecordUpdate => {
             let mut then = s.clone();
             let recorded = then.learn(effect, Answer::Done);
             match recorded {
                 Ok(()) => {
-                    let status = provisional(&then, hand);
+                    let status = provisional(context, &then, hand);
                     let written = write_status(context, &*hand.workflow, &status).await;
                     took(memory, hand, written)
                 }
                 Err(failure) => Err(failure),
             }
         }
-        Effect::Record => record(context, memory, hand, |hand| provisional(s, hand)).await,
+        Effect::Record => record(context, memory, hand, |hand| provisional(context, s, hand)).await,
         Effect::Bind(..) => Ok(()),
         _ => {
             let Some(board) = hand.board.clone() else {
@@ -89,12 +90,15 @@ async fn call(
                 let intent = format!("{} {}", create.name, create.started_at.0);
                 memory.intent = Some((intent, Instant::now()));
             }
-            let key = key_of(context, job);
-            let shown = match board.workflows.create(spec, Some(&key)).await {
-                // A refusal is certain: nothing was made.
-                Err(error) if error.key_objection() == Some(KeyObjection::Refused) => {
-                    board.workflows.create(spec, None).await
-                }
+            let key = (!board.session.refuses_keys()).then_some(&*s.key);
+            let shown = match board.workflows.create(spec, key).await {
+                Err(error) if key.is_some() => match error.key_objection() {
+                    Some(KeyObjection::Taken) => {
+                        return Ok(Answer::KeyTaken(error.message().to_owned()));
+                    }
+                    Some(KeyObjection::Refused) => create_without_key(board, spec).await,
+                    None => Err(error),
+                },
                 shown => shown,
             };
             let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
@@ -156,10 +160,11 @@ async fn is_listed(board: &Board, id: &WorkflowId) -> Result<bool, Failure> {
     Ok(listed.items.iter().any(|shown| shown.id == *id))
 }
 
-/// The key that every create of this resource carries: an object that shows it is ours.
-fn key_of(context: &Context, job: &Job) -> String {
-    let key = &job.key;
-    context.cluster.key_of(key.kind, &key.namespace, &key.name)
+/// A refusal is certain: nothing was made. What was refused with a key and is taken without one was refused for the key.
+async fn create_without_key(board: &Board, spec: &WorkflowSpec) -> Result<Workflow, ApiError> {
+    let shown = board.workflows.create(spec, None).await?;
+    board.session.found_keys_refused();
+    Ok(shown)
 }
 
 fn asked<'a>(s: &Situation, hand: &'a Hand) -> Result<(&'a WorkflowSpec, Digest), Failure> {
@@ -201,32 +206,25 @@ async fn look(
             None => Sight::Unlisted,
         },
     };
-    let key = key_of(context, job);
     Ok(Answer::Seen(
         sight,
-        namesakes(context, s, hand, &key, &listed.items),
+        namesakes(context, s, hand, &listed.items),
     ))
 }
 
-fn namesakes(
-    context: &Context,
-    s: &Situation,
-    hand: &Hand,
-    key: &str,
-    shown: &[Workflow],
-) -> Vec<Namesake> {
+fn namesakes(context: &Context, s: &Situation, hand: &Hand, shown: &[Workflow]) -> Vec<Namesake> {
     let name = match &s.binding {
         Binding::Creating { name, .. } => name,
         _ => &s.name.value,
     };
     let mut found: Vec<_> = shown
         .iter()
-        .filter(|shown| shown.key.as_deref() == Some(key) || *shown.name == **name)
+        .filter(|shown| shown.key.as_deref() == Some(&*s.key) || *shown.name == **name)
         .collect();
     found.sort_by_key(|shown| (shown.created_at, shown.id));
     let found = found.into_iter().map(|shown| Namesake {
         id: shown.id,
-        ours: shown.key.as_deref() == Some(key) || s.name.reserved,
+        ours: shown.key.as_deref() == Some(&*s.key) || s.name.reserved,
         holder: context
             .catalogue
             .holder(&shown.id.to_string(), &hand.workflow)
@@ -286,21 +284,22 @@ async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Fail
 }
 
 /// What the status says while a fact is written that must survive a crash.
-fn provisional(s: &Situation, hand: &Hand) -> WorkflowStatus {
+fn provisional(context: &Context, s: &Situation, hand: &Hand) -> WorkflowStatus {
     let outcome = if s.is_synced() {
         Outcome::Ready
     } else {
         Outcome::Applying
     };
-    report::status(&hand.status(), s, &outcome, &occasion(hand))
+    report::status(&hand.status(), s, &outcome, &occasion(context, hand))
 }
 
 /// The moment of a write.
-pub fn occasion(hand: &Hand) -> Occasion {
+pub fn occasion(context: &Context, hand: &Hand) -> Occasion {
     let board = hand.board.as_ref();
     Occasion {
         generation: hand.workflow.metadata.generation.unwrap_or_default(),
         now: Time(clock::second()),
+        settle_time: context.policy.settle_time,
         workspace: board.map(|board| WorkspaceStatus {
             api_url: board.session.client.endpoint().to_string(),
             key_fingerprint: board.session.client.fingerprint().to_string(),

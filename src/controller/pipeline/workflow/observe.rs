@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::super::super::context::Context;
 use super::super::super::deletion::deletion;
-use super::super::super::observe::describe_holder;
+use super::super::super::observe::{describe_holder, resend};
 use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
@@ -19,7 +19,7 @@ use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, UnstructuredWorkflow,
     WorkflowStatus,
 };
-use crate::unstructured::WorkflowSpec;
+use crate::unstructured::{Digest, WorkflowSpec};
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.
 pub struct Hand {
@@ -108,10 +108,7 @@ pub async fn observe(
         .and_then(|id| context.catalogue.holder(&id.to_string(), &workflow))
         .map(|holder| describe_holder(&key, &holder));
     let moved = moved(&workflow, &status, board.as_deref().ok());
-    let desired = match objection {
-        Some(problem) => Err(problem),
-        None => desired,
-    };
+    let desired = objection.map_or(desired, Err);
     let digest = desired.as_ref().ok().copied();
     let spec_of = &workflow.spec;
     let situation = Situation {
@@ -134,16 +131,19 @@ pub async fn observe(
             .applied_digest
             .as_deref()
             .and_then(|d| d.parse().ok()),
-        refused: memory
-            .refused
-            .as_ref()
-            .filter(|(refused, _)| Some(*refused) == digest)
-            .map(|(_, failure)| failure.clone()),
+        refused: known_of(digest, memory.refused.as_ref()),
+        key: context.cluster.key_of(key.kind, &key.namespace, &key.name),
+        key_taken: known_of(digest, memory.key_taken.as_ref()),
         had_one: matches!(binding, Binding::Bound(_)),
         binding,
         sight: Sight::Unseen,
         namesakes: None,
         lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
+        resend: resend(
+            status.resend_after.as_ref(),
+            &mut memory.resend,
+            context.policy.settle_time,
+        ),
         changes: Vec::new(),
     };
     let hand = Hand {
@@ -152,6 +152,12 @@ pub async fn observe(
         spec,
     };
     Ok((situation, hand))
+}
+
+/// What is remembered, if it is of what is asked for by now.
+fn known_of<T: Clone>(digest: Option<Digest>, known: Option<&(Digest, T)>) -> Option<T> {
+    let known = known.filter(|(asked, _)| Some(*asked) == digest);
+    known.map(|(_, what)| what.clone())
 }
 
 fn binding(

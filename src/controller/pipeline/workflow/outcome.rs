@@ -27,6 +27,15 @@ pub enum Outcome {
         /// The workflows that carry it.
         ids: Vec<WorkflowId>,
     },
+    /// Another object has the key.
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The words of the service.
+        why: String,
+        /// The resource whose workflow shows it.
+        holder: Option<String>,
+    },
     /// The workflow belongs to another resource.
     InUse(WorkflowId, String),
     /// What is to be taken over is not there.
@@ -106,6 +115,23 @@ impl Outcome {
                     },
                     list(ids)
                 ),
+            ),
+            Self::KeyTaken { key, why, holder } => row(
+                Stalled,
+                Reason::KeyTaken,
+                NextInventory,
+                match holder {
+                    Some(holder) => format!(
+                        "The key {key:?}, with which this resource makes its workflow, is on a workflow of {holder}. Nothing was made. \
+                         Make a new resource under another name, or let that one go."
+                    ),
+                    None => format!(
+                        "The key {key:?}, with which this resource makes its workflow, is taken by something that the workspace does \
+                         not show: {}. Nothing was made. Delete what has it, then set the annotation \
+                         connectors.unstructured.io/reconcile-at to a new value; or make a new resource under another name.",
+                        why.trim_end_matches('.')
+                    ),
+                },
             ),
             Self::InUse(id, holder) => row(
                 Stalled,

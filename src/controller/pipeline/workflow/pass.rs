@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::{Failure, Requeue};
@@ -34,7 +35,11 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
     let requeue = pass(context, &mut memory, workflow, job).await;
     let lane = lane_of(&job.key);
     let failures = &mut memory.failures;
-    rest::until(context, &job.key, lane, requeue, failures, None);
+    // What was lost before may replace what was accepted: then it is sent once more.
+    let resend = memory.resend.as_ref();
+    let left = resend.map(|(_, at)| at.saturating_duration_since(Instant::now()));
+    let at_the_latest = left.filter(|left| !left.is_zero());
+    rest::until(context, &job.key, lane, requeue, failures, at_the_latest);
     context.pipelines.workflows.put(&job.key, memory);
     requeue
 }
@@ -56,6 +61,7 @@ async fn pass(
     let forced = forced(&hand);
     if forced.is_some() {
         s.refused = None;
+        s.key_taken = None;
         if let Some(board) = &hand.board {
             board.session.client.invite_probe();
         }
@@ -63,6 +69,9 @@ async fn pass(
     let outcome = decide_and_act(context, memory, &mut s, &mut hand, job).await;
     if let (Some(failure), Ok(digest)) = (&s.refused, &s.desired) {
         memory.refused = Some((*digest, failure.clone()));
+    }
+    if let Ok(digest) = &s.desired {
+        memory.key_taken = s.key_taken.clone().map(|why| (*digest, why));
     }
     if let Some(board) = &hand.board {
         heard(context, &board.session, &job.key, outcome.failure());
@@ -76,7 +85,7 @@ async fn pass(
     if silent || !context.leadership.is_valid() {
         return row.requeue;
     }
-    let mut on = occasion(&hand);
+    let mut on = occasion(context, &hand);
     on.forced = forced;
     let mut status = report::status(&hand.status(), &s, &outcome, &on);
     let mut next = row.requeue;

@@ -2,6 +2,7 @@
 
 use super::super::super::departure::DefinitionFate;
 use super::super::super::departure::Deletion;
+use super::super::super::situation::Resend;
 use super::outcome::Outcome;
 use super::situation::{Binding, Effect, Fresh, How, Namesake, Sight, Situation, Stage};
 use crate::unstructured::WorkflowId;
@@ -77,11 +78,22 @@ fn bound(s: &Situation, id: WorkflowId) -> Step {
             None => by_name(s),
         },
         Sight::Present(_) if s.duplicate().is_some() => delete_duplicate(s),
-        Sight::Present(drift) if s.is_synced() && drift.is_empty() => Step::Rest(Outcome::Ready),
+        Sight::Present(_) if s.is_settled() && s.resend != Resend::Due => {
+            Step::Rest(Outcome::Ready)
+        }
         Sight::Present(_) => match &s.refused {
             Some(failure) => Step::Rest(Outcome::Failed(failure.clone())),
-            None => Step::Act(Effect::Update(id)),
+            None => update(s, id),
         },
+    }
+}
+
+/// What was applied before is forgotten first: were the answer lost and the resource then changed back, the old digest would call a
+/// workflow true that has other secrets, or a setting too many, and no look shows either.
+fn update(s: &Situation, id: WorkflowId) -> Step {
+    match s.applied {
+        Some(applied) if s.desired != Ok(applied) => Step::Act(Effect::RecordUpdate),
+        _ => Step::Act(Effect::Update(id)),
     }
 }
 
@@ -158,6 +170,15 @@ fn bind(s: &Situation, id: WorkflowId) -> Step {
 }
 
 fn create(s: &Situation) -> Step {
+    // Whoever asks again is told the same, and nothing else is made in its place.
+    if let Some(why) = &s.key_taken {
+        let mut found = s.namesakes.iter().flatten();
+        return Step::Rest(Outcome::KeyTaken {
+            key: s.key.clone(),
+            why: why.clone(),
+            holder: found.find(|n| n.ours).and_then(|n| n.holder.clone()),
+        });
+    }
     match &s.refused {
         Some(failure) => Step::Rest(Outcome::Failed(failure.clone())),
         None if s.finalized => Step::Act(Effect::RecordIntent),

@@ -1,8 +1,11 @@
 //! From what a pass knows to the status of a workflow. Pure.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::super::super::outcome::Class;
+use super::super::super::report::resend_after;
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
 use super::situation::{Binding, Change, Sight, Situation, Stage};
@@ -17,6 +20,8 @@ pub struct Occasion {
     pub generation: i64,
     /// The time, to the second.
     pub now: Time,
+    /// How long an update whose answer was lost may take to be carried out.
+    pub settle_time: Duration,
     /// The workspace in use.
     pub workspace: Option<WorkspaceStatus>,
     /// The ids of source and destination that were sent, once they were.
@@ -70,6 +75,8 @@ pub fn status(
         Binding::Unbound | Binding::Bound(_) => None,
     };
     status.lost_creates = lost_creates(previous, s, on);
+    let before = previous.resend_after.as_ref();
+    status.resend_after = resend_after(before, s.resend, &on.now, on.settle_time);
     if let Some(forced) = &on.forced {
         status.last_handled_reconcile_at = Some(forced.clone());
     }

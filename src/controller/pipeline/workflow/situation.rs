@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::super::departure::Deletion;
-use super::super::super::outcome::{Failure, Problem};
+use super::super::super::outcome::{Class, Failure, Problem};
+use super::super::super::situation::Resend;
 use super::super::references::Awaited;
 use crate::unstructured::{Commit, Digest, WorkflowId};
 
@@ -48,6 +49,10 @@ pub struct Situation {
     pub applied: Option<Digest>,
     /// Why it refused what is asked for.
     pub refused: Option<Failure>,
+    /// The key that every create of this resource carries: a workflow that shows it is ours.
+    pub key: String,
+    /// What the service said when another object had the key.
+    pub key_taken: Option<String>,
     /// The workflow, as far as the status has it on record.
     pub binding: Binding,
     /// A workflow was on record once, and is gone.
@@ -59,6 +64,8 @@ pub struct Situation {
     /// Creates that were given up and may be carried out all the same. There was none of ours before the first of them, so each that is
     /// ours and that nobody holds came of one.
     pub lost_creates: u32,
+    /// Whether an update whose answer was lost may replace what was accepted since.
+    pub resend: Resend,
     /// What this pass did.
     pub changes: Vec<Change>,
 }
@@ -158,6 +165,8 @@ pub enum Effect {
     RemoveFinalizer,
     /// Write down that a workflow is about to be made.
     RecordIntent,
+    /// Write down that what the workflow is like is not known from now on.
+    RecordUpdate,
     /// Write down what came of it.
     Record,
     /// Look at the list; a fresh one, where a create may just have been carried out.
@@ -205,6 +214,8 @@ pub enum Answer {
     Confirmed(Sight),
     /// The workflow was made; with the digest of what was accepted, unless an update has to follow.
     Created(WorkflowId, Option<Digest>),
+    /// Nothing was made, as another object has the key, in the service's words.
+    KeyTaken(String),
     /// All was accepted.
     Updated(Digest),
     /// It failed.
@@ -234,11 +245,30 @@ impl Situation {
         self.bound().is_some() && desired.is_some() && self.applied.as_ref() == desired
     }
 
+    /// Whether what is asked for was accepted, and what is there seems to be that.
+    pub fn is_settled(&self) -> bool {
+        self.is_synced() && self.sight == Sight::Present(BTreeSet::new())
+    }
+
+    /// The same, not knowing what the workflow is like.
+    #[must_use]
+    pub fn unsure(&self) -> Self {
+        Self {
+            applied: None,
+            resend: self.resend.ahead(),
+            ..self.clone()
+        }
+    }
+
     /// Takes in what an effect was answered.
     ///
     /// # Errors
     ///
     /// The failure that ends the pass.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one line of thought for each effect and answer; read as a table"
+    )]
     pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
         match (effect, answer) {
             (Effect::Create, Answer::Failed(failure)) => {
@@ -253,11 +283,20 @@ impl Situation {
                 }
                 return Err(failure);
             }
+            // What has it may be ours: it is looked for once more.
+            (Effect::Create, Answer::KeyTaken(why)) => {
+                self.binding = Binding::Unbound;
+                self.namesakes = None;
+                self.key_taken = Some(why);
+            }
             (Effect::Update(_), Answer::Failed(failure)) => {
                 self.refuse(&failure);
                 // What is there now, nobody knows.
                 if failure.commit() == Commit::Unknown {
                     self.applied = None;
+                    self.resend = Resend::Lost;
+                } else {
+                    self.resend = self.resend.refused();
                 }
                 return Err(failure);
             }
@@ -275,6 +314,7 @@ impl Situation {
                 };
                 self.applied = None;
             }
+            (Effect::RecordUpdate, _) => *self = self.unsure(),
             (Effect::Record, _) => self.unrecorded = false,
             (Effect::Look(_), Answer::Seen(sight, namesakes)) => {
                 self.sight = sight;
@@ -283,7 +323,9 @@ impl Situation {
             (Effect::Bind(id, how), _) => {
                 self.binding = Binding::Bound(*id);
                 self.applied = None;
+                self.resend = self.resend.ahead();
                 self.sight = Sight::Unseen;
+                self.key_taken = None;
                 self.unrecorded = true;
                 if *how == How::Recovered {
                     let namesakes = self.namesakes.iter().flatten();
@@ -307,7 +349,11 @@ impl Situation {
                     Change::Created(id)
                 });
             }
+            (Effect::Update(_), Answer::Updated(_)) if self.is_settled() => {
+                self.resend = Resend::No;
+            }
             (Effect::Update(_), Answer::Updated(digest)) => {
+                self.resend = self.resend.answered();
                 let known = self.applied == Some(digest);
                 let differed =
                     match std::mem::replace(&mut self.sight, Sight::Present(BTreeSet::new())) {
@@ -342,9 +388,7 @@ impl Situation {
 
     /// Only a change of the spec or the Secret is worth another request.
     fn refuse(&mut self, failure: &Failure) {
-        if failure.row().class == super::super::super::outcome::Class::Stalled
-            && failure.is_refusal()
-        {
+        if failure.row().class == Class::Stalled && failure.is_refusal() {
             self.refused = Some(failure.clone());
         }
     }

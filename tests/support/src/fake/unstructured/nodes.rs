@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::config::MASK;
+
 /// The kinds of node.
 pub(super) const TYPES: &[&str] = &[
     "partition",
@@ -86,13 +88,17 @@ impl StoredNode {
     }
 
     /// What an answer shows: the defaults of the day where nothing was sent.
-    pub(super) fn body(&self, drift: &Drift) -> Value {
+    pub(super) fn body(&self, drift: &Drift, masked: bool) -> Value {
         let mut settings = self.settings.clone();
         for (setting, default) in self.known() {
             let drifted = drift.get(&(self.subtype.clone(), setting.to_owned()));
             if let Some(default) = drifted.cloned().or(default) {
                 settings.entry(setting).or_insert(default);
             }
+        }
+        let sent = self.settings.iter().filter(|(_, value)| !value.is_null());
+        for (name, _) in sent.filter(|(name, _)| masked && SECRETS.contains(&name.as_str())) {
+            settings.insert(name.clone(), MASK.into());
         }
         json!({
             "id": self.id,

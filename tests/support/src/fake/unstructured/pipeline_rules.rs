@@ -12,6 +12,8 @@ pub struct PipelineRules {
     pub missing_connector: Permission,
     /// In which order an answer shows a workflow's nodes.
     pub node_order: NodeOrder,
+    /// Answers mask the settings that hold keys of others' services.
+    pub masked_settings: bool,
     /// A list's `name` finds every workflow whose name has it as a part.
     pub name_is_part: bool,
     /// A PUT that does not name the schedule ends it.
@@ -43,6 +45,7 @@ impl Default for PipelineRules {
         Self {
             missing_connector: Permission::Refused(404),
             node_order: NodeOrder::Shuffled(0),
+            masked_settings: false,
             name_is_part: false,
             omitted_schedule_clears: false,
             state_ignored: false,

@@ -110,7 +110,9 @@ impl StoredWorkflow {
         let entries: Vec<_> = entries
             .map(|cron| json!({ "cron_expression": cron }))
             .collect();
-        let nodes: Vec<_> = self.nodes.iter().map(|node| node.body(drift)).collect();
+        let masked = rules.pipelines.masked_settings;
+        let nodes = self.nodes.iter().map(|node| node.body(drift, masked));
+        let nodes: Vec<_> = nodes.collect();
         let mut body = json!({
             "id": self.id,
             "name": self.name,
