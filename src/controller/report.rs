@@ -162,6 +162,8 @@ pub fn resend_after(
     settle_time: Duration,
 ) -> Option<Time> {
     let fresh = || {
+        // The time has no fractions of a second.
+        let settle_time = settle_time + Duration::from_secs(1);
         let settle_time = jiff::SignedDuration::try_from(settle_time).unwrap_or_default();
         Time(now.0.checked_add(settle_time).unwrap_or(now.0))
     };
