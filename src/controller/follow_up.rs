@@ -84,7 +84,8 @@ fn asked_for(requeue: Requeue, pace: &Pace, now: Instant) -> Option<FollowUp> {
             priority: Priority::Changed,
             delay: SHORTEST_COLLISION * (1 << pace.failures.min(6)),
             told: false,
-            in_line: requeue == Requeue::InLine,
+            // What it is made for is as old as it was: a resource that others keep writing to would wait for one list after the other.
+            in_line: true,
         },
         Requeue::NextPoll => retry(poll_delay(pace.polls), false),
         Requeue::Settled => retry(pace.settles + JUST_AFTER, true),
