@@ -45,28 +45,49 @@ pub async fn read_credentials(
     resource: &Resource,
 ) -> Result<Result<(Credentials, Vec<String>), Problem>, Failure> {
     let namespace = resource.namespace().unwrap_or_default();
-    let mut secrets = BTreeMap::new();
+    let wanted = resource.spec.credentials();
+    let values = match read_values(context, &namespace, &wanted).await? {
+        Ok(values) => values,
+        Err(problem) => return Ok(Err(problem)),
+    };
     let (mut credentials, mut trimmed) = (Credentials::default(), Vec::new());
-    for wanted in resource.spec.credentials() {
-        let name = wanted.secret;
-        let secret = match secrets.entry(name) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unread) => match read_secret(context, &namespace, name).await? {
-                Reading::Found(secret) => unread.insert(secret),
-                Reading::Missing => return Ok(Err(Problem::SecretNotFound(name.to_owned()))),
-                Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(name.to_owned()))),
-            },
-        };
-        let value = match secret.credential(&wanted) {
-            Ok(value) => value,
-            Err(defect) => return Ok(Err(defect.of(name, wanted.key))),
-        };
+    for (wanted, value) in wanted.iter().zip(values) {
         if value.trimmed {
             trimmed.push(wanted.key.to_owned());
         }
         credentials.insert(wanted.parameter, value.secret);
     }
     Ok(Ok((credentials, trimmed)))
+}
+
+/// The values of these keys of Secrets, in their order; or what is wrong with the first that cannot be used. Each Secret is read once.
+///
+/// # Errors
+///
+/// [`Failure`] when the Kubernetes API fails.
+pub(crate) async fn read_values(
+    context: &Context,
+    namespace: &str,
+    wanted: &[Credential<'_>],
+) -> Result<Result<Vec<Value>, Problem>, Failure> {
+    let mut secrets = BTreeMap::new();
+    let mut values = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let name = wanted.secret;
+        let secret = match secrets.entry(name) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unread) => match read_secret(context, namespace, name).await? {
+                Reading::Found(secret) => unread.insert(secret),
+                Reading::Missing => return Ok(Err(Problem::SecretNotFound(name.to_owned()))),
+                Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(name.to_owned()))),
+            },
+        };
+        match secret.credential(wanted) {
+            Ok(value) => values.push(value),
+            Err(defect) => return Ok(Err(defect.of(name, wanted.key))),
+        }
+    }
+    Ok(Ok(values))
 }
 
 /// The data of a Secret, wiped when it is dropped.

@@ -48,14 +48,11 @@ impl Patient<'_> {
         let workflow = &job.spec.workflow_ref.name;
         let mut message = format!("{}; {}", status.phase.as_str(), self.said());
         let is = |reason: Reason| self.reason() == reason.as_str();
-        let stalled = self
-            .condition("Stalled")
-            .is_some_and(|c| c.status == "True");
         if is(Reason::WorkflowNotFound) {
             message.push_str(" Nothing was started, so nothing is lost by deleting the job.");
             return findings.wrong(&subject, CHECK, message, self.delete());
         }
-        if stalled {
+        if self.is("Stalled") {
             return findings.wrong(&subject, CHECK, message, self.examine_other(workflow));
         }
         if status.phase == JobPhase::Pending {

@@ -100,6 +100,11 @@ impl<'a> Patient<'a> {
         let mut conditions = self.conditions.iter();
         conditions.find(|condition| condition.type_ == kind)
     }
+
+    /// Whether one of its conditions is true.
+    pub fn is(&self, kind: &str) -> bool {
+        self.condition(kind).is_some_and(|c| c.status == "True")
+    }
 }
 
 /// The key of an object of this kind.

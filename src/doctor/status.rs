@@ -10,11 +10,10 @@ impl Patient<'_> {
     /// Examines what the operator says of it.
     pub fn status(&self, findings: &mut Findings) {
         if self.is_observed(findings) {
-            let is = |kind| self.condition(kind).is_some_and(|c| c.status == "True");
             let subject = self.subject();
-            if is("Ready") {
+            if self.is("Ready") {
                 findings.right(&subject, CHECK, "the operator says Ready");
-            } else if is("Reconciling") {
+            } else if self.is("Reconciling") {
                 findings.unknown(&subject, CHECK, self.said(), self.wait());
             } else {
                 findings.wrong(&subject, CHECK, self.said(), self.cure());

@@ -6,15 +6,13 @@ use super::access::{WORKSPACE, is_other};
 use super::findings::Findings;
 use super::listing::Listed;
 use super::patient::Patient;
-use crate::controller::key::Key;
 use crate::controller::pipeline::references;
 use crate::controller::pipeline::workflow::advice::advice;
-use crate::crd::{UnstructuredWorkflow, WorkflowActivity};
-use crate::kinds::{Credential, Form};
+use crate::controller::pipeline::workflow::asked::{put_together, secrets_of};
+use crate::crd::UnstructuredWorkflow;
 use crate::scrub::{Scrubber, one_line};
 use crate::unstructured::{
-    Client, Collection, Config, ConnectorId, ErrorKind, Kept, Node, WorkflowId, WorkflowSpec,
-    WorkflowState,
+    Client, Collection, ConnectorId, ErrorKind, Kept, WorkflowId, WorkflowSpec,
 };
 
 /// What a workflow stands on, as far as it is right.
@@ -34,7 +32,7 @@ impl Patient<'_> {
         findings: &mut Findings,
     ) {
         self.status(findings);
-        let wanted = secrets_of(workflow);
+        let wanted = secrets_of(&workflow.spec.nodes);
         let repair = |secret: &str| self.fill(secret, &wanted);
         let ground = Ground {
             source: self.reference(workflow, Collection::Sources, listed, findings),
@@ -65,22 +63,13 @@ impl Patient<'_> {
         findings: &mut Findings,
     ) -> Option<ConnectorId> {
         let spec = &workflow.spec;
-        let namespace = &self.key.namespace;
-        let (check, key, id) = match collection {
-            Collection::Sources => {
-                let to = spec.source_ref.as_ref();
-                let key = to.map(|to| Key::new(to.kind.as_str(), namespace, &to.name));
-                ("source", key, &spec.source_id)
-            }
-            Collection::Destinations => {
-                let to = spec.destination_ref.as_ref();
-                let key = to.map(|to| Key::new(to.kind.as_str(), namespace, &to.name));
-                ("destination", key, &spec.destination_id)
-            }
+        let (check, id) = match collection {
+            Collection::Sources => ("source", &spec.source_id),
+            Collection::Destinations => ("destination", &spec.destination_id),
         };
         let subject = self.subject();
         // Whether a connector that goes by its id is there, the workspace knows.
-        let Some(key) = key else {
+        let Some(key) = references::to(workflow, collection) else {
             return id.as_deref().and_then(|id| id.parse().ok());
         };
         let (kind, name) = (key.kind, &*key.name);
@@ -98,16 +87,15 @@ impl Patient<'_> {
             return None;
         };
         let other = Patient::connector(self.means, resource);
-        let is = |kind| other.condition(kind).is_some_and(|c| c.status == "True");
         let status = resource.status();
         let id = status.and_then(|status| status.id.as_deref()?.parse().ok());
-        if is("Ready") && other.observed == resource.metadata.generation {
+        if other.is("Ready") && other.observed == resource.metadata.generation {
             findings.right(&subject, check, format!("the {kind} {name} is ready"));
         } else {
             let message = format!("the {kind} {name} is not ready; {}", other.said());
             findings.unknown(&subject, check, message, self.examine_other(name));
         }
-        id.filter(|_| is("Synced"))
+        id.filter(|_| other.is("Synced"))
     }
 
     /// Compares the workflow with what its workspace has. Returns a client of that, where it answers.
@@ -251,21 +239,6 @@ impl Patient<'_> {
     }
 }
 
-/// The keys of Secrets that its nodes name, in their order.
-fn secrets_of(workflow: &UnstructuredWorkflow) -> Vec<Credential<'_>> {
-    let nodes = workflow.spec.nodes.iter();
-    let settings = nodes.flat_map(|node| &node.secret_settings);
-    settings
-        .map(|(setting, place)| Credential {
-            parameter: setting,
-            secret: &place.name,
-            key: &place.key,
-            form: Form::Text,
-            impostor: None,
-        })
-        .collect()
-}
-
 /// What the operator asks for; what is not known here is as it is shown.
 fn spec_of(workflow: &UnstructuredWorkflow, ground: &Ground, shown_name: &str) -> WorkflowSpec {
     let spec = &workflow.spec;
@@ -274,32 +247,11 @@ fn spec_of(workflow: &UnstructuredWorkflow, ground: &Ground, shown_name: &str) -
         .as_ref()
         .and_then(|status| status.workflow_name.as_deref());
     let name = spec.workflow_name.as_deref().or(recorded);
-    let mut secrets = ground.secrets.iter().flatten();
-    let nodes = spec.nodes.iter().map(|node| {
-        let plain = node.settings.iter();
-        let mut settings = plain.fold(Config::builder(), |settings, (name, value)| {
-            settings.plain(name, value.clone())
-        });
-        for (name, secret) in node.secret_settings.keys().zip(&mut secrets) {
-            settings = settings.secret(name, secret.clone());
-        }
-        Node {
-            name: node.name.clone(),
-            node_type: node.node_type.clone(),
-            subtype: node.subtype.clone(),
-            settings: settings.build(),
-        }
-    });
-    WorkflowSpec {
-        name: name.unwrap_or(shown_name).to_owned(),
-        source: ground.source,
-        destination: ground.destination,
-        nodes: nodes.collect(),
-        schedule: spec.schedule.map(Into::into),
-        reprocess_all: spec.reprocess_all,
-        state: match spec.state {
-            WorkflowActivity::Active => WorkflowState::Active,
-            WorkflowActivity::Inactive => WorkflowState::Inactive,
-        },
-    }
+    put_together(
+        spec,
+        name.unwrap_or(shown_name),
+        ground.source,
+        ground.destination,
+        ground.secrets.iter().flatten().cloned(),
+    )
 }

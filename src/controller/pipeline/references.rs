@@ -12,17 +12,27 @@ use crate::unstructured::{Collection, ConnectorId};
 
 /// The resources that a workflow refers to, source first.
 pub fn of(workflow: &UnstructuredWorkflow) -> Vec<Key> {
+    let both = [Collection::Sources, Collection::Destinations];
+    both.into_iter()
+        .filter_map(|collection| to(workflow, collection))
+        .collect()
+}
+
+/// The resource that a workflow refers to for one of its two connectors, unless that goes by its id.
+pub fn to(workflow: &UnstructuredWorkflow, collection: Collection) -> Option<Key> {
     let namespace = workflow.namespace().unwrap_or_default();
     let spec = &workflow.spec;
-    let source = spec
-        .source_ref
-        .iter()
-        .map(|to| (to.kind.as_str(), &to.name));
-    let destination = spec.destination_ref.iter();
-    let destination = destination.map(|to| (to.kind.as_str(), &to.name));
-    let both = source.chain(destination);
-    both.map(|(kind, name)| Key::new(kind, &namespace, name))
-        .collect()
+    let (kind, name) = match collection {
+        Collection::Sources => {
+            let to = spec.source_ref.as_ref()?;
+            (to.kind.as_str(), &to.name)
+        }
+        Collection::Destinations => {
+            let to = spec.destination_ref.as_ref()?;
+            (to.kind.as_str(), &to.name)
+        }
+    };
+    Some(Key::new(kind, &namespace, name))
 }
 
 /// Both connectors.
@@ -52,30 +62,18 @@ pub enum Awaited {
 /// The ids of both connectors, or what is waited for.
 pub fn resolve(context: &Context, workflow: &UnstructuredWorkflow) -> Result<Connectors, Awaited> {
     let spec = &workflow.spec;
-    let namespace = workflow.namespace().unwrap_or_default();
-    let source = match (&spec.source_ref, &spec.source_id) {
-        (Some(to), _) => referred(
-            context,
-            Collection::Sources,
-            &Key::new(to.kind.as_str(), &namespace, &to.name),
-            spec.workspace.as_ref(),
-        )?,
-        (None, Some(id)) => id.parse().map_err(|_| Awaited::NoId("sourceId"))?,
-        (None, None) => return Err(Awaited::NoId("sourceId")),
-    };
-    let destination = match (&spec.destination_ref, &spec.destination_id) {
-        (Some(to), _) => referred(
-            context,
-            Collection::Destinations,
-            &Key::new(to.kind.as_str(), &namespace, &to.name),
-            spec.workspace.as_ref(),
-        )?,
-        (None, Some(id)) => id.parse().map_err(|_| Awaited::NoId("destinationId"))?,
-        (None, None) => return Err(Awaited::NoId("destinationId")),
+    let resolved = |collection, field, id: Option<&str>| match (to(workflow, collection), id) {
+        (Some(key), _) => referred(context, collection, &key, spec.workspace.as_ref()),
+        (None, Some(id)) => id.parse().map_err(|_| Awaited::NoId(field)),
+        (None, None) => Err(Awaited::NoId(field)),
     };
     Ok(Connectors {
-        source,
-        destination,
+        source: resolved(Collection::Sources, "sourceId", spec.source_id.as_deref())?,
+        destination: resolved(
+            Collection::Destinations,
+            "destinationId",
+            spec.destination_id.as_deref(),
+        )?,
     })
 }
 
@@ -107,7 +105,7 @@ fn referred(
 }
 
 /// Whether the service has the desired configuration of a connector.
-pub fn is_synced(status: &ConnectorStatus) -> bool {
+fn is_synced(status: &ConnectorStatus) -> bool {
     let synced = ConditionType::Synced.as_str();
     let mut conditions = status.conditions.iter();
     conditions.any(|c| c.type_ == synced && c.status == "True")

@@ -5,13 +5,13 @@ use kube::ResourceExt;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
-use super::super::super::secrets::{Reading, read_credentials, read_secret};
+use super::super::super::secrets::{read_credentials, read_values};
 use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::references;
+use super::super::workflow::asked::secrets_of;
 use super::observe::Hand;
 use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
-use crate::kinds::{Credential, Form};
 use crate::unstructured::Config;
 
 /// The values that the Secrets of the workflow's nodes and of both connectors held during the run, to be taken out of foreign texts.
@@ -36,11 +36,7 @@ pub async fn sent_secrets(
         return Ok(None);
     }
     let namespace = workflow.namespace().unwrap_or_default();
-    let nodes = workflow.spec.nodes.iter();
-    let parameters = nodes.flat_map(|node| node.secret_settings.values());
-    let wanted: Vec<(String, String)> = parameters
-        .map(|parameter| (parameter.name.clone(), parameter.key.clone()))
-        .collect();
+    let wanted = secrets_of(&workflow.spec.nodes);
     let last_sent = workflow.status().and_then(|s| s.last_sync_time.as_ref());
     if !wanted.is_empty() && is_since(last_sent) {
         return Ok(None);
@@ -64,22 +60,10 @@ pub async fn sent_secrets(
         }
         values.extend(credentials.values());
     }
-    for (secret, key) in &wanted {
-        let Reading::Found(data) = read_secret(context, &namespace, secret).await? else {
-            return Ok(None);
-        };
-        let credential = Credential {
-            parameter: "",
-            secret,
-            key,
-            form: Form::Text,
-            impostor: None,
-        };
-        let Ok(value) = data.credential(&credential) else {
-            return Ok(None);
-        };
-        values.push(value.secret);
-    }
+    let Ok(of_nodes) = read_values(context, &namespace, &wanted).await? else {
+        return Ok(None);
+    };
+    values.extend(of_nodes.into_iter().map(|value| value.secret));
     let all = values.into_iter().enumerate();
     let secrets = all.fold(Config::builder(), |secrets, (n, value)| {
         secrets.secret(&n.to_string(), value)

@@ -1,18 +1,19 @@
 //! What a resource asks for, put together from its spec, its connectors and the Secrets of its nodes.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use kube::ResourceExt;
+use secrecy::SecretString;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::{Failure, Problem};
-use super::super::super::secrets::{Reading, SecretData, read_secret};
+use super::super::super::secrets::read_values;
 use super::super::references::Connectors;
 use super::situation::Name;
-use crate::crd::{UnstructuredWorkflow, WorkflowActivity, WorkflowNode, WorkflowSchedule};
+use crate::crd::{
+    UnstructuredWorkflow, UnstructuredWorkflowSpec, WorkflowActivity, WorkflowNode,
+    WorkflowSchedule,
+};
 use crate::kinds::{Credential, Form};
-use crate::unstructured::{Config, Node, Schedule, WorkflowSpec, WorkflowState};
+use crate::unstructured::{Config, ConnectorId, Node, Schedule, WorkflowSpec, WorkflowState};
 
 /// All that is managed, or what is missing.
 ///
@@ -27,78 +28,87 @@ pub async fn asked(
 ) -> Result<Result<WorkflowSpec, Problem>, Failure> {
     let spec = &workflow.spec;
     let namespace = workflow.namespace().unwrap_or_default();
-    let mut secrets = BTreeMap::new();
-    let mut nodes = Vec::with_capacity(spec.nodes.len());
-    for node in &spec.nodes {
-        if let Some(twice) = node
-            .secret_settings
-            .keys()
+    let twice = |node: &WorkflowNode| {
+        let mut secret = node.secret_settings.keys();
+        secret
             .find(|name| node.settings.contains_key(*name))
-        {
-            let why = format!(
-                "{twice} is in settings and in secretSettings of node {:?}; keep it in one of them",
-                node.name
-            );
-            return Ok(Err(Problem::InvalidField("nodes", why)));
+            .cloned()
+    };
+    let at_fault = spec.nodes.iter().position(|node| twice(node).is_some());
+    let wanted = secrets_of(&spec.nodes[..at_fault.unwrap_or(spec.nodes.len())]);
+    let values = match read_values(context, &namespace, &wanted).await? {
+        Ok(values) => values,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    if let Some(node) = at_fault.map(|at| &spec.nodes[at])
+        && let Some(twice) = twice(node)
+    {
+        let why = format!(
+            "{twice} is in settings and in secretSettings of node {:?}; keep it in one of them",
+            node.name
+        );
+        return Ok(Err(Problem::InvalidField("nodes", why)));
+    }
+    let (source, destination) = (Some(connectors.source), Some(connectors.destination));
+    let secrets = values.into_iter().map(|value| value.secret);
+    Ok(Ok(put_together(
+        spec,
+        &name.value,
+        source,
+        destination,
+        secrets,
+    )))
+}
+
+/// The keys of Secrets that nodes name, in their order.
+pub fn secrets_of(nodes: &[WorkflowNode]) -> Vec<Credential<'_>> {
+    let settings = nodes.iter().flat_map(|node| &node.secret_settings);
+    settings
+        .map(|(setting, place)| Credential {
+            parameter: setting,
+            secret: &place.name,
+            key: &place.key,
+            form: Form::Text,
+            impostor: None,
+        })
+        .collect()
+}
+
+/// All that is managed. `secrets`: the values for [`secrets_of`] the nodes; a setting whose value is missing is left out.
+pub fn put_together(
+    spec: &UnstructuredWorkflowSpec,
+    name: &str,
+    source: Option<ConnectorId>,
+    destination: Option<ConnectorId>,
+    mut secrets: impl Iterator<Item = SecretString>,
+) -> WorkflowSpec {
+    let nodes = spec.nodes.iter().map(|node| {
+        let mut settings = Config::builder();
+        for (name, value) in &node.settings {
+            settings = settings.plain(name, value.clone());
         }
-        let settings = match settings(context, &namespace, node, &mut secrets).await? {
-            Ok(settings) => settings,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        nodes.push(Node {
+        for (name, secret) in node.secret_settings.keys().zip(&mut secrets) {
+            settings = settings.secret(name, secret);
+        }
+        Node {
             name: node.name.clone(),
             node_type: node.node_type.clone(),
             subtype: node.subtype.clone(),
-            settings,
-        });
-    }
-    Ok(Ok(WorkflowSpec {
-        name: name.value.clone(),
-        source: Some(connectors.source),
-        destination: Some(connectors.destination),
-        nodes,
+            settings: settings.build(),
+        }
+    });
+    WorkflowSpec {
+        name: name.to_owned(),
+        source,
+        destination,
+        nodes: nodes.collect(),
         schedule: spec.schedule.map(Into::into),
         reprocess_all: spec.reprocess_all,
         state: match spec.state {
             WorkflowActivity::Active => WorkflowState::Active,
             WorkflowActivity::Inactive => WorkflowState::Inactive,
         },
-    }))
-}
-
-async fn settings<'a>(
-    context: &Context,
-    namespace: &str,
-    node: &'a WorkflowNode,
-    secrets: &mut BTreeMap<&'a str, SecretData>,
-) -> Result<Result<Config, Problem>, Failure> {
-    let mut settings = Config::builder();
-    for (name, value) in &node.settings {
-        settings = settings.plain(name, value.clone());
     }
-    for (name, parameter) in &node.secret_settings {
-        let secret = parameter.name.as_str();
-        let data = match secrets.entry(secret) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unread) => match read_secret(context, namespace, secret).await? {
-                Reading::Found(data) => unread.insert(data),
-                Reading::Missing => return Ok(Err(Problem::SecretNotFound(secret.to_owned()))),
-                Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(secret.to_owned()))),
-            },
-        };
-        let wanted = Credential {
-            parameter: name,
-            secret,
-            key: &parameter.key,
-            form: Form::Text,
-            impostor: None,
-        };
-        match data.credential(&wanted) {
-            Ok(value) => settings = settings.secret(name, value.secret),
-            Err(defect) => return Ok(Err(defect.of(secret, &parameter.key))),
-        }
-    }
-    Ok(Ok(settings.build()))
 }
 
 impl From<WorkflowSchedule> for Schedule {
