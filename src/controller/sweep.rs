@@ -14,12 +14,13 @@ use super::pipeline::board::Board;
 use super::queue::Priority;
 use super::recall::Awaits;
 use super::recovery::wake_recovered;
+use super::session::Session;
 use super::wake::lane_of;
 use super::workspaces::Workspace;
 use super::{recall, unclaimed};
 use crate::kinds::{Credentials, Resource};
 use crate::spans;
-use crate::unstructured::Snapshot;
+use crate::unstructured::{ApiError, Snapshot};
 
 /// Sweeps a workspace at every interval for as long as any resource uses it, and more often while somebody waits for its API.
 pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
@@ -38,7 +39,8 @@ pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
             return;
         };
         if !is_due {
-            probe(&context, &workspace).await;
+            let look = workspace.inventory.at_least(Instant::now());
+            probe(&context, &workspace.session, look).await;
             continue;
         }
         due = next();
@@ -50,13 +52,20 @@ pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
     }
 }
 
-/// Finds out whether the API works again. What the list shows is compared at the next interval: where it is somebody's own request that
-/// fails, he is not to be retried sooner for that.
-async fn probe(context: &Context, workspace: &Workspace) {
-    workspace.session.client.invite_probe();
-    match workspace.inventory.at_least(Instant::now()).await {
-        Ok(_) => wake_recovered(context, &workspace.session),
-        Err(_) => workspace.session.fails(),
+/// Finds out by a look whether the API works again. What that shows is compared at the next interval: a resource whose own request
+/// fails is not to be retried sooner for it.
+async fn probe<T>(
+    context: &Context,
+    session: &Session,
+    look: impl Future<Output = Result<T, ApiError>>,
+) {
+    session.client.invite_probe();
+    match look.await {
+        Ok(_) => wake_recovered(context, session),
+        Err(error) => {
+            tracing::debug!(%error, "the API does not work yet; trying again");
+            session.fails();
+        }
     }
 }
 
@@ -66,21 +75,14 @@ pub async fn board(context: Arc<Context>, board: Weak<Board>) {
         return;
     };
     loop {
-        let probe = timeout(context.policy.sync_interval, ailing.probe_due()).await;
+        let waited = timeout(context.policy.sync_interval, ailing.probe_due()).await;
+        let is_due = waited.is_ok();
         let Some(board) = board.upgrade() else {
             return;
         };
-        if probe.is_err() {
-            continue;
-        }
-        let session = &board.session;
-        session.client.invite_probe();
-        match board.all_workflows(Instant::now()).await {
-            Ok(_) => wake_recovered(&context, session),
-            Err(error) => {
-                tracing::debug!(%error, "the workflows could not be listed; trying again");
-                session.fails();
-            }
+        if is_due {
+            let look = board.all_workflows(Instant::now());
+            probe(&context, &board.session, look).await;
         }
     }
 }

@@ -100,10 +100,6 @@ fn recover(s: &Situation, stage: Asking) -> Step {
 
 /// The run is known: follow it to its end.
 fn follow(s: &Situation, id: JobId) -> Step {
-    // With the workflow, the way to its workspace is gone.
-    if s.workspace.is_err() && s.workflow == Workflow::Gone {
-        return Step::Rest(Outcome::WorkflowGone);
-    }
     if let Err(problem) = &s.workspace {
         // Which workspace it runs in, only the workflow said.
         return Step::Rest(match s.workflow {
