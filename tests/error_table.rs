@@ -190,8 +190,7 @@ fn what_fails_in_the_cluster_is_tried_again_and_blames_nobody() {
         let expected = match &failure {
             // The tests above are about these.
             Failure::Api { .. } => continue,
-            Failure::Conflict => (InProgress, Reason::Progressing, Requeue::AtOnce),
-            Failure::Busy => (InProgress, Reason::Progressing, Requeue::InLine),
+            Failure::Conflict | Failure::Busy => (InProgress, Reason::Progressing, Requeue::AtOnce),
             Failure::Kubernetes(_) | Failure::NotLeading | Failure::Overrun(_) => {
                 (InProgress, Reason::Progressing, Requeue::Backoff)
             }

@@ -61,7 +61,6 @@ pub fn is_failure(requeue: Requeue) -> bool {
         Requeue::Backoff
             | Requeue::Blocked
             | Requeue::AtOnce
-            | Requeue::InLine
             | Requeue::Slowly
             | Requeue::Resumed(_)
     )
@@ -80,7 +79,7 @@ fn asked_for(requeue: Requeue, pace: &Pace, now: Instant) -> Option<FollowUp> {
     let follow_up = match requeue {
         Requeue::OnChange | Requeue::NextInventory => return None,
         // The watch needs a moment to show what we collided with; if it takes longer, there is no use in hurrying.
-        Requeue::AtOnce | Requeue::InLine => FollowUp {
+        Requeue::AtOnce => FollowUp {
             priority: Priority::Changed,
             delay: SHORTEST_COLLISION * (1 << pace.failures.min(6)),
             told: false,

@@ -347,10 +347,8 @@ pub enum Requeue {
     Patience,
     /// With growing delay, and never long: time or somebody else can end it where no watch shows that.
     Blocked,
-    /// Now: there is something newer to look at.
+    /// At once, for the reason that there was: somebody got in the way, or comes first.
     AtOnce,
-    /// Soon, for the reason that there was: others come first.
-    InLine,
     /// After some minutes: a key may be mended where the operator cannot see it.
     Slowly,
     /// The same, where nothing has failed: a folder may be made where the operator cannot see it.
@@ -508,23 +506,9 @@ impl Outcome {
                     ),
                 },
             ),
-            Self::KeyTaken { key, why, holder } => row(
-                Stalled,
-                Reason::KeyTaken,
-                NextInventory,
-                match holder {
-                    Some(holder) => format!(
-                        "The key {key:?}, with which this resource makes its connector, is on a connector of {holder}. Nothing was \
-                         made. Make a new resource under another name, or let that one go."
-                    ),
-                    None => format!(
-                        "The key {key:?}, with which this resource makes its connector, is taken by something that the workspace does \
-                         not show: {}. Nothing was made. Delete what has it, then set the annotation \
-                         connectors.unstructured.io/reconcile-at to a new value; or make a new resource under another name.",
-                        why.trim_end_matches('.')
-                    ),
-                },
-            ),
+            Self::KeyTaken { key, why, holder } => {
+                key_taken("connector", key, why, holder.as_deref())
+            }
             Self::Ambiguous { name, ids } => row(
                 Stalled,
                 Reason::AmbiguousConnector,
@@ -858,7 +842,7 @@ impl Failure {
             Self::Busy => row(
                 InProgress,
                 Reason::Progressing,
-                Requeue::InLine,
+                Requeue::AtOnce,
                 "The credentials are checked after those of others.",
             ),
             Self::Forbidden(message) => row(
@@ -896,6 +880,28 @@ impl Failure {
             ),
         }
     }
+}
+
+/// Another object has the key with which a resource makes `what` it stands for.
+pub fn key_taken(what: &str, key: &str, why: &str, holder: Option<&str>) -> Row {
+    let message = match holder {
+        Some(holder) => format!(
+            "The key {key:?}, with which this resource makes its {what}, is on a {what} of {holder}. Nothing was made. Make a new \
+             resource under another name, or let that one go."
+        ),
+        None => format!(
+            "The key {key:?}, with which this resource makes its {what}, is taken by something that the workspace does not show: {}. \
+             Nothing was made. Delete what has it, then set the annotation connectors.unstructured.io/reconcile-at to a new value; or \
+             make a new resource under another name.",
+            why.trim_end_matches('.')
+        ),
+    };
+    row(
+        Class::Stalled,
+        Reason::KeyTaken,
+        Requeue::NextInventory,
+        message,
+    )
 }
 
 fn still_used(users: &Users) -> Row {

@@ -74,7 +74,12 @@ pub fn status(
             .or_else(|| previous.last_handled_reconcile_at.clone()),
         connection_check: connection_check(s, outcome),
         create: intent(previous, s, on),
-        lost_creates: lost_creates(previous, s, on),
+        lost_creates: lost_creates(
+            s.lost_creates,
+            previous.lost_creates.as_ref(),
+            previous.create.as_ref(),
+            &on.now,
+        ),
         resend_after: resend_after(
             previous.resend_after.as_ref(),
             s.resend,
@@ -129,28 +134,36 @@ fn intent(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<Cr
     let Binding::Creating { name, stage } = &s.binding else {
         return None;
     };
-    let started_at = match (&previous.create, stage) {
-        (Some(create), Creating::Unsettled | Creating::Settled) if create.name == *name => {
-            create.started_at.clone()
-        }
-        _ => on.now.clone(),
-    };
-    Some(CreateIntent {
-        name: name.clone(),
-        started_at,
+    let known = previous.create.as_ref();
+    let known = known.filter(|_| *stage != Creating::Recorded);
+    Some(create_intent(known, name, &on.now))
+}
+
+/// The record of a create under this name: the one that is there, if it is of that name.
+pub fn create_intent(previous: Option<&CreateIntent>, name: &str, now: &Time) -> CreateIntent {
+    let known = previous.filter(|create| create.name == *name);
+    known.cloned().unwrap_or_else(|| CreateIntent {
+        name: name.to_owned(),
+        started_at: now.clone(),
     })
 }
 
-fn lost_creates(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<LostCreates> {
-    let since = match (&previous.lost_creates, &previous.create) {
-        (Some(lost), _) => lost.since.clone(),
+/// The record of so many creates that were given up.
+pub fn lost_creates(
+    count: u32,
+    previous: Option<&LostCreates>,
+    create: Option<&CreateIntent>,
+    now: &Time,
+) -> Option<LostCreates> {
+    let since = match (previous, create) {
+        (Some(lost), _) => &lost.since,
         // The create that is given up now is the one that is still on record.
-        (None, Some(create)) => create.started_at.clone(),
-        (None, None) => on.now.clone(),
+        (None, Some(create)) => &create.started_at,
+        (None, None) => now,
     };
-    (s.lost_creates > 0).then_some(LostCreates {
-        count: s.lost_creates,
-        since,
+    (count > 0).then(|| LostCreates {
+        count,
+        since: since.clone(),
     })
 }
 

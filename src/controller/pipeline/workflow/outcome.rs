@@ -1,6 +1,8 @@
 //! How a pass over a workflow ends: how bad it is, which reason, what to say, and when to look again.
 
-use super::super::super::outcome::{Class, Failure, Problem, Requeue, Row, WAY_OUT, row};
+use super::super::super::outcome::{
+    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row,
+};
 use super::super::references::Awaited;
 use crate::crd::Reason;
 use crate::unstructured::WorkflowId;
@@ -116,23 +118,9 @@ impl Outcome {
                     list(ids)
                 ),
             ),
-            Self::KeyTaken { key, why, holder } => row(
-                Stalled,
-                Reason::KeyTaken,
-                NextInventory,
-                match holder {
-                    Some(holder) => format!(
-                        "The key {key:?}, with which this resource makes its workflow, is on a workflow of {holder}. Nothing was made. \
-                         Make a new resource under another name, or let that one go."
-                    ),
-                    None => format!(
-                        "The key {key:?}, with which this resource makes its workflow, is taken by something that the workspace does \
-                         not show: {}. Nothing was made. Delete what has it, then set the annotation \
-                         connectors.unstructured.io/reconcile-at to a new value; or make a new resource under another name.",
-                        why.trim_end_matches('.')
-                    ),
-                },
-            ),
+            Self::KeyTaken { key, why, holder } => {
+                key_taken("workflow", key, why, holder.as_deref())
+            }
             Self::InUse(id, holder) => row(
                 Stalled,
                 Reason::ConnectorInUse,

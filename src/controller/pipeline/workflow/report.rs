@@ -5,13 +5,11 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::super::super::outcome::Class;
-use super::super::super::report::resend_after;
+use super::super::super::report::{create_intent, lost_creates, resend_after};
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
 use super::situation::{Binding, Change, Sight, Situation, Stage};
-use crate::crd::{
-    ConditionType, CreateIntent, LostCreates, Reason, WorkflowStatus, WorkspaceStatus,
-};
+use crate::crd::{ConditionType, Reason, WorkflowStatus, WorkspaceStatus};
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]
@@ -62,19 +60,16 @@ pub fn status(
             status.destination_id = Some(destination.clone());
         }
     }
+    let create = previous.create.as_ref();
     status.create = match &s.binding {
-        Binding::Creating { name, stage } => match (&previous.create, stage) {
-            (Some(create), Stage::Unsettled | Stage::Settled) if create.name == *name => {
-                Some(create.clone())
-            }
-            _ => Some(CreateIntent {
-                name: name.clone(),
-                started_at: on.now.clone(),
-            }),
-        },
+        Binding::Creating { name, stage } => {
+            let known = create.filter(|_| *stage != Stage::Recorded);
+            Some(create_intent(known, name, &on.now))
+        }
         Binding::Unbound | Binding::Bound(_) => None,
     };
-    status.lost_creates = lost_creates(previous, s, on);
+    let lost = previous.lost_creates.as_ref();
+    status.lost_creates = lost_creates(s.lost_creates, lost, create, &on.now);
     let before = previous.resend_after.as_ref();
     status.resend_after = resend_after(before, s.resend, &on.now, on.settle_time);
     if let Some(forced) = &on.forced {
@@ -82,19 +77,6 @@ pub fn status(
     }
     status.conditions = conditions(previous, s, outcome, on);
     status
-}
-
-fn lost_creates(previous: &WorkflowStatus, s: &Situation, on: &Occasion) -> Option<LostCreates> {
-    let since = match (&previous.lost_creates, &previous.create) {
-        (Some(lost), _) => lost.since.clone(),
-        // The create that is given up now is the one that is still on record.
-        (None, Some(create)) => create.started_at.clone(),
-        (None, None) => on.now.clone(),
-    };
-    (s.lost_creates > 0).then_some(LostCreates {
-        count: s.lost_creates,
-        since,
-    })
 }
 
 fn conditions(
