@@ -339,11 +339,10 @@ async fn a_run_whose_answer_is_lost_is_found_by_whoever_leads_next_whatever_the_
     let late = Fault::none().held_back(Duration::from_secs(20));
     stage.api.inject(Route::RunWorkflow, late);
     create(&stage, JOB, "once", job()).await?;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while stage.workspace.runs(&id) < 2 {
-        ensure!(tokio::time::Instant::now() < end, "no run");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the second run", || {
+        (stage.workspace.runs(&id) >= 2).then_some(())
+    })
+    .await?;
     operator.kill()?;
     let _operator = stage.operator().await?;
     phase(&stage, "once", "Succeeded").await?;
@@ -666,11 +665,7 @@ async fn a_run_is_cancelled_by_its_field_its_timeout_and_its_deletion() -> Resul
     objects(&stage, JOB)
         .delete("deleted", &DeleteParams::default())
         .await?;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while objects(&stage, JOB).get_opt("deleted").await?.is_some() {
-        ensure!(tokio::time::Instant::now() < end, "it never goes");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gone(&stage, JOB, "deleted").await?;
     assert_eq!(requests(&stage, "POST", &format!("/jobs/{run}/cancel")), 1);
     assert_eq!(stage.workspace.runs(&id), 3);
     Ok(())
@@ -684,11 +679,7 @@ async fn a_job_that_was_restored_or_made_again_costs_nothing() -> Result<()> {
     objects(&stage, JOB)
         .delete("first", &DeleteParams::default())
         .await?;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while objects(&stage, JOB).get_opt("first").await?.is_some() {
-        ensure!(tokio::time::Instant::now() < end, "it never goes");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gone(&stage, JOB, "first").await?;
     // A GitOps tool makes it again.
     create(&stage, JOB, "first", job()).await?;
     let again = phase(&stage, "first", "Abandoned").await?;
@@ -782,12 +773,11 @@ async fn a_second_workflow_that_a_late_create_makes_is_deleted() -> Result<()> {
     let id = flow.data["status"]["workflowId"]
         .as_str()
         .context("an id")?;
-    let end = tokio::time::Instant::now() + PATIENCE;
     let deleted = |stage: &Stage| requests(stage, "DELETE", "/workflows/");
-    while deleted(&stage) == 0 {
-        ensure!(tokio::time::Instant::now() < end, "the duplicate stays");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the duplicate is deleted", || {
+        (deleted(&stage) > 0).then_some(())
+    })
+    .await?;
     let left: Vec<_> = stage
         .workspace
         .workflows()
@@ -955,13 +945,8 @@ async fn begin_with_a_secret(stage: &Stage, value: &str) -> Result<Operator> {
 }
 
 async fn until_secret(stage: &Stage, value: &str) -> Result<()> {
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while sent_secret(stage) != value {
-        let now = sent_secret(stage);
-        ensure!(tokio::time::Instant::now() < end, "it stays {now}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
+    let is_sent = || (sent_secret(stage) == value).then_some(());
+    eventually("the secret is sent", is_sent).await
 }
 
 /// What secret a workflow has, nobody can read: the digest on record must not say that it is the old one.
@@ -997,11 +982,10 @@ async fn an_old_secret_that_a_late_update_restores_is_replaced() -> Result<()> {
     stage
         .secret("nodes", &[("key", "the second of two")])
         .await?;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while requests(&stage, "PUT", "/workflows/") == 0 {
-        ensure!(tokio::time::Instant::now() < end, "nothing is sent");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("an update", || {
+        (requests(&stage, "PUT", "/workflows/") > 0).then_some(())
+    })
+    .await?;
     stage
         .secret("nodes", &[("key", "the first of two")])
         .await?;

@@ -175,13 +175,7 @@ impl Books {
 
     /// An object of a pipeline.
     fn other(&mut self, object: &Value) {
-        let uid = object["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let going = !object["metadata"]["deletionTimestamp"].is_null();
-        let finalizers = object["metadata"]["finalizers"].as_array();
-        let gone = going && finalizers.is_none_or(Vec::is_empty);
+        let (uid, _, gone) = life_of(object);
         if gone && object["spec"]["deletionPolicy"] == "Retain" {
             let ids = ["workflowId", "destinationId"];
             let ids = ids.iter().filter_map(|id| object["status"][id].as_str());
@@ -195,13 +189,7 @@ impl Books {
     }
 
     fn resource(&mut self, cluster: &'static str, object: &Value) {
-        let uid = object["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let going = !object["metadata"]["deletionTimestamp"].is_null();
-        let finalizers = object["metadata"]["finalizers"].as_array();
-        let gone = going && finalizers.is_none_or(Vec::is_empty);
+        let (uid, going, gone) = life_of(object);
         let retains = object["spec"]["deletionPolicy"] == "Retain";
         let known = self.resources.get(&uid);
         let same_status = known.is_some_and(|known| known.object["status"] == object["status"]);
@@ -340,4 +328,13 @@ impl Books {
     pub fn definition_went(&self, cluster: &str) -> Option<Duration> {
         self.definition_going.get(cluster).map(Instant::elapsed)
     }
+}
+
+/// UID of an object, whether it is going, and whether nothing holds it any more.
+fn life_of(object: &Value) -> (String, bool, bool) {
+    let metadata = &object["metadata"];
+    let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
+    let going = !metadata["deletionTimestamp"].is_null();
+    let finalizers = metadata["finalizers"].as_array();
+    (uid, going, going && finalizers.is_none_or(Vec::is_empty))
 }
