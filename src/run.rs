@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::TryInitError;
 
-use crate::controller::naming::ClusterName;
+use crate::controller::connector::naming::ClusterName;
 use crate::controller::{self, BrokenDown, Parts, Policy};
 use crate::dropbox::{DropboxClient, DropboxClientError};
 use crate::hosts::HostPolicy;

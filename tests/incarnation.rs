@@ -14,7 +14,7 @@ use support::memory_api::{Fate, MemoryApi};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, advance};
 use tokio_util::sync::CancellationToken;
-use unstructured_operator::controller::naming::ClusterName;
+use unstructured_operator::controller::connector::naming::ClusterName;
 use unstructured_operator::controller::{self, Parts, Policy};
 use unstructured_operator::crd::definitions;
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};

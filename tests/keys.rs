@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::fake::Fault;
 use support::fake::unstructured::{GivenKey, Route, StoredSource, TakenKey};
 use support::stage::{APP_KEY, APP_SECRET, Stage, eventually, message, source_id};
-use unstructured_operator::controller::naming::ClusterName;
+use unstructured_operator::controller::connector::naming::ClusterName;
 
 use crate::stage;
 

@@ -9,7 +9,7 @@ use support::fake::unstructured::{CheckScript, Poll, Route, answers};
 use support::stage::{
     API_KEY, APP_KEY, APP_SECRET, REFRESH_TOKEN, condition, eventually, message, source_id,
 };
-use unstructured_operator::controller::naming::ClusterName;
+use unstructured_operator::controller::connector::naming::ClusterName;
 
 use crate::economy::ten_quiet_intervals;
 use crate::stage;

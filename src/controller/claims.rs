@@ -43,6 +43,15 @@ impl Claimant {
     }
 }
 
+/// How the holder of a connector is called: a tenant learns nothing of resources in other namespaces.
+pub fn describe_holder(asking: &Key, holder: &Key) -> String {
+    if asking.namespace == holder.namespace {
+        format!("the {} {:?} in this namespace", holder.kind, &*holder.name)
+    } else {
+        "a resource in another namespace".to_owned()
+    }
+}
+
 /// A name inside one workspace, which the fingerprint of its key stands for.
 type PlaceName = (String, String);
 

@@ -8,13 +8,13 @@ use kube::api::DynamicObject;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
+use super::connector::memory::Memories;
+use super::connector::naming::ClusterName;
+use super::connector::provider::Breakers;
 use super::definitions::{Definitions, Rights};
 use super::index::Index;
-use super::memory::Memories;
-use super::naming::ClusterName;
 use super::pipeline::catalogue::Catalogue;
 use super::pipeline::memory::Pipelines;
-use super::provider::Breakers;
 use super::queue::Queue;
 use super::secret_versions::SecretVersions;
 use super::workspaces::Workspaces;

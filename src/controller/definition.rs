@@ -10,9 +10,9 @@ use kube::Api;
 use kube::core::PartialObjectMeta;
 
 use super::context::Context;
+use super::departure::DefinitionFate;
 use super::outcome::Failure;
 use super::refusal::kubernetes;
-use super::situation::DefinitionFate;
 use crate::crd::GROUP;
 use crate::kinds::Kind;
 use crate::kube_error::{is_forbidden, is_missing};

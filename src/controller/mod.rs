@@ -1,63 +1,45 @@
 //! The controller: watch → observe → plan → act → report.
 //!
-//! [`triggers`] fill the [`queue`]; a worker makes a [`pass`] over one resource: [`observe`] gathers a [`situation`], [`plan`] (and
-//! [`finalize`], for a resource that goes) decides the one next [`effect`], [`act`] performs it, and so on until the plan rests;
-//! then [`report`] turns the [`outcome`] into status and events. [`sweep`] compares whole workspaces.
-//!
-//! Plan, finalize, recall, report, outcome and situation are pure.
+//! Here is what every kind has in common: triggers fill the [`queue`], a worker makes a pass over one object at a time, [`sweep`]
+//! compares whole workspaces, and [`outcome`] has the one table of what a failure means. What a pass does is the protocol of the
+//! kind: [`connector`] for sources and destinations of every type, [`pipeline::workflow`] and [`pipeline::job`]. Each has the same
+//! words: `observe` gathers a `situation`, `plan` decides the one next effect, `act` performs it, and so on until the plan rests;
+//! then `report` turns the outcome into status and events.
 
-pub mod act;
+pub mod ahead;
 pub mod ailing;
 pub mod backoff;
-pub mod change;
 pub mod claims;
-pub mod contest;
+pub mod connector;
 pub mod context;
 pub mod definition;
 pub mod definitions;
 pub mod deletion;
 pub mod departure;
-pub mod effect;
-pub mod finalize;
 pub mod finalizer;
 pub mod follow_up;
-pub mod hand;
 pub mod index;
 pub mod key;
-pub mod learn;
 pub mod listing;
-pub mod mark;
-pub mod memory;
-pub mod naming;
-pub mod observe;
 pub mod open;
 pub mod outcome;
-pub mod pass;
 pub mod pipeline;
-pub mod plan;
 pub mod priority;
-pub mod provider;
 pub mod queue;
-pub mod recall;
 pub mod record;
 pub mod recovery;
 pub mod refusal;
-pub mod remember;
-pub mod report;
 pub mod room;
 pub mod secret_sweep;
 pub mod secret_versions;
 pub mod secrets;
 pub mod session;
-pub mod situation;
 pub mod sweep;
-pub mod tell;
 pub mod triggers;
-pub mod unclaimed;
-pub mod users;
 pub mod verdict;
 pub mod wake;
 pub mod watching;
+pub mod workspace_facts;
 pub mod workspaces;
 
 use std::sync::Arc;
@@ -79,15 +61,15 @@ use crate::unstructured::Options;
 pub use context::{MANAGER, Policy};
 
 use crate::own_key::OwnKey;
+use connector::memory::Memories;
+use connector::naming::ClusterName;
+use connector::provider::Breakers;
 use context::{Context, Unlisted};
 use definitions::{Definitions, Rights};
 use index::Index;
 use listing::Listing;
-use memory::Memories;
-use naming::ClusterName;
 use pipeline::catalogue::Catalogue;
 use pipeline::memory::Pipelines;
-use provider::Breakers;
 use queue::Queue;
 use room::Room;
 use secret_versions::SecretVersions;
@@ -299,7 +281,7 @@ async fn work(context: Arc<Context>, shutdown: CancellationToken) {
             if pipeline::is_ours(&job.key) {
                 pipeline::make(&context, &job).await;
             } else {
-                pass::make(&context, &job).await;
+                connector::pass::make(&context, &job).await;
             }
             context.queue.done(&job.key);
         });
@@ -341,7 +323,9 @@ async fn measure(context: Arc<Context>) {
         context
             .metrics
             .unclaimed_connectors(context.workspaces.unclaimed());
-        context.metrics.resources(&report::census(&context.index));
+        context
+            .metrics
+            .resources(&connector::report::census(&context.index));
         tokio::time::sleep(MEASURE_INTERVAL).await;
     }
 }

@@ -11,29 +11,12 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use super::context::Context;
-use super::hand::Hand;
 use super::key::SecretKey;
 use super::outcome::{Failure, Problem};
 use super::refusal::kubernetes;
-use super::situation::Desired;
 use crate::flaw::{self, Flaw};
 use crate::kinds::{Credential, Credentials, Form, Impostor, Resource};
 use crate::kube_error::is_forbidden;
-
-/// Reads the Secrets with the credentials and puts the configuration together.
-pub async fn read_configuration(context: &Context, hand: &mut Hand) -> Result<Desired, Failure> {
-    let resource = hand.resource.clone();
-    let (credentials, trimmed) = match read_credentials(context, &resource).await? {
-        Ok(read) => read,
-        Err(problem) => return Ok(Desired::Blocked(problem)),
-    };
-    let config = resource.spec.config(&credentials);
-    let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
-    hand.trimmed = trimmed;
-    hand.credentials = Some(credentials);
-    hand.config = Some(config);
-    Ok(Desired::Digest(digest))
-}
 
 /// The credentials of a resource, and the keys whose values had line breaks at their end; or what is wrong with one.
 ///

@@ -8,16 +8,16 @@ use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
 
+use super::connector::recall::Awaits;
+use super::connector::{recall, unclaimed};
 use super::context::Context;
 use super::key::Key;
 use super::pipeline::board::Board;
 use super::queue::Priority;
-use super::recall::Awaits;
 use super::recovery::wake_recovered;
 use super::session::Session;
 use super::wake::lane_of;
 use super::workspaces::Workspace;
-use super::{recall, unclaimed};
 use crate::kinds::{Credentials, Resource};
 use crate::spans;
 use crate::unstructured::{ApiError, Snapshot};

@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::claims::Claimant;
+use super::connector::memory::News;
+use super::connector::recall::{self, Writer};
 use super::context::Context;
 use super::index::{OURS, Shown, strip};
 use super::key::{Key, SecretKey};
 use super::listing::Listing;
-use super::memory::News;
 use super::pipeline::wake::connector_changed;
 use super::queue::Priority;
-use super::recall::{self, Writer};
 use super::wake::{forget, lane_of, look_again, queue_readers};
 use super::watching::watch;
 use crate::kinds::{Holding, Kind, Resource};

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::key::Key;
 use super::pipeline::board::Board;
 use super::session::Session;
-use super::situation::WorkspaceFacts;
+use super::workspace_facts::WorkspaceFacts;
 use serde_json::Value;
 
 use crate::hosts::Reach;

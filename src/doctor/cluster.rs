@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::findings::Findings;
 use crate::cluster::{not_installed, sentence};
-use crate::controller::naming::ClusterName;
+use crate::controller::connector::naming::ClusterName;
 use crate::crd::{self, Defined, GROUP};
 use crate::kinds;
 use crate::kube_error::is_forbidden;

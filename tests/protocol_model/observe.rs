@@ -1,12 +1,12 @@
 //! The start of a pass: what `observe` gathers.
 
-use unstructured_operator::controller::outcome::Problem;
-use unstructured_operator::controller::recall;
-use unstructured_operator::controller::report;
-use unstructured_operator::controller::situation::{
+use unstructured_operator::controller::connector::recall;
+use unstructured_operator::controller::connector::report;
+use unstructured_operator::controller::connector::situation::{
     Binding, ConnectorName, DefinitionFate, Deletion, Desired, Grant, Keys, Resend, Sighting,
     Situation, Wanted,
 };
+use unstructured_operator::controller::outcome::Problem;
 use unstructured_operator::unstructured::Collection;
 
 use super::connectors::{Config, source_id};
@@ -50,7 +50,7 @@ impl Operator {
         });
         let resend = match self.flaw {
             Some(Flaw::NeverSendsAgain) => Resend::No,
-            _ => recall::resend(status.resend_after.as_ref(), |after| clock(after) < now),
+            _ => Resend::recorded(status.resend_after.as_ref(), |after| clock(after) < now),
         };
         memory.resend = resend == Resend::Later;
         let key_at_hand = has_key

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use unstructured_operator::controller::claims::Claims;
-use unstructured_operator::controller::effect::{Answer, Effect, Step};
+use unstructured_operator::controller::connector::effect::{Answer, Effect, Step};
+use unstructured_operator::controller::connector::recall::Awaits;
+use unstructured_operator::controller::connector::recall::{self, Writer};
+use unstructured_operator::controller::connector::report;
+use unstructured_operator::controller::connector::situation::{Keys, Situation};
 use unstructured_operator::controller::follow_up::{self, Pace};
 use unstructured_operator::controller::outcome::{Failure, Outcome};
-use unstructured_operator::controller::recall::Awaits;
-use unstructured_operator::controller::recall::{self, Writer};
-use unstructured_operator::controller::report;
-use unstructured_operator::controller::situation::{Keys, Situation};
 use unstructured_operator::unstructured::{Commit, ConnectorId, ErrorKind};
 
 use super::connectors::{Config, Connector, number, source_id};

@@ -3,9 +3,9 @@
 use std::sync::{Arc, LazyLock};
 
 use unstructured_operator::controller::claims::{Claimant, Claims};
+use unstructured_operator::controller::connector::recall::{self, Known, Version, Writer};
+use unstructured_operator::controller::connector::situation::Situation;
 use unstructured_operator::controller::key::Key;
-use unstructured_operator::controller::recall::{self, Known, Version, Writer};
-use unstructured_operator::controller::situation::Situation;
 use unstructured_operator::crd::ConnectorStatus;
 use unstructured_operator::unstructured::{ConnectorId, Digest};
 

@@ -4,10 +4,10 @@
 //! (`tests/rights.rs`, `tests/deletion.rs`); the conflicts of server-side apply and definitions that lack a field (`tests/status.rs`);
 //! the claims of other shards (`tests/ownership.rs`); and how long anything waits (`tests/virtual_time.rs`).
 
-use unstructured_operator::controller::effect::{Effect, Step};
-use unstructured_operator::controller::plan::plan;
-use unstructured_operator::controller::situation::{
-    Binding, Creating, DefinitionFate, Mark, Release, Situation,
+use unstructured_operator::controller::connector::effect::{Effect, Step};
+use unstructured_operator::controller::connector::plan::plan;
+use unstructured_operator::controller::connector::situation::{
+    Binding, DefinitionFate, Mark, Release, Situation, Stage,
 };
 
 use super::connectors::Service;
@@ -24,7 +24,7 @@ type Plan = fn(&Situation) -> Step;
 fn ignores_the_intent(s: &Situation) -> Step {
     let mut s = s.clone();
     if let Binding::Creating { stage, .. } = &s.binding
-        && *stage != Creating::Recorded
+        && *stage != Stage::Recorded
     {
         s.binding = Binding::Unbound;
     }
@@ -35,9 +35,9 @@ fn ignores_the_intent(s: &Situation) -> Step {
 fn does_not_wait(s: &Situation) -> Step {
     let mut s = s.clone();
     if let Binding::Creating { stage, .. } = &mut s.binding
-        && *stage == Creating::Unsettled
+        && *stage == Stage::Unsettled
     {
-        *stage = Creating::Settled;
+        *stage = Stage::Settled;
     }
     plan(&s)
 }

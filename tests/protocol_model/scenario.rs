@@ -1,6 +1,6 @@
 //! How a scenario is put together.
 
-use unstructured_operator::controller::plan::plan;
+use unstructured_operator::controller::connector::plan::plan;
 
 use super::connectors::{Config, Connector, Owner, Service};
 use super::model::{Mischief, Protocol, Wish};

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use unstructured_operator::controller::situation::WorkspaceFacts;
+use unstructured_operator::controller::connector::situation::WorkspaceFacts;
 use unstructured_operator::crd::{
     ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, LostCreates, Reason,
     WorkspaceStatus,

@@ -10,7 +10,7 @@ use support::memory_api::{Answer, Caller, MemoryApi, Request};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use unstructured_operator::controller::naming::ClusterName;
+use unstructured_operator::controller::connector::naming::ClusterName;
 use unstructured_operator::controller::{self, Parts, Policy};
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};
 use unstructured_operator::hosts::HostPolicy;

@@ -1,12 +1,12 @@
 //! The connectors of the model: made anew when they are gone, and deleted as production decides.
 
-use unstructured_operator::controller::departure::{DefinitionFate, Deletion, Users};
-use unstructured_operator::controller::effect::{Answer, Effect, Step};
-use unstructured_operator::controller::plan::plan;
-use unstructured_operator::controller::situation::{
+use unstructured_operator::controller::connector::effect::{Answer, Effect, Step};
+use unstructured_operator::controller::connector::plan::plan;
+use unstructured_operator::controller::connector::situation::{
     Binding, Check, ConnectorName, Desired, Grant, Keys, Resend, Sighting, Situation, Wanted,
     WorkspaceFacts,
 };
+use unstructured_operator::controller::departure::{DefinitionFate, Deletion, Users};
 use unstructured_operator::unstructured::{Collection, ConnectorId};
 
 use super::Flaw;

@@ -1,14 +1,14 @@
 //! The operator: production decisions, and the I/O that the model puts in place of the real one.
 
+use unstructured_operator::controller::ahead::{Resend, Stage};
 use unstructured_operator::controller::departure::{DefinitionFate, Deletion};
 use unstructured_operator::controller::outcome::{Failure, Problem};
 use unstructured_operator::controller::pipeline::references::Awaited;
 use unstructured_operator::controller::pipeline::workflow::outcome::Outcome;
 use unstructured_operator::controller::pipeline::workflow::plan::{Step, plan};
 use unstructured_operator::controller::pipeline::workflow::situation::{
-    Answer, Binding, Effect, Name, Namesake, Sight, Situation, Stage,
+    Answer, Binding, Effect, Name, Namesake, Sight, Situation,
 };
-use unstructured_operator::controller::situation::Resend;
 use unstructured_operator::unstructured::{Collection, Digest, WorkflowId};
 
 use super::service::{lost, refused};

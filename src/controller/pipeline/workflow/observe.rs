@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
+use super::super::super::ahead::{Resend, Stage};
+use super::super::super::claims::describe_holder;
 use super::super::super::context::Context;
 use super::super::super::deletion::deletion;
-use super::super::super::observe::{describe_holder, resend};
 use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
@@ -14,7 +15,7 @@ use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::{references, writing};
 use super::asked::asked;
-use super::situation::{Binding, Name, Sight, Situation, Stage};
+use super::situation::{Binding, Name, Sight, Situation};
 use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, UnstructuredWorkflow,
     WorkflowStatus,
@@ -139,7 +140,7 @@ pub async fn observe(
         sight: Sight::Unseen,
         namesakes: None,
         lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
-        resend: resend(
+        resend: Resend::remembered(
             status.resend_after.as_ref(),
             &mut memory.resend,
             context.policy.settle_time,

@@ -1,10 +1,10 @@
 //! The decision: from what is known to the one next effect, or the end of the pass. Pure.
 
+use super::super::super::ahead::{Resend, Stage};
 use super::super::super::departure::DefinitionFate;
 use super::super::super::departure::Deletion;
-use super::super::super::situation::Resend;
 use super::outcome::Outcome;
-use super::situation::{Binding, Effect, Fresh, How, Namesake, Sight, Situation, Stage};
+use super::situation::{Binding, Effect, Fresh, How, Namesake, Sight, Situation};
 use crate::unstructured::WorkflowId;
 
 /// The next step.

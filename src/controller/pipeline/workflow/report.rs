@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::super::super::ahead::{Stage, create_intent, lost_creates, resend_after};
 use super::super::super::outcome::Class;
-use super::super::super::report::{create_intent, lost_creates, resend_after};
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
-use super::situation::{Binding, Change, Sight, Situation, Stage};
+use super::situation::{Binding, Change, Sight, Situation};
 use crate::crd::{ConditionType, Reason, WorkflowStatus, WorkspaceStatus};
 
 /// What a status needs beside the situation.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::super::ahead::{Resend, Stage};
 use super::super::super::departure::Deletion;
 use super::super::super::outcome::{Class, Failure, Problem};
-use super::super::super::situation::Resend;
 use super::super::references::Awaited;
 use crate::unstructured::{Commit, Digest, WorkflowId};
 
@@ -93,17 +93,6 @@ pub enum Binding {
     },
     /// This one.
     Bound(WorkflowId),
-}
-
-/// Where a create stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// The intent is on record and this pass has not sent the request yet.
-    Recorded,
-    /// The request may still be carried out.
-    Unsettled,
-    /// The request was carried out by now, or never will be.
-    Settled,
 }
 
 /// What is seen of the workflow on record.

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::context::Context;
-use super::key::Key;
+use super::super::context::Context;
+use super::super::key::Key;
+use super::super::workspaces::Workspace;
 use super::naming::ClusterName;
 use super::tell::warn_lasting;
-use super::workspaces::Workspace;
 use crate::crd::EventReason;
 use crate::kinds::Resource;
 use crate::unstructured::{Connector, ConnectorId, Snapshot};

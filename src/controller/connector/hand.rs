@@ -5,9 +5,9 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::index::strip;
-use super::queue::Job;
-use super::workspaces::Workspace;
+use super::super::index::strip;
+use super::super::queue::Job;
+use super::super::workspaces::Workspace;
 use crate::crd::{ConnectorStatus, RECONCILE_AT};
 use crate::kinds::{Credentials, Resource};
 use crate::unstructured::Config;

@@ -4,11 +4,11 @@ mod actor;
 mod kubernetes;
 mod workspace;
 
-use super::context::Context;
+use super::super::claims::describe_holder;
+use super::super::context::Context;
+use super::super::key::Key;
 use super::effect::{Answer, Effect};
 use super::hand::Hand;
-use super::key::Key;
-use super::observe::describe_holder;
 use super::situation::Situation;
 
 pub use actor::occasion;

@@ -5,11 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::DynamicObject;
 
-use super::super::context::Context;
+use super::super::super::context::Context;
+use super::super::super::key::Key;
+use super::super::super::outcome::Failure;
 use super::super::effect::Answer;
 use super::super::hand::Hand;
-use super::super::key::Key;
-use super::super::outcome::Failure;
 use super::super::report::Occasion;
 use super::super::situation::Situation;
 use crate::crd::WorkspaceReference;

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use super::context::Context;
-use super::deletion::is_terminating;
-use super::departure::Users;
+use super::super::context::Context;
+use super::super::deletion::is_terminating;
+use super::super::departure::Users;
+use super::super::key::Key;
+use super::super::open;
+use super::super::outcome::Failure;
+use super::super::pipeline::board::Board;
+use super::super::pipeline::object::Object;
 use super::hand::Hand;
-use super::key::Key;
-use super::open;
-use super::outcome::Failure;
-use super::pipeline::board::Board;
-use super::pipeline::object::Object;
 use crate::crd::{FORCE_DELETE, UnstructuredWorkflow};
 use crate::unstructured::{Collection, ConnectorId, ErrorKind, Workflow};
 

@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 
-use super::context::{Context, MANAGER};
+use super::super::context::{Context, MANAGER};
+use super::super::key::Key;
+use super::super::outcome::{Class, Outcome};
+use super::super::queue::Job;
 use super::hand::Hand;
-use super::key::Key;
 use super::memory::Memory;
-use super::outcome::{Class, Outcome};
-use super::queue::Job;
 use super::report::{self, Note};
 use super::situation::{Change, Release, Situation};
 use crate::crd::{ConnectorStatus, EventReason};

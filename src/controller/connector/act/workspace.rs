@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::super::super::claims::describe_holder;
+use super::super::super::outcome::Failure;
 use super::super::effect::Answer;
-use super::super::observe::describe_holder;
-use super::super::outcome::Failure;
 use super::super::provider::Asked;
 use super::super::recall;
 use super::super::situation::{Check, Freshness, Grant, Mark, Namesake, Sighting};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::context::Context;
+use super::super::context::Context;
+use super::super::outcome::{Failure, Outcome};
+use super::super::queue::Job;
 use super::effect::{Answer, Effect};
 use super::hand::Hand;
 use super::memory::{Memory, Settling};
-use super::outcome::{Failure, Outcome};
-use super::queue::Job;
 use super::recall;
 use super::situation::{Check, Grant, Keys, Situation};
 use crate::unstructured::{Commit, ErrorKind};

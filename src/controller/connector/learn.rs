@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::super::outcome::Failure;
 use super::effect::{Answer, Effect};
-use super::outcome::Failure;
 use super::situation::{
-    Bind, Binding, Change, Check, Creating, Grant, Keys, Mark, Namesake, Resend, Sighting,
-    Situation, is_synced,
+    Bind, Binding, Change, Check, Grant, Keys, Mark, Namesake, Resend, Sighting, Situation, Stage,
+    is_synced,
 };
 use crate::unstructured::{Commit, ConnectorId, ErrorKind};
 
@@ -136,7 +136,7 @@ impl Situation {
                 Commit::Unknown => {
                     self.binding = Binding::Creating {
                         name: name.clone(),
-                        stage: Creating::Unsettled,
+                        stage: Stage::Unsettled,
                     };
                     self.namesakes = None;
                     self.lost = failure.message().map(ToOwned::to_owned);

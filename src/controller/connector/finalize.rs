@@ -1,10 +1,10 @@
 //! The same decision for a resource that is being deleted. It never needs a valid spec, a Secret with credentials, or a
 //! connector in good order: only the API key and what is on record.
 
+use super::super::outcome::Outcome;
 use super::effect::{Effect, Step};
-use super::outcome::Outcome;
 use super::situation::{
-    Bind, Binding, Creating, DefinitionFate, Deletion, Freshness, Release, Sighting, Situation,
+    Bind, Binding, DefinitionFate, Deletion, Freshness, Release, Sighting, Situation, Stage,
     WorkspaceFacts,
 };
 use crate::unstructured::ConnectorId;
@@ -68,7 +68,7 @@ fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step
 }
 
 /// A create was begun and its outcome is unknown: what it made, or will still make, has to go too.
-fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
+fn delete_unknown(s: &Situation, deletion: Deletion, stage: Stage) -> Step {
     let name = s.name();
     if s.namesakes.is_none() {
         return Step::Act(Effect::Look(Freshness::Now));
@@ -76,7 +76,7 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Creating) -> Step {
     let found = s.descendants();
     let certain = name.reserved || found.iter().any(|n| n.is_marked());
     match (found.as_slice(), stage) {
-        ([], Creating::Settled) => release(Release::Deleted),
+        ([], Stage::Settled) => release(Release::Deleted),
         // What was found is deleted; one request makes one connector, so nothing else can come.
         ([], _) if !s.changes.is_empty() => release(Release::Deleted),
         ([], _) => Step::Rest(Outcome::CreateUnsettled(s.lost.clone())),

@@ -3,27 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::claims::Claimant;
-use super::context::Context;
-use super::deletion::deletion;
+use super::super::claims::{Claimant, describe_holder};
+use super::super::context::Context;
+use super::super::deletion::deletion;
+use super::super::key::Key;
+use super::super::open;
+use super::super::outcome::{Failure, ForeignRecord, Problem};
+use super::super::queue::{Job, Priority};
+use super::super::secrets::read_credentials;
+use super::super::wake::look_again;
+use super::super::workspaces::Workspace;
 use super::hand::Hand;
-use super::key::Key;
 use super::memory::{CHECK_TIME, Memory, SHORTFALL_TIME, Settling};
-use super::outcome::{Failure, ForeignRecord, Problem};
-use super::queue::{Job, Priority};
+use super::recall;
 use super::report::{recorded_check, recorded_doubt, was_synced};
-use super::secrets::read_configuration;
 use super::situation::{
     Binding, Check, ConnectorName, Deletion, Desired, Grant, Keys, Resend, Sighting, Situation,
     Wanted, WorkspaceFacts,
 };
-use super::wake::look_again;
-use super::workspaces::Workspace;
-use super::{open, recall};
 use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConnectorStatus, DeletionPolicy, FINALIZER,
 };
@@ -202,7 +202,7 @@ fn situation(
             .check
             .as_ref()
             .is_some_and(|(_, since, _)| since.elapsed() >= CHECK_TIME),
-        resend: resend(after, &mut memory.resend, settle_time),
+        resend: Resend::remembered(after, &mut memory.resend, settle_time),
         lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
         lost: memory
             .settling
@@ -262,29 +262,19 @@ fn foreign_record(
 /// How long a resource waits for what others supply before that is told as what stalls it.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Wall clocks of two machines differ, so no longer than the settle time is waited from when this process first saw the record.
-/// `memory`: that record, and by when that is.
-pub fn resend(
-    after: Option<&Time>,
-    memory: &mut Option<(Time, Instant)>,
-    settle_time: Duration,
-) -> Resend {
-    if after.is_none() {
-        *memory = None;
-    }
-    recall::resend(after, |after| {
-        let due = match memory {
-            Some((known, due)) if known == after => *due,
-            _ => {
-                let left = after.0.duration_since(crate::clock::now());
-                let left = Duration::try_from(left).unwrap_or_default();
-                let due = Instant::now() + left.min(settle_time);
-                *memory = Some((after.clone(), due));
-                due
-            }
-        };
-        Instant::now() >= due
-    })
+/// Reads the Secrets with the credentials and puts the configuration together.
+async fn read_configuration(context: &Context, hand: &mut Hand) -> Result<Desired, Failure> {
+    let resource = hand.resource.clone();
+    let (credentials, trimmed) = match read_credentials(context, &resource).await? {
+        Ok(read) => read,
+        Err(problem) => return Ok(Desired::Blocked(problem)),
+    };
+    let config = resource.spec.config(&credentials);
+    let digest = config.digest(resource.uid().unwrap_or_default().as_bytes());
+    hand.trimmed = trimmed;
+    hand.credentials = Some(credentials);
+    hand.config = Some(config);
+    Ok(Desired::Digest(digest))
 }
 
 /// What the resource asks for, and what speaks against it that the API server could not refuse.
@@ -333,15 +323,6 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
         suspend: options.suspend,
     };
     (wanted, objection)
-}
-
-/// How the holder of a connector is called: a tenant learns nothing of resources in other namespaces.
-pub fn describe_holder(asking: &Key, holder: &Key) -> String {
-    if asking.namespace == holder.namespace {
-        format!("the {} {:?} in this namespace", holder.kind, &*holder.name)
-    } else {
-        "a resource in another namespace".to_owned()
-    }
 }
 
 fn binding(

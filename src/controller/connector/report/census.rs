@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::index::Index;
+use super::super::super::index::Index;
 use crate::crd::{ConditionType, Reason};
 use crate::runtime::metrics::ConditionState;
 

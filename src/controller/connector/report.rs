@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::outcome::{Class, Outcome};
-use super::situation::{Binding, Change, Check, Creating, Resend, Sighting, Situation, is_synced};
-use super::verdict::Verdict;
+use super::super::ahead::{create_intent, lost_creates, resend_after};
+use super::super::outcome::{Class, Outcome};
+use super::super::verdict::Verdict;
+use super::situation::{Binding, Change, Check, Sighting, Situation, Stage, is_synced};
 use crate::crd::{
-    ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, LostCreates, Reason,
-    WorkspaceStatus,
+    ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, Reason, WorkspaceStatus,
 };
 
 pub use census::census;
@@ -135,58 +135,8 @@ fn intent(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<Cr
         return None;
     };
     let known = previous.create.as_ref();
-    let known = known.filter(|_| *stage != Creating::Recorded);
+    let known = known.filter(|_| *stage != Stage::Recorded);
     Some(create_intent(known, name, &on.now))
-}
-
-/// The record of a create under this name: the one that is there, if it is of that name.
-pub fn create_intent(previous: Option<&CreateIntent>, name: &str, now: &Time) -> CreateIntent {
-    let known = previous.filter(|create| create.name == *name);
-    known.cloned().unwrap_or_else(|| CreateIntent {
-        name: name.to_owned(),
-        started_at: now.clone(),
-    })
-}
-
-/// The record of so many creates that were given up.
-pub fn lost_creates(
-    count: u32,
-    previous: Option<&LostCreates>,
-    create: Option<&CreateIntent>,
-    now: &Time,
-) -> Option<LostCreates> {
-    let since = match (previous, create) {
-        (Some(lost), _) => &lost.since,
-        // The create that is given up now is the one that is still on record.
-        (None, Some(create)) => &create.started_at,
-        (None, None) => now,
-    };
-    (count > 0).then(|| LostCreates {
-        count,
-        since: since.clone(),
-    })
-}
-
-/// After which time what was accepted is sent once more, where an update was lost.
-pub fn resend_after(
-    previous: Option<&Time>,
-    resend: Resend,
-    now: &Time,
-    settle_time: Duration,
-) -> Option<Time> {
-    let fresh = || {
-        // The time has no fractions of a second.
-        let settle_time = settle_time + Duration::from_secs(1);
-        let settle_time = jiff::SignedDuration::try_from(settle_time).unwrap_or_default();
-        Time(now.0.checked_add(settle_time).unwrap_or(now.0))
-    };
-    match resend {
-        Resend::No => None,
-        Resend::Lost => Some(fresh()),
-        Resend::Ahead | Resend::Later | Resend::Due => {
-            Some(previous.cloned().unwrap_or_else(fresh))
-        }
-    }
 }
 
 fn connection_check(s: &Situation, outcome: &Outcome) -> Option<ConnectionCheck> {

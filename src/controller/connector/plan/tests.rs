@@ -5,13 +5,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::plan;
-use crate::controller::effect::Step;
-use crate::controller::effect::{Answer, Effect};
-use crate::controller::outcome::{Failure, ForeignRecord, Outcome};
-use crate::controller::situation::{
-    Bind, Binding, Check, ConnectorName, Creating, DefinitionFate, Deletion, Desired, Freshness,
-    Grant, Keys, Mark, Namesake, Resend, Sighting, Situation, Wanted, WorkspaceFacts,
+use crate::controller::connector::effect::Step;
+use crate::controller::connector::effect::{Answer, Effect};
+use crate::controller::connector::situation::{
+    Bind, Binding, Check, ConnectorName, DefinitionFate, Deletion, Desired, Freshness, Grant, Keys,
+    Mark, Namesake, Resend, Sighting, Situation, Stage, Wanted, WorkspaceFacts,
 };
+use crate::controller::outcome::{Failure, ForeignRecord, Outcome};
 use crate::kinds::Shortfall;
 use crate::unstructured::{Collection, Commit, ConnectorId, Digest, ErrorKind};
 
@@ -128,7 +128,7 @@ fn namesakes() -> impl Strategy<Value = Vec<Namesake>> {
 }
 
 fn binding() -> impl Strategy<Value = Binding> {
-    let stage = prop_oneof![Just(Creating::Unsettled), Just(Creating::Settled)];
+    let stage = prop_oneof![Just(Stage::Unsettled), Just(Stage::Settled)];
     prop_oneof![
         Just(Binding::Unbound),
         (1..4_u8).prop_map(|n| Binding::Bound(id(n))),
@@ -328,7 +328,7 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
                 && matches!(
                     &s.binding,
                     Binding::Creating {
-                        stage: Creating::Recorded,
+                        stage: Stage::Recorded,
                         ..
                     }
                 )
@@ -339,7 +339,7 @@ fn keeps_the_rules(s: &Situation, effect: &Effect) -> bool {
                 && !matches!(
                     &s.binding,
                     Binding::Creating {
-                        stage: Creating::Unsettled,
+                        stage: Stage::Unsettled,
                         ..
                     }
                 )
@@ -367,7 +367,7 @@ fn what_a_lost_create_made_is_put_on_record_before_it_is_deleted() {
         desired: Desired::Unread,
         binding: Binding::Creating {
             name: "contracts".to_owned(),
-            stage: Creating::Unsettled,
+            stage: Stage::Unsettled,
         },
         namesakes: Some(vec![namesake(1, true)]),
         ..blank()
@@ -431,7 +431,7 @@ fn a_connector_that_another_resource_holds_is_no_answer_to_a_lost_create() {
     let mut s = Situation {
         binding: Binding::Creating {
             name: "contracts".to_owned(),
-            stage: Creating::Unsettled,
+            stage: Stage::Unsettled,
         },
         namesakes: Some(vec![Namesake {
             holder: Some("another".to_owned()),
@@ -518,7 +518,7 @@ fn intent(marked: bool) -> Effect {
 }
 
 /// A resource of a chosen name whose create was lost; it was sent with our key.
-fn lost(stage: Creating, namesakes: Vec<Namesake>) -> Situation {
+fn lost(stage: Stage, namesakes: Vec<Namesake>) -> Situation {
     Situation {
         binding: Binding::Creating {
             name: "contracts".to_owned(),
@@ -570,7 +570,7 @@ fn what_cannot_be_known_of_the_definition_is_not_taken_for_no() {
     };
     assert_eq!(plan(&s), Step::Rest(Outcome::DefinitionUnknown));
     s.wanted.retain = true;
-    let retained = crate::controller::situation::Release::Retained(Some(id(1)));
+    let retained = crate::controller::connector::situation::Release::Retained(Some(id(1)));
     assert_eq!(plan(&s), Step::Act(Effect::RemoveFinalizer(retained)));
 }
 
@@ -591,7 +591,7 @@ fn a_copied_record_is_neither_believed_nor_replaced() {
     };
     assert_eq!(plan(&s), Step::Rest(told));
     s.deletion = Some(Deletion::default());
-    let released = crate::controller::situation::Release::Foreign(Some(id(1)));
+    let released = crate::controller::connector::situation::Release::Foreign(Some(id(1)));
     assert_eq!(plan(&s), Step::Act(Effect::RemoveFinalizer(released)));
 }
 
@@ -658,21 +658,21 @@ fn a_lost_create_is_found_by_its_key_and_not_by_a_name_that_has_another() {
         ..namesake(1, true)
     };
     let bound = |n| Step::Act(Effect::Bind(id(n), Bind::Recovered));
-    let mut s = lost(Creating::Unsettled, vec![foreign.clone(), marked(2, true)]);
+    let mut s = lost(Stage::Unsettled, vec![foreign.clone(), marked(2, true)]);
     assert_eq!(plan(&s), bound(2));
     s.learn(&Effect::Bind(id(2), Bind::Recovered), Answer::Claimed)
         .unwrap();
     assert!(s.marked && s.lost_creates == 0, "the other is not ours");
     assert!(matches!(&s.connector, Sighting::Present { name, .. } if name == "former"));
 
-    s = lost(Creating::Unsettled, vec![foreign.clone()]);
+    s = lost(Stage::Unsettled, vec![foreign.clone()]);
     assert_eq!(plan(&s), Step::Rest(Outcome::CreateUnsettled(None)));
-    s = lost(Creating::Settled, vec![foreign]);
+    s = lost(Stage::Settled, vec![foreign]);
     assert!(matches!(plan(&s), Step::Rest(Outcome::NameConflict { .. })));
     // Without a key on record, or in the answers, only the name can tell.
     s.marked = false;
     assert_eq!(plan(&s), bound(1));
-    s = lost(Creating::Unsettled, vec![namesake(1, true)]);
+    s = lost(Stage::Unsettled, vec![namesake(1, true)]);
     assert_eq!(plan(&s), bound(1));
 }
 
@@ -712,7 +712,7 @@ fn a_duplicate_of_our_key_is_deleted_under_a_chosen_name_too_and_what_was_retain
 
 #[test]
 fn a_refused_key_leads_to_the_same_create_without_one_with_that_on_record() {
-    let mut s = lost(Creating::Recorded, vec![]);
+    let mut s = lost(Stage::Recorded, vec![]);
     let create = |marked: bool| Effect::Create {
         name: "contracts".to_owned(),
         key: marked.then(|| "our-key".to_owned()),
@@ -732,7 +732,7 @@ fn a_refused_key_leads_to_the_same_create_without_one_with_that_on_record() {
 
 #[test]
 fn a_taken_key_is_looked_for_and_nothing_is_made_in_its_place() {
-    let mut s = lost(Creating::Recorded, vec![]);
+    let mut s = lost(Stage::Recorded, vec![]);
     let create = Effect::Create {
         name: "contracts".to_owned(),
         key: Some("our-key".to_owned()),

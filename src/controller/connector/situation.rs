@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+pub use super::super::ahead::{Resend, Stage};
+pub use super::super::departure::{DefinitionFate, Deletion, Users};
+use super::super::outcome::{ForeignRecord, Outcome, Problem};
+pub use super::super::workspace_facts::WorkspaceFacts;
 pub use super::change::{Bind, Change, Release};
-pub use super::departure::{DefinitionFate, Deletion, Users};
 pub use super::mark::{Keys, Mark, Namesake};
-use super::outcome::{ForeignRecord, Outcome, Problem};
 use crate::kinds::Shortfall;
 use crate::unstructured::{CheckStatus, Collection, ConnectorId, Digest};
 
@@ -56,21 +58,10 @@ pub enum Binding {
         /// Name under which the connector is being made.
         name: String,
         /// Where the create stands, as far as this process can know.
-        stage: Creating,
+        stage: Stage,
     },
     /// This one.
     Bound(ConnectorId),
-}
-
-/// Where a create stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Creating {
-    /// The intent is on record and this pass has not sent the request yet.
-    Recorded,
-    /// The request may still be carried out: sent less than a settle time ago, as far as this process can know.
-    Unsettled,
-    /// The request was carried out by now, or never will be.
-    Settled,
 }
 
 /// What is known of one connector of ours.
@@ -91,21 +82,6 @@ pub enum Sighting {
     Unlisted,
     /// The API says that it does not exist.
     Gone,
-}
-
-/// What an update that may still be carried out asks for: whatever was accepted since, an older configuration may replace it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Resend {
-    /// Nothing: the answer to every update is known.
-    No,
-    /// It is on record that this pass sends one, and the answer is not known yet.
-    Ahead,
-    /// This pass sent one, and its answer was lost.
-    Lost,
-    /// One was lost, and its time is not over.
-    Later,
-    /// One was lost, and has been carried out by now or never will be: the configuration has to be sent once more.
-    Due,
 }
 
 /// How recent an inventory has to be.
@@ -160,15 +136,6 @@ pub enum Desired {
     Blocked(Problem),
     /// Its digest, secrets included.
     Digest(Digest),
-}
-
-/// Facts about the workspace that is in use.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct WorkspaceFacts {
-    /// Base URL of its API.
-    pub api_url: String,
-    /// Fingerprint of the key in use.
-    pub fingerprint: String,
 }
 
 /// Everything a decision may rest on.
@@ -312,14 +279,14 @@ impl Situation {
         let given_up = matches!(
             self.binding,
             Binding::Creating {
-                stage: Creating::Settled,
+                stage: Stage::Settled,
                 ..
             }
         );
         Self {
             binding: Binding::Creating {
                 name: name.to_owned(),
-                stage: Creating::Recorded,
+                stage: Stage::Recorded,
             },
             marked,
             lost_creates: self.lost_creates.saturating_add(u32::from(given_up)),
@@ -337,32 +304,6 @@ impl Situation {
             check: Check::None,
             resend: self.resend.ahead(),
             ..self.clone()
-        }
-    }
-}
-
-impl Resend {
-    /// An update is about to be sent.
-    pub(super) const fn ahead(self) -> Self {
-        match self {
-            Self::No => Self::Ahead,
-            other => other,
-        }
-    }
-
-    /// The answer to the update of this pass is known. What was lost before it is still on its way.
-    pub(super) const fn answered(self) -> Self {
-        match self {
-            Self::Ahead | Self::Due => Self::No,
-            other => other,
-        }
-    }
-
-    /// The update of this pass was certainly not carried out.
-    pub(super) const fn refused(self) -> Self {
-        match self {
-            Self::Ahead => Self::No,
-            other => other,
         }
     }
 }

@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use proptest::prelude::*;
 
 use super::{Occasion, status};
-use crate::controller::effect::Step;
+use crate::controller::connector::effect::Step;
+use crate::controller::connector::plan::plan;
+use crate::controller::connector::plan::tests::situation;
+use crate::controller::connector::situation::Situation;
 use crate::controller::outcome::{Failure, Outcome};
-use crate::controller::plan::plan;
-use crate::controller::plan::tests::situation;
-use crate::controller::situation::Situation;
 use crate::crd::ConnectorStatus;
 
 fn on(second: i64) -> Occasion {

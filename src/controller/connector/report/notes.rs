@@ -1,6 +1,6 @@
 //! From what a pass did and how it ended to events. Pure.
 
-use super::super::outcome::{Class, Failure, Outcome};
+use super::super::super::outcome::{Class, Failure, Outcome};
 use super::super::situation::{Bind, Change, Release, Situation};
 use super::credentials;
 use super::note::Note;

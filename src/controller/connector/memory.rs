@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::key::{Key, version};
+use super::super::outcome::Outcome;
+use super::super::workspaces::Workspace;
 use super::contest::Contest;
-use super::key::{Key, version};
-use super::outcome::Outcome;
 use super::recall::{self, Awaits, Known, Version, Writer};
 use super::situation::Grant;
-use super::workspaces::Workspace;
 use crate::crd::CreateIntent;
 use crate::kinds::Resource;
 use crate::unstructured::{ConnectorId, Digest};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::backoff::doubled;
-use super::follow_up::LONGEST_BACKOFF;
-use super::outcome::{Failure, ForeignRecord, Outcome, Requeue};
-use super::situation::{Binding, Change, Creating, Resend, Situation};
+use super::super::backoff::doubled;
+use super::super::follow_up::LONGEST_BACKOFF;
+use super::super::outcome::{Failure, ForeignRecord, Outcome, Requeue};
+use super::situation::{Binding, Change, Situation, Stage};
 use crate::crd::{ConditionType, ConnectorStatus, CreateIntent, Reason};
 use crate::unstructured::{Commit, ConnectorId};
 
@@ -31,9 +31,9 @@ pub fn binding(
         (None, Some(create)) => Binding::Creating {
             name: create.name.clone(),
             stage: if has_settled(create) {
-                Creating::Settled
+                Stage::Settled
             } else {
-                Creating::Unsettled
+                Stage::Unsettled
             },
         },
     }
@@ -42,15 +42,6 @@ pub fn binding(
 /// Whether our key is on record. Another one, of a cluster of another name, is as good as none.
 pub fn marked(status: &ConnectorStatus, key: &str) -> bool {
     status.key.as_deref() == Some(key)
-}
-
-/// Whether an update whose answer was lost has had its time.
-pub fn resend(after: Option<&Time>, is_over: impl FnOnce(&Time) -> bool) -> Resend {
-    match after {
-        None => Resend::No,
-        Some(after) if is_over(after) => Resend::Due,
-        Some(_) => Resend::Later,
-    }
 }
 
 /// A record that cannot be this resource's own: it has a name that is another's by default. `is_meant`: the spec or the annotation

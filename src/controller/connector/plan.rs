@@ -3,12 +3,12 @@
 //! Read top to bottom, this is the protocol. Each step names the failure that it answers. The model checker runs this very
 //! function, with crashes and lost answers between any two effects.
 
+use super::super::outcome::Outcome;
 use super::effect::{Effect, Step};
 use super::finalize::finalize;
-use super::outcome::Outcome;
 use super::situation::{
-    Bind, Binding, Check, Creating, Desired, Freshness, Grant, Keys, Namesake, Resend, Sighting,
-    Situation, WorkspaceFacts, is_synced,
+    Bind, Binding, Check, Desired, Freshness, Grant, Keys, Namesake, Resend, Sighting, Situation,
+    Stage, WorkspaceFacts, is_synced,
 };
 use crate::unstructured::{ConnectorId, Digest};
 
@@ -46,7 +46,7 @@ fn keep(s: &Situation) -> Step {
     match &s.binding {
         Binding::Bound(id) => bound(s, *id, workspace, digest),
         Binding::Creating {
-            stage: Creating::Recorded,
+            stage: Stage::Recorded,
             name,
         } => Step::Act(Effect::Create {
             name: name.clone(),
@@ -118,7 +118,7 @@ fn update(s: &Situation, id: ConnectorId, digest: Digest) -> Step {
 
 /// The answer to a create is not on record: the connector may exist, may come to exist, or may not. Never send another before
 /// that is known.
-fn recover(s: &Situation, stage: Creating) -> Step {
+fn recover(s: &Situation, stage: Stage) -> Step {
     if s.namesakes.is_none() {
         return Step::Act(Effect::Look(Freshness::Now));
     }
@@ -127,10 +127,8 @@ fn recover(s: &Situation, stage: Creating) -> Step {
         return take(s, &found, Bind::Recovered);
     }
     match stage {
-        Creating::Recorded | Creating::Unsettled => {
-            Step::Rest(Outcome::CreateUnsettled(s.lost.clone()))
-        }
-        Creating::Settled => by_name(s),
+        Stage::Recorded | Stage::Unsettled => Step::Rest(Outcome::CreateUnsettled(s.lost.clone())),
+        Stage::Settled => by_name(s),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The row of the table for an outcome, in the light of what the pass was about.
 
-use super::super::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
+use super::super::super::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
 use super::super::situation::{Grant, Situation, is_synced};
 use crate::crd::Reason;
 
