@@ -697,6 +697,44 @@ async fn a_job_that_was_restored_or_made_again_costs_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_workflow_that_was_restored_without_its_status_runs_nothing() -> Result<()> {
+    let (stage, _operator, _) = begin().await?;
+    let asked = json!({ "metadata": { "annotations": { RUN_AT: "monday" } } });
+    patch(&stage, WORKFLOW, "flow", &asked).await?;
+    let is_handled = |o: &DynamicObject| o.data["status"]["lastHandledRunAt"] == "monday";
+    let backup = until(&stage, WORKFLOW, "flow", is_handled).await?;
+    eventually("the run is there", || {
+        (requests(&stage, "POST", "/run") == 1).then_some(())
+    })
+    .await?;
+    let flows = objects(&stage, WORKFLOW);
+    flows.delete("flow", &DeleteParams::default()).await?;
+    gone(&stage, WORKFLOW, "flow").await?;
+
+    let mut restored =
+        DynamicObject::new("flow", &kind(WORKFLOW)).data(json!({ "spec": backup.data["spec"] }));
+    restored.metadata.annotations = backup.metadata.annotations;
+    flows.create(&PostParams::default(), &restored).await?;
+    ready(&stage).await?;
+    until(&stage, WORKFLOW, "flow", is_handled).await?;
+    let jobs = objects(&stage, JOB);
+    let of_the_first = backup.metadata.uid;
+    for job in jobs.list(&ListParams::default()).await?.items {
+        let owners = job.metadata.owner_references.unwrap_or_default();
+        ensure!(owners.iter().all(|o| Some(&o.uid) == of_the_first.as_ref()));
+    }
+
+    // A new value is a new wish.
+    let asked = json!({ "metadata": { "annotations": { RUN_AT: "tuesday" } } });
+    patch(&stage, WORKFLOW, "flow", &asked).await?;
+    eventually("it runs once more", || {
+        (requests(&stage, "POST", "/run") == 2).then_some(())
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_annotation_makes_one_job_for_each_value_and_the_schedule_is_followed() -> Result<()> {
     let (stage, _operator, id) = begin().await?;
     let asked = json!({ "metadata": { "annotations": { RUN_AT: "monday" } }, "spec": { "schedule": "daily" } });

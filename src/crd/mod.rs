@@ -71,6 +71,10 @@ pub const FORCE_DELETE: &str = "connectors.unstructured.io/force-delete";
 /// Annotation of a workflow: any new value makes exactly one `UnstructuredJob`, and is copied to `status.lastHandledRunAt`.
 pub const RUN_AT: &str = "connectors.unstructured.io/run-at";
 
+/// Annotation that the operator puts on a workflow: the value of [`RUN_AT`] whose job was made. It outlives a backup without the status,
+/// so that a workflow which was restored runs no second time.
+pub const HANDLED_RUN_AT: &str = "connectors.unstructured.io/handled-run-at";
+
 /// Annotation that the operator puts on a job before it asks for its run: the UID of the job. It outlives a backup without the status, so
 /// that a job which was restored runs no second time.
 pub const RUN: &str = "connectors.unstructured.io/run";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::context::{Context, MANAGER};
 use super::super::finalizer::finalizers;
@@ -25,19 +25,37 @@ pub fn api<K: Object>(context: &Context, namespace: &str) -> Api<K> {
     Api::namespaced(context.client.clone(), namespace)
 }
 
-/// Puts the finalizer on, or takes it off, and sets annotations with it. The resourceVersion makes a decision on a stale cache die with
-/// a conflict instead of taking effect.
+/// Puts the finalizer on, or takes it off, and sets annotations with it.
 pub async fn set_finalizer<K: Object>(
     context: &Context,
     object: &K,
     present: bool,
     annotations: &BTreeMap<&str, String>,
 ) -> Result<K, kube::Error> {
-    let patch = json!({ "metadata": {
-        "resourceVersion": object.resource_version(),
-        "finalizers": finalizers(object.meta(), present),
-        "annotations": annotations,
-    } });
+    let finalizers = finalizers(object.meta(), present);
+    let metadata = json!({ "finalizers": finalizers, "annotations": annotations });
+    patch_metadata(context, object, metadata).await
+}
+
+/// Sets an annotation.
+pub async fn annotate<K: Object>(
+    context: &Context,
+    object: &K,
+    annotation: &str,
+    value: &str,
+) -> Result<K, kube::Error> {
+    let metadata = json!({ "annotations": { annotation: value } });
+    patch_metadata(context, object, metadata).await
+}
+
+/// The resourceVersion makes a decision on a stale cache die with a conflict instead of taking effect.
+async fn patch_metadata<K: Object>(
+    context: &Context,
+    object: &K,
+    mut metadata: Value,
+) -> Result<K, kube::Error> {
+    metadata["resourceVersion"] = json!(object.resource_version());
+    let patch = json!({ "metadata": metadata });
     let params = PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()

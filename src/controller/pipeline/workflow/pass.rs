@@ -90,7 +90,7 @@ async fn pass(
     let mut status = report::status(&hand.status(), &s, &outcome, &on);
     let mut next = row.requeue;
     if s.deletion.is_none() {
-        match runs::follow(context, &hand, &s, &mut status, job, &on).await {
+        match runs::follow(context, memory, &mut hand, &s, &mut status, job, &on).await {
             Ok(true) if next == Requeue::OnChange => next = Requeue::NextPoll,
             Ok(_) => {}
             Err(failure) => {

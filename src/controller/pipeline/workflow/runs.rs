@@ -15,15 +15,17 @@ use super::super::super::verdict::Verdict;
 use super::super::board::Board;
 use super::super::job::ending::end_from;
 use super::super::job::situation::{End, Ending};
+use super::super::memory::Memory;
 use super::super::notice::{tell, warn};
 use super::super::object::Object;
-use super::super::writing::api;
+use super::super::writing::{annotate, api, took};
 use super::observe::Hand;
 use super::report::Occasion;
 use super::situation::Situation;
 use crate::crd::{
-    ConditionType, EventReason, JobPhase, JobSummary, MADE_BY_RUN_AT, OnActive, RUN_AT, Reason,
-    UnstructuredJob, UnstructuredJobSpec, WorkflowActivity, WorkflowReference, WorkflowStatus,
+    ConditionType, EventReason, HANDLED_RUN_AT, JobPhase, JobSummary, MADE_BY_RUN_AT, OnActive,
+    RUN_AT, Reason, UnstructuredJob, UnstructuredJobSpec, UnstructuredWorkflow, WorkflowActivity,
+    WorkflowReference, WorkflowStatus,
 };
 use crate::kube_error::{is_conflict, is_missing};
 use crate::runtime::run_metrics::{EndedRun, Past};
@@ -36,14 +38,15 @@ use crate::unstructured::{ErrorKind, Job as Seen, JobState, WorkflowId};
 /// [`Failure`] when the service or the Kubernetes API fails.
 pub async fn follow(
     context: &Context,
-    hand: &Hand,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    hand: &mut Hand,
     s: &Situation,
     status: &mut WorkflowStatus,
     job: &Job,
     on: &Occasion,
 ) -> Result<bool, Failure> {
     recall(context, hand, status);
-    ask(context, hand, status).await?;
+    ask(context, memory, hand, status).await?;
     clear_away(context, hand).await?;
     let (Some(id), Some(board)): (Option<WorkflowId>, _) = (
         status.workflow_id.as_deref().and_then(|id| id.parse().ok()),
@@ -274,21 +277,43 @@ fn phase_of(state: &JobState) -> JobPhase {
     }
 }
 
-/// Makes the one job that a new value of the annotation asks for. Its name comes from that value, so that a crash makes no second.
-async fn ask(context: &Context, hand: &Hand, status: &mut WorkflowStatus) -> Result<(), Failure> {
-    let workflow = &hand.workflow;
-    let Some(asked) = workflow.annotations().get(RUN_AT) else {
+/// Makes the one job that a new value of the annotation asks for, and marks the workflow with that value: the mark outlives a backup
+/// without the status.
+async fn ask(
+    context: &Context,
+    memory: &mut Memory<UnstructuredWorkflow>,
+    hand: &mut Hand,
+    status: &mut WorkflowStatus,
+) -> Result<(), Failure> {
+    let annotations = hand.workflow.annotations();
+    let Some(asked) = annotations.get(RUN_AT).cloned() else {
         return Ok(());
     };
-    if status.last_handled_run_at.as_ref() == Some(asked) {
-        return Ok(());
+    let is_marked = annotations.get(HANDLED_RUN_AT) == Some(&asked);
+    let is_handled = is_marked || status.last_handled_run_at.as_ref() == Some(&asked);
+    if !is_handled {
+        make_job(context, &hand.workflow, &asked).await?;
     }
+    if !is_marked {
+        let marked = annotate(context, &*hand.workflow, HANDLED_RUN_AT, &asked).await;
+        took(memory, hand, marked.map_err(|error| kubernetes(&error)))?;
+    }
+    status.last_handled_run_at = Some(asked);
+    Ok(())
+}
+
+/// Makes the job that this value asks for. Its name comes from that value, so that a crash makes no second.
+async fn make_job(
+    context: &Context,
+    workflow: &UnstructuredWorkflow,
+    asked: &str,
+) -> Result<(), Failure> {
     let uid = workflow.uid().unwrap_or_default();
     let name = workflow.name_any();
     let digest = Sha256::digest(format!("{uid} {asked}").as_bytes());
     let owner = OwnerReference {
-        api_version: crate::crd::UnstructuredWorkflow::api_version(&()).into_owned(),
-        kind: crate::crd::UnstructuredWorkflow::KIND.to_owned(),
+        api_version: UnstructuredWorkflow::api_version(&()).into_owned(),
+        kind: UnstructuredWorkflow::KIND.to_owned(),
         name: name.clone(),
         uid,
         ..OwnerReference::default()
@@ -322,12 +347,10 @@ async fn ask(context: &Context, hand: &Hand, status: &mut WorkflowStatus) -> Res
         ..PostParams::default()
     };
     match jobs.create(&params, &job).await {
-        Ok(_) => {}
-        Err(error) if is_conflict(&error) => {}
-        Err(error) => return Err(kubernetes(&error)),
+        Ok(_) => Ok(()),
+        Err(error) if is_conflict(&error) => Ok(()),
+        Err(error) => Err(kubernetes(&error)),
     }
-    status.last_handled_run_at = Some(asked.clone());
-    Ok(())
 }
 
 /// Deletes finished jobs that the annotation made, beyond as many as are kept.
