@@ -189,6 +189,8 @@ async fn five_manifests_in_any_order_become_documents_in_the_index() -> Result<(
     let made = stage.workspace.workflows();
     assert_eq!(made.len(), 1);
     assert_eq!(flow.data["status"]["workflowId"], json!(made[0].id));
+    ensure!(made[0].key.is_some(), "{made:?}");
+    assert_eq!(flow.data["status"]["key"], json!(made[0].key));
     assert_eq!(stage.workspace.runs(&made[0].id), 1);
     assert_eq!(
         stage.workspace.documents_in_index(&made[0].destinations[0]),
@@ -1078,6 +1080,7 @@ async fn a_workspace_that_refuses_keys_is_sent_none_with_a_workflow() -> Result<
         .configure_keys(|keys| keys.given = GivenKey::Refused(422));
     let (stage, _operator, _) = begin_on(stage).await?;
     assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
+    ensure!(ready(&stage).await?.data["status"].get("key").is_none());
     Ok(())
 }
 

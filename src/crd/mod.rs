@@ -11,6 +11,7 @@ mod dropbox_source;
 mod event_reason;
 mod group;
 mod pinecone_destination;
+mod schedule;
 mod unstructured_destination;
 mod unstructured_job;
 mod unstructured_source;
@@ -36,6 +37,7 @@ pub use pinecone_destination::{
     PineconeCredentials, PineconeDestination, PineconeDestinationSpec, PineconeKeys,
     definition as pinecone_destination_definition,
 };
+pub use schedule::WorkflowSchedule;
 pub use unstructured_destination::{
     UnstructuredDestination, UnstructuredDestinationSpec,
     definition as unstructured_destination_definition,
@@ -50,8 +52,7 @@ pub use unstructured_job::{
 };
 pub use unstructured_workflow::{
     DestinationKind, DestinationReference, JobSummary, RunRecord, SourceKind, SourceReference,
-    UnstructuredWorkflow, UnstructuredWorkflowSpec, WorkflowActivity, WorkflowNode,
-    WorkflowSchedule, WorkflowStatus,
+    UnstructuredWorkflow, UnstructuredWorkflowSpec, WorkflowActivity, WorkflowNode, WorkflowStatus,
 };
 
 /// Annotation that forces a pass: any new value does, and is copied to `status.lastHandledReconcileAt` when it was handled.

@@ -14,6 +14,7 @@ use super::connector::{
     connector_id, unobserved,
 };
 use super::definition::{column, condition_columns, finish};
+use super::schedule::WorkflowSchedule;
 use super::unstructured_job::Documents;
 
 /// The way of documents from a source to a destination. The operator makes the matching workflow exist in the workspace, keeps it equal
@@ -208,44 +209,6 @@ pub struct WorkflowNode {
     pub secret_settings: BTreeMap<String, SecretParameter>,
 }
 
-/// When a workflow runs by itself, in the words of the Unstructured API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum WorkflowSchedule {
-    /// At minute 0, 15, 30 and 45.
-    #[serde(rename = "every 15 minutes")]
-    Every15Minutes,
-    /// At minute 0.
-    #[serde(rename = "every hour")]
-    EveryHour,
-    /// At minute 0 of every second hour.
-    #[serde(rename = "every 2 hours")]
-    Every2Hours,
-    /// At minute 0 of every fourth hour.
-    #[serde(rename = "every 4 hours")]
-    Every4Hours,
-    /// At minute 0 of every sixth hour.
-    #[serde(rename = "every 6 hours")]
-    Every6Hours,
-    /// At minute 0 of every eighth hour.
-    #[serde(rename = "every 8 hours")]
-    Every8Hours,
-    /// At minute 0 of every tenth hour.
-    #[serde(rename = "every 10 hours")]
-    Every10Hours,
-    /// At minute 0 of every twelfth hour.
-    #[serde(rename = "every 12 hours")]
-    Every12Hours,
-    /// At midnight.
-    #[serde(rename = "daily")]
-    Daily,
-    /// At midnight before Sunday.
-    #[serde(rename = "weekly")]
-    Weekly,
-    /// At midnight before the first of the month.
-    #[serde(rename = "monthly")]
-    Monthly,
-}
-
 /// Whether Unstructured runs the workflow by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum WorkflowActivity {
@@ -269,6 +232,9 @@ pub struct WorkflowStatus {
     /// Name of the workflow in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_name: Option<String>,
+    /// Key that the workflow shows, where the service has keys: it belongs to this resource, whatever its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Id of the source that was sent last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_id: Option<String>,
@@ -329,6 +295,7 @@ impl Default for WorkflowStatus {
             observed_generation: unobserved(),
             workflow_id: None,
             workflow_name: None,
+            key: None,
             source_id: None,
             destination_id: None,
             workspace: None,

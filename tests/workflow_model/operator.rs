@@ -211,6 +211,7 @@ impl Operator {
                 .filter(|refused| content.map(digest) == Some(*refused))
                 .map(|_| refused()),
             key: "key".to_owned(),
+            marked: known.bound.is_some() && world.keys == Keys::Shown,
             key_taken: None,
             had_one: matches!(binding, Binding::Bound(_)),
             binding,
@@ -345,6 +346,7 @@ impl Operator {
         let found = world.ours().filter(|_| !self.has(Flaw::DoesNotLook));
         let found = found.map(|(number, _)| Namesake {
             id: workflow_id(number),
+            marked: world.keys == Keys::Shown,
             ours: world.keys == Keys::Shown || world.reserved,
             holder: None,
         });

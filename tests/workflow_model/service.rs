@@ -67,7 +67,11 @@ pub fn call(world: &mut World, pass: &Pass, effect: &Effect, fate: Fate) -> Answ
         }
         (Fate::Done, _) => {
             let number = world.make(content);
-            Answer::Created(workflow_id(number), Some(digest(content)))
+            Answer::Created {
+                id: workflow_id(number),
+                accepted: Some(digest(content)),
+                marked: world.keys == super::world::Keys::Shown,
+            }
         }
         (Fate::Late, Effect::Update(id)) => {
             world.late = Some(Late::Update(number_of(*id), content));

@@ -3,6 +3,7 @@
 
 pub mod act;
 pub mod ending;
+pub mod learn;
 pub mod lost;
 pub mod observe;
 pub mod outcome;

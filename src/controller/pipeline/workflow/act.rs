@@ -105,7 +105,11 @@ async fn call(
             memory.wrote_at = Some(Instant::now());
             learn_ways(context, memory, hand, spec, &shown);
             let whole = spec.state == WorkflowState::Active;
-            Ok(Answer::Created(shown.id, whole.then_some(digest)))
+            Ok(Answer::Created {
+                id: shown.id,
+                accepted: whole.then_some(digest),
+                marked: shows(&shown, &s.key),
+            })
         }
         Effect::Update(id) => {
             let (spec, digest) = asked(s, hand)?;
@@ -158,6 +162,11 @@ async fn runs_of(
 async fn is_listed(board: &Board, id: &WorkflowId) -> Result<bool, Failure> {
     let listed = board.all_workflows(Instant::now()).await?;
     Ok(listed.items.iter().any(|shown| shown.id == *id))
+}
+
+/// Whether the workflow carries this key.
+fn shows(shown: &Workflow, key: &str) -> bool {
+    shown.key.as_deref() == Some(key)
 }
 
 /// A refusal is certain: nothing was made. What was refused with a key and is taken without one was refused for the key.
@@ -219,12 +228,13 @@ fn namesakes(context: &Context, s: &Situation, hand: &Hand, shown: &[Workflow]) 
     };
     let mut found: Vec<_> = shown
         .iter()
-        .filter(|shown| shown.key.as_deref() == Some(&*s.key) || *shown.name == **name)
+        .filter(|shown| shows(shown, &s.key) || *shown.name == **name)
         .collect();
     found.sort_by_key(|shown| (shown.created_at, shown.id));
     let found = found.into_iter().map(|shown| Namesake {
         id: shown.id,
-        ours: shown.key.as_deref() == Some(&*s.key) || s.name.reserved,
+        marked: shows(shown, &s.key),
+        ours: shows(shown, &s.key) || s.name.reserved,
         holder: context
             .catalogue
             .holder(&shown.id.to_string(), &hand.workflow)

@@ -98,6 +98,7 @@ pub async fn observe(
         }
         _ => (None, Err(Problem::NoOperatorKey)),
     };
+    let own_key = context.cluster.key_of(key.kind, &key.namespace, &key.name);
     let existing = workflow.spec.existing_workflow_id.as_deref();
     let existing = existing.and_then(|id| id.parse().ok());
     let binding = binding(context, memory, &status);
@@ -133,7 +134,8 @@ pub async fn observe(
             .as_deref()
             .and_then(|d| d.parse().ok()),
         refused: known_of(digest, memory.refused.as_ref()),
-        key: context.cluster.key_of(key.kind, &key.namespace, &key.name),
+        marked: status.key.as_ref() == Some(&own_key),
+        key: own_key,
         key_taken: known_of(digest, memory.key_taken.as_ref()),
         had_one: matches!(binding, Binding::Bound(_)),
         binding,

@@ -49,6 +49,7 @@ pub fn status(
         Binding::Bound(_) => previous.workflow_name.clone(),
         Binding::Unbound | Binding::Creating { .. } => None,
     };
+    status.key = (s.bound().is_some() && s.marked).then(|| s.key.clone());
     if s.bound().is_some() && (accepted || previous.workflow_id.is_none()) {
         status.workspace.clone_from(&on.workspace);
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::super::super::ahead::{Resend, Stage};
 use super::super::super::departure::Deletion;
-use super::super::super::outcome::{Class, Failure, Problem};
+use super::super::super::outcome::{Failure, Problem};
 use super::super::references::Awaited;
-use crate::unstructured::{Commit, Digest, WorkflowId};
+use crate::unstructured::{Digest, WorkflowId};
 
 /// What a pass knows of one workflow.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,8 @@ pub struct Situation {
     pub refused: Option<Failure>,
     /// The key that every create of this resource carries: a workflow that shows it is ours.
     pub key: String,
+    /// Whether the workflow on record shows it, as far as was seen.
+    pub marked: bool,
     /// What the service said when another object had the key.
     pub key_taken: Option<String>,
     /// The workflow, as far as the status has it on record.
@@ -113,6 +115,8 @@ pub enum Sight {
 pub struct Namesake {
     /// Which.
     pub id: WorkflowId,
+    /// Whether it carries our key.
+    pub marked: bool,
     /// Whether it carries our key, or our own default name: then it is ours.
     pub ours: bool,
     /// The resource that has it on record.
@@ -201,8 +205,15 @@ pub enum Answer {
     Seen(Sight, Vec<Namesake>),
     /// The workflow was looked at.
     Confirmed(Sight),
-    /// The workflow was made; with the digest of what was accepted, unless an update has to follow.
-    Created(WorkflowId, Option<Digest>),
+    /// The workflow was made.
+    Created {
+        /// Which it is.
+        id: WorkflowId,
+        /// The digest of what was accepted, unless an update has to follow.
+        accepted: Option<Digest>,
+        /// Whether it shows our key.
+        marked: bool,
+    },
     /// Nothing was made, as another object has the key, in the service's words.
     KeyTaken(String),
     /// All was accepted.
@@ -246,139 +257,6 @@ impl Situation {
             applied: None,
             resend: self.resend.ahead(),
             ..self.clone()
-        }
-    }
-
-    /// Takes in what an effect was answered.
-    ///
-    /// # Errors
-    ///
-    /// The failure that ends the pass.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one line of thought for each effect and answer; read as a table"
-    )]
-    pub fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
-        match (effect, answer) {
-            (Effect::Create, Answer::Failed(failure)) => {
-                self.namesakes = None;
-                if failure.commit() == Commit::Unknown {
-                    if let Binding::Creating { stage, .. } = &mut self.binding {
-                        *stage = Stage::Unsettled;
-                    }
-                } else {
-                    self.binding = Binding::Unbound;
-                    self.refuse(&failure);
-                }
-                return Err(failure);
-            }
-            // What has it may be ours: it is looked for once more.
-            (Effect::Create, Answer::KeyTaken(why)) => {
-                self.binding = Binding::Unbound;
-                self.namesakes = None;
-                self.key_taken = Some(why);
-            }
-            (Effect::Update(_), Answer::Failed(failure)) => {
-                self.refuse(&failure);
-                // What is there now, nobody knows.
-                if failure.commit() == Commit::Unknown {
-                    self.applied = None;
-                    self.resend = Resend::Lost;
-                } else {
-                    self.resend = self.resend.refused();
-                }
-                return Err(failure);
-            }
-            (Effect::Confirm(_), Answer::Confirmed(sight)) => self.sight = sight,
-            (_, Answer::Failed(failure)) => return Err(failure),
-            (Effect::AddFinalizer, _) => self.finalized = true,
-            (Effect::RemoveFinalizer, _) => self.finalized = false,
-            (Effect::RecordIntent, _) => {
-                if matches!(self.binding, Binding::Creating { .. }) {
-                    self.lost_creates = self.lost_creates.saturating_add(1);
-                }
-                self.binding = Binding::Creating {
-                    name: self.name.value.clone(),
-                    stage: Stage::Recorded,
-                };
-                self.applied = None;
-            }
-            (Effect::RecordUpdate, _) => *self = self.unsure(),
-            (Effect::Record, _) => self.unrecorded = false,
-            (Effect::Look(_), Answer::Seen(sight, namesakes)) => {
-                self.sight = sight;
-                self.namesakes = Some(namesakes);
-            }
-            (Effect::Bind(id, how), _) => {
-                self.binding = Binding::Bound(*id);
-                self.applied = None;
-                self.resend = self.resend.ahead();
-                self.sight = Sight::Unseen;
-                self.key_taken = None;
-                self.unrecorded = true;
-                if *how == How::Recovered {
-                    let namesakes = self.namesakes.iter().flatten();
-                    let others = namesakes.filter(|n| n.is_free() && n.id != *id).count();
-                    let others = u32::try_from(others).unwrap_or(u32::MAX);
-                    self.lost_creates = self.lost_creates.max(others);
-                }
-                self.changes.push(match how {
-                    How::Recovered => Change::Recovered(*id),
-                    How::Adopted => Change::Adopted(*id),
-                });
-            }
-            (Effect::Create, Answer::Created(id, accepted)) => {
-                self.binding = Binding::Bound(id);
-                self.applied = accepted;
-                self.sight = Sight::Present(BTreeSet::new());
-                self.unrecorded = true;
-                self.changes.push(if self.had_one {
-                    Change::Recreated(id)
-                } else {
-                    Change::Created(id)
-                });
-            }
-            (Effect::Update(_), Answer::Updated(_)) if self.is_settled() => {
-                self.resend = Resend::No;
-            }
-            (Effect::Update(_), Answer::Updated(digest)) => {
-                self.resend = self.resend.answered();
-                let known = self.applied == Some(digest);
-                let differed =
-                    match std::mem::replace(&mut self.sight, Sight::Present(BTreeSet::new())) {
-                        Sight::Present(drift) => drift,
-                        _ => BTreeSet::new(),
-                    };
-                self.applied = Some(digest);
-                self.unrecorded = true;
-                self.changes.push(if known {
-                    Change::DriftCorrected(differed)
-                } else {
-                    Change::Updated
-                });
-            }
-            (Effect::CancelRuns(_), _) => self.cancel_runs = false,
-            (Effect::Delete(id), _) if self.bound() != Some(*id) => {
-                self.namesakes
-                    .iter_mut()
-                    .for_each(|n| n.retain(|n| n.id != *id));
-                self.lost_creates = self.lost_creates.saturating_sub(1);
-                self.changes.push(Change::Deleted(*id));
-            }
-            (Effect::Delete(id), _) => {
-                self.binding = Binding::Unbound;
-                self.namesakes = None;
-                self.changes.push(Change::Deleted(*id));
-            }
-            (_, _) => return Err(Failure::Overrun("an effect got the answer of another")),
-        }
-        Ok(())
-    }
-
-    /// Only a change of the spec or the Secret is worth another request.
-    fn refuse(&mut self, failure: &Failure) {
-        if failure.row().class == Class::Stalled && failure.is_refusal() {
-            self.refused = Some(failure.clone());
         }
     }
 }
