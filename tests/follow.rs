@@ -112,7 +112,7 @@ async fn off_a_terminal_phases_are_lines_and_the_exit_code_is_the_result() -> Re
         ),
         (
             0,
-            &["warning: Succeeded: The run ended without any document"],
+            &["warning: Succeeded: The run processed no document"],
         ),
         (1, &["wrong: Failed: ", "no credits"]),
     ];

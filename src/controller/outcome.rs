@@ -408,14 +408,14 @@ impl Outcome {
                 Current,
                 Reason::Suspended,
                 OnChange,
-                "What was applied last is what the resource asks for. spec.suspend is true, so nothing is written to Unstructured, \
-                 whatever becomes of the connector; set it to false to resume.",
+                "The last applied configuration matches the spec. spec.suspend is true, so the operator writes nothing to \
+                 Unstructured, whatever happens to the connector. Set it to false to resume.",
             ),
             Self::SuspendedUnsent => row(
                 Stalled,
                 Reason::Suspended,
                 OnChange,
-                "spec.suspend is true, and the connector does not have the desired configuration. Set it to false to send it.",
+                "spec.suspend is true, and the connector does not match the spec. Set it to false to apply the spec.",
             ),
             Self::ForeignRecord { id, record } => row(
                 Stalled,
@@ -435,23 +435,23 @@ impl Outcome {
                 InProgress,
                 Reason::ResourcesUnknown,
                 Requeue::Backoff,
-                "The resources of at least one namespace are not listed yet, and one of them may hold the connector. If it stays \
-                 so, see that the operator may list them in every namespace that it watches.",
+                "The operator has not listed the resources of every namespace yet, and one of them may own the connector. \
+                 If this persists, check that the operator may list resources in every namespace that it watches.",
             ),
             Self::DefinitionUnknown => row(
                 Stalled,
                 Reason::DeletionBlocked,
                 Requeue::Blocked,
                 format!(
-                    "The connector is not deleted: the operator may not see whether the definition itself is being deleted, in \
-                     which case the connector has to stay. Grant the operator get on its customresourcedefinitions. {WAY_OUT}"
+                    "The connector is not deleted: the operator cannot tell whether the CRD itself is being deleted, in \
+                     which case the connector must stay. Grant the operator get on its customresourcedefinitions. {WAY_OUT}"
                 ),
             ),
             Self::Applying => row(
                 InProgress,
                 Reason::Progressing,
                 AtOnce,
-                "The connector is being brought to the desired configuration.",
+                "The operator is applying the desired configuration.",
             ),
             Self::Checking => row(
                 InProgress,
@@ -524,7 +524,7 @@ impl Outcome {
                 Reason::ConnectorInUse,
                 NextInventory,
                 format!(
-                    "Connector {id} belongs to {holder}. One connector is never shared: name another one in a new resource."
+                    "Connector {id} belongs to {holder}. Resources never share a connector: name another one in a new resource."
                 ),
             ),
             Self::ExistingNotFound { collection, id } => row(
@@ -564,8 +564,8 @@ impl Outcome {
                 InProgress,
                 Reason::CreateOutcomeUnknown,
                 Settled,
-                "The answer to the request that creates the connector was lost. Waiting until it is certain whether the \
-                 connector exists; no action is needed.",
+                "The response to the create request was lost. The operator waits until it knows whether the connector \
+                 exists. No action is needed.",
             ),
             // It may be permanent: the service also answers 500 to configurations that it should refuse.
             Self::CreateUnsettled(Some(why)) => row(
@@ -573,8 +573,9 @@ impl Outcome {
                 Reason::CreateOutcomeUnknown,
                 Settled,
                 format!(
-                    "It is not certain whether the connector was created: {}. If it does not exist after a wait, it is created \
-                     again; if it stays so, look for what the API may not like in the spec or the Secret.",
+                    "The operator does not know whether the connector was created: {}. If the connector does not appear, \
+                     the operator creates it again. If this persists, look for a value in the spec or the Secret that the \
+                     API may reject.",
                     why.trim_end_matches('.')
                 ),
             ),
@@ -582,7 +583,7 @@ impl Outcome {
                 Current,
                 Reason::Deleting,
                 OnChange,
-                "The operator has let the resource go. Only finalizers of others hold it.",
+                "The operator has released the resource. Only finalizers of other controllers hold it.",
             ),
             Self::DeletionBlocked(problem) => {
                 let Row { message, .. } = problem.row();
@@ -694,7 +695,7 @@ impl Problem {
             ),
             Self::NoClient(why) => (
                 Reason::ApiUnavailable,
-                format!("{}. It is tried again with growing delay.", sentence(why)),
+                format!("{}. The operator retries with backoff.", sentence(why)),
             ),
             Self::InvalidField(field, why) => {
                 (Reason::InvalidConfiguration, format!("spec.{field} cannot be used: {why}."))
@@ -762,19 +763,19 @@ impl Failure {
                         Stalled,
                         Reason::InvalidConfiguration,
                         Requeue::OnChange,
-                        "Correct the spec or the Secret; it is tried again after any change.",
+                        "Correct the spec or the Secret; the operator retries after any change.",
                     ),
                     ErrorKind::Conflict => (
                         InProgress,
                         Reason::NameConflict,
                         Requeue::Backoff,
-                        "The workspace is being looked at again.",
+                        "The operator is listing the workspace again.",
                     ),
                     ErrorKind::RateLimited { .. } => (
                         InProgress,
                         Reason::RateLimited,
                         Requeue::Backoff,
-                        "It is tried again by itself.",
+                        "The operator retries by itself.",
                     ),
                     ErrorKind::Paused { until } => {
                         let reason = if *rate_limited {
@@ -786,7 +787,7 @@ impl Failure {
                             InProgress,
                             reason,
                             Requeue::Resumed(*until),
-                            "It is tried again by itself.",
+                            "The operator retries by itself.",
                         )
                     }
                     ErrorKind::Server
@@ -796,7 +797,7 @@ impl Failure {
                         InProgress,
                         Reason::ApiUnavailable,
                         Requeue::Backoff,
-                        "It is tried again with growing delay.",
+                        "The operator retries with backoff.",
                     ),
                     ErrorKind::WrongUrl => (
                         InProgress,
@@ -808,14 +809,14 @@ impl Failure {
                         InProgress,
                         Reason::UnexpectedResponse,
                         Requeue::Backoff,
-                        "Delete connectors that nobody needs, or have --max-inventory-memory raised. It is tried again with growing delay.",
+                        "Delete connectors that nobody needs, or raise --max-inventory-memory. The operator retries with backoff.",
                     ),
                     // A refusal of a request in which nothing of the user's was sent is nothing that the user can correct.
                     ErrorKind::Unexpected | ErrorKind::NotFound | ErrorKind::Invalid { .. } => (
                         InProgress,
                         Reason::UnexpectedResponse,
                         Requeue::Backoff,
-                        "It is tried again with growing delay; if it stays, check the API URL and what stands before it.",
+                        "The operator retries with backoff. If this persists, check the API URL and any proxy in front of it.",
                     ),
                 };
                 row(
@@ -829,21 +830,19 @@ impl Failure {
                 InProgress,
                 Reason::Progressing,
                 Requeue::AtOnce,
-                "The resource changed meanwhile; looking again.",
+                "The resource changed during the reconcile; reconciling again.",
             ),
             Self::Kubernetes(message) => row(
                 InProgress,
                 Reason::Progressing,
                 Requeue::Backoff,
-                format!(
-                    "The Kubernetes API failed: {message}. It is tried again with growing delay."
-                ),
+                format!("The Kubernetes API failed: {message}. The operator retries with backoff."),
             ),
             Self::Busy => row(
                 InProgress,
                 Reason::Progressing,
                 Requeue::AtOnce,
-                "The credentials are checked after those of others.",
+                "The check of the credentials is queued behind others.",
             ),
             Self::Forbidden(message) => row(
                 InProgress,
@@ -859,8 +858,8 @@ impl Failure {
                 Reason::DefinitionOutdated,
                 Requeue::Backoff,
                 format!(
-                    "The installed definition of this resource is older than the operator, which cannot record what it does: {}. \
-                     Nothing was made. Apply the definition of this release.",
+                    "The installed CRD is older than the operator, so the operator cannot record what it does: {}. Nothing \
+                     was created. Apply the CRD of this release.",
                     message.trim_end_matches('.')
                 ),
             ),
@@ -874,9 +873,7 @@ impl Failure {
                 InProgress,
                 Reason::Progressing,
                 Requeue::Backoff,
-                format!(
-                    "The work did not come to an end: {what}. It is tried again with growing delay."
-                ),
+                format!("The reconcile did not finish: {what}. The operator retries with backoff."),
             ),
         }
     }
@@ -916,7 +913,7 @@ fn still_used(users: &Users) -> Row {
             Reason::InUse,
             Requeue::Blocked,
             format!(
-                "The connector goes when the workflows are gone that run through it: {named}{more}."
+                "The operator deletes the connector once the workflows that use it are gone: {named}{more}."
             ),
         );
     }
@@ -925,8 +922,8 @@ fn still_used(users: &Users) -> Row {
         Reason::InUse,
         Requeue::Blocked,
         format!(
-            "The connector is not deleted while workflows run through it: {named}{more}. Delete them or point them elsewhere. {WAY_OUT} To \
-             delete it all the same, set the annotation {}=true.",
+            "The connector is not deleted while workflows use it: {named}{more}. Delete them or point them elsewhere. {WAY_OUT} To \
+             delete it anyway, set the annotation {}=true.",
             crate::crd::FORCE_DELETE
         ),
     )

@@ -5,26 +5,26 @@ use super::words::words;
 words! {
     /// The conditions of a resource, in the order in which they are reported.
     pub enum ConditionType;
-    /// The connector is as the resource and its Secret say, and Unstructured's connection check did not fail. Always present.
+    /// The connector matches the resource and its Secret, and Unstructured's connection check did not fail. Always present.
     Ready,
-    /// Work is under way or will be tried again by itself. Absent otherwise.
+    /// Work is in progress, or the operator will retry by itself. Absent otherwise.
     Reconciling,
-    /// Trying again cannot help: somebody has to change what the message says. Absent otherwise.
+    /// Retrying cannot help: somebody must change what the message names. Absent otherwise.
     Stalled,
-    /// The Secrets are complete, and Dropbox or Pinecone, where one is asked, neither refuses their values nor denies them the folder or
-    /// the index. `Unknown` when it could not say.
+    /// The Secrets are complete, and Dropbox or Pinecone, if asked, rejects neither the credentials nor access to the folder or index. `Unknown`
+    /// if it could not say.
     CredentialsValid,
     /// The connector has exactly the desired configuration.
     Synced,
-    /// What Unstructured's own connection check said. `Unknown` while it runs or when it gave no result.
+    /// The result of Unstructured's own connection check. `Unknown` while it runs or if it gave no result.
     ConnectionVerified,
-    /// Of a workflow: both connectors are there and have their desired configuration.
+    /// Of a workflow: both connectors exist and are synced.
     ReferencesReady,
-    /// Of a workflow: what became of the run that ended last. It never makes the workflow unready.
+    /// Of a workflow: the result of the last run that ended. It never makes the workflow unready.
     LastJobSucceeded,
     /// Of a job: the run has ended, and no document failed.
     Complete,
-    /// Of a job: it has ended in another way.
+    /// Of a job: it ended in any other way.
     Failed,
 }
 
@@ -46,53 +46,52 @@ words! {
     /// Why a condition is as it is. The set is closed: tools may match on these words.
     pub enum Reason;
 
-    /// The connector equals this resource, and the connection check passed, is switched off, or gave no verdict.
+    /// The connector matches this resource, and the connection check passed, is disabled, or gave no verdict.
     Ready,
-    /// `spec.suspend` is true: nothing is written until it is false again. Ready is True where what was applied last is what the
-    /// resource asks for, False where something is not sent. What becomes of the connector meanwhile is not looked at.
+    /// `spec.suspend` is true: the operator writes nothing until it is false again. Ready is True if the last applied configuration
+    /// matches the spec, and False if something is not applied yet. Meanwhile the operator ignores changes to the connector.
     Suspended,
-    /// Work is under way.
+    /// Work is in progress.
     Progressing,
-    /// The Secrets are complete, and Dropbox or Pinecone, where one is asked, neither refuses their values nor denies them the folder or
-    /// the index.
+    /// The Secrets are complete, and Dropbox or Pinecone, if asked, rejects neither the credentials nor access to the folder or index.
     CredentialsAccepted,
-    /// Dropbox or Pinecone could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for it; it is asked
-    /// again.
+    /// Dropbox or Pinecone could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for the answer; the
+    /// operator asks again.
     CredentialsUnverified,
     /// The Secret does not exist. Create it; the operator notices by itself.
     SecretNotFound,
-    /// The operator's role does not let it read the Secret. Grant that; it is tried again with growing delay.
+    /// The operator's role does not let it read the Secret. Grant that; the operator retries with backoff.
     SecretForbidden,
     /// A key is missing from the Secret. Add it, or name another under `credentials.keys` or `secretConfig`.
     SecretKeyMissing,
-    /// A value in the Secret has what no credential has: spaces, quotation marks, anything but printable ASCII. Put it there alone.
+    /// A value in the Secret contains what no credential contains: spaces, quotation marks, or anything but printable ASCII. Store the
+    /// bare value.
     SecretInvalid,
-    /// The refresh token's place holds an access token (`sl.…`), which dies after four hours. Put the refresh token there.
+    /// The refresh token's key holds an access token (`sl.…`), which expires after four hours. Store the refresh token instead.
     AccessTokenInsteadOfRefreshToken,
-    /// Dropbox or Pinecone refuses the credentials. Make a new refresh token for this app, or correct the app key and secret; make a new
-    /// API key of Pinecone.
+    /// Dropbox or Pinecone rejects the credentials. Create a new refresh token for this app, correct the app key and secret, or create a
+    /// new Pinecone API key.
     CredentialsRejected,
     /// The Dropbox app lacks the permission to read files. Tick it in the App Console, then put a new refresh token into the Secret.
     PermissionMissing,
-    /// Dropbox denies the use of the credentials: a suspended account, a whole team's token, a disabled app. Do what the message says.
+    /// Dropbox denies access: a suspended account, a token for a whole team, a disabled app. Follow the message.
     AccessDenied,
-    /// Dropbox shows the app no such folder. Create it, or correct `remoteUrl`; the operator notices either within minutes.
+    /// Dropbox finds no such folder for the app. Create it, or correct `remoteUrl`; the operator notices within minutes.
     FolderNotFound,
-    /// Dropbox does not let the folder be read: a restricted, locked or malformed path. Do what the message says.
+    /// Dropbox does not allow the folder to be read: a restricted, locked or malformed path. Follow the message.
     FolderUnreadable,
-    /// The project of the Pinecone API key has no such index. Create it, or correct `indexName`; the operator notices either within
-    /// minutes.
+    /// The project of the Pinecone API key has no such index. Create it, or correct `indexName`; the operator notices within minutes.
     IndexNotFound,
-    /// A parameter that nobody may read stands in `config`, in clear text. Move it into a Secret that `secretConfig` names; it is not
-    /// sent before.
+    /// A secret parameter is in `config`, in clear text. Move it into a Secret that `secretConfig` names; until then the operator sends
+    /// nothing.
     SecretInConfig,
     /// The API key of the workspace is missing. Create its Secret, or give the operator a key.
     WorkspaceKeyMissing,
-    /// Unstructured refuses the API key. Put a valid one in its Secret.
+    /// Unstructured rejects the API key. Store a valid one in its Secret.
     Unauthorized,
     /// The API key may not do this, or the account is not entitled to. Use a key of a Developer or Workspace Admin.
     Forbidden,
-    /// Unstructured, or the operator, refuses the configuration. Correct the named field; it is tried again after any change.
+    /// Unstructured or the operator rejects the configuration. Correct the named field; the operator retries after any change.
     InvalidConfiguration,
     /// Another connector has this `connectorName`. Choose another name, or take it over with `adoptionPolicy: ByName`.
     NameConflict,
@@ -102,7 +101,7 @@ words! {
     /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use
     /// `existingSourceId` or `existingDestinationId`.
     AmbiguousConnector,
-    /// The connector belongs to another resource. One connector is never shared; choose another.
+    /// The connector belongs to another resource. Resources never share a connector; choose another.
     ConnectorInUse,
     /// `existingSourceId` names a connector that is not in this workspace. Correct it.
     SourceNotFound,
@@ -110,18 +109,18 @@ words! {
     DestinationNotFound,
     /// The API key now belongs to a workspace without this connector. Restore the old key, or confirm the move by annotation.
     WorkspaceChanged,
-    /// The status was copied from another cluster or namespace, and names a connector that cannot be this resource's own. Do one of
-    /// the two things that the message names; nothing is touched before.
+    /// The status was copied from another cluster or namespace, and names a connector that cannot be this resource's own. Take one of the
+    /// two ways in the message; until then the operator touches nothing.
     ForeignRecord,
-    /// The resources of a namespace are not all known yet, and one of them may hold the connector. The operator waits for the list.
+    /// The operator has not listed all resources of a namespace yet, and one of them may own the connector. It waits for the list.
     ResourcesUnknown,
-    /// The answer to a create was lost. The operator waits, looks for the connector, and goes on by itself.
+    /// The response to a create was lost. The operator waits, looks for the connector, and continues by itself.
     CreateOutcomeUnknown,
-    /// Unstructured asks for fewer requests. The operator waits as long as it was told to.
+    /// Unstructured asks for fewer requests. The operator waits as long as Unstructured says.
     RateLimited,
-    /// Unstructured cannot be reached or answers with server errors. It is tried again with growing delay.
+    /// Unstructured cannot be reached or answers with server errors. The operator retries with backoff.
     ApiUnavailable,
-    /// Something that is not the Unstructured API answered. Check the URL; it is tried again with growing delay.
+    /// Something other than the Unstructured API answered. Check the URL; the operator retries with backoff.
     UnexpectedResponse,
     /// Unstructured is checking the connection.
     Checking,
@@ -133,13 +132,13 @@ words! {
     CheckTimedOut,
     /// This API offers no connection check.
     CheckUnavailable,
-    /// The operator's role, or a policy of the cluster, refuses what has to be done. Grant the right that the message names.
+    /// The operator's role or a policy of the cluster forbids a necessary action. Grant the permission that the message names.
     KubernetesForbidden,
-    /// The installed definition is older than the operator and cannot hold its status. Apply the definition of this release.
+    /// The installed CRD is older than the operator and cannot store its status. Apply the CRD of this release.
     DefinitionOutdated,
-    /// A workflow waits for the resource of its source to have its desired configuration.
+    /// A workflow waits for its source to be synced.
     SourceNotReady,
-    /// A workflow waits for the resource of its destination to have its desired configuration.
+    /// A workflow waits for its destination to be synced.
     DestinationNotReady,
     /// The workflow and its connectors are in different workspaces. Give them the same `workspace`.
     WorkspaceMismatch,
@@ -149,11 +148,11 @@ words! {
     WorkflowNotReady,
     /// A job waits for another run of its workflow to end.
     Waiting,
-    /// A run is under way.
+    /// A run is in progress.
     Running,
     /// The run ended, and no document failed.
     Succeeded,
-    /// The run ended without a failure and without a document: there was nothing to process, or the source is empty.
+    /// The run ended without processing a document: nothing has changed, or the source is empty.
     NoDocuments,
     /// The run ended, and some documents failed. `status.failedFiles` of the job names them.
     CompletedWithErrors,
@@ -161,11 +160,12 @@ words! {
     Failed,
     /// The run was cancelled.
     Stopped,
-    /// The run took longer than `spec.timeout`, and was cancelled.
+    /// The run exceeded `spec.timeout` and was cancelled.
     TimedOut,
-    /// Another run of the workflow was under way, and `onActive` is `Fail`.
+    /// Another run of the workflow was in progress, and `onActive` is `Fail`.
     WorkflowBusy,
-    /// A job of this name has asked for its run before: it was restored or made again. Nothing is started; make a job of another name.
+    /// A job of this name has already requested its run: it was restored or created again. Nothing is started; create a job with another
+    /// name.
     AlreadyRun,
     /// The workflow of the job is gone, or its run cannot be found any more.
     Abandoned,

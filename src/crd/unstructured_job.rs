@@ -82,7 +82,7 @@ pub enum JobPhase {
     Waiting,
     /// A run is being asked for.
     Starting,
-    /// Unstructured has the run in its queue.
+    /// The run is queued in Unstructured.
     Scheduled,
     /// It runs.
     Running,
@@ -90,7 +90,7 @@ pub enum JobPhase {
     Succeeded,
     /// It has ended, and some documents failed.
     PartiallyFailed,
-    /// It could not start, or not one document came through.
+    /// It could not start, or no document succeeded.
     Failed,
     /// It was cancelled.
     Stopped,
@@ -227,7 +227,7 @@ pub struct Documents {
     /// All of them.
     #[schemars(with = "i64")]
     pub total: u64,
-    /// Those that came through.
+    /// Documents that succeeded.
     #[schemars(with = "i64")]
     pub succeeded: u64,
     /// Those that failed.

@@ -31,7 +31,7 @@ pub struct Memory<K> {
     pub known: BTreeSet<JobId>,
     /// What the connectors had been sent when the run was asked for, by their digests.
     pub sent: Option<Vec<String>>,
-    /// The run was told to stop.
+    /// The operator has asked Unstructured to cancel the run.
     pub cancelled: bool,
     /// Since when the service fails to stop a run.
     pub unstopped: Option<Instant>,

@@ -157,7 +157,7 @@ impl Awaited {
                 not_ready(*collection),
                 Requeue::OnChange,
                 format!(
-                    "{kind} {name:?} does not have its desired configuration yet; its conditions say why. The workflow follows by itself."
+                    "{kind} {name:?} is not synced yet; its conditions say why. The workflow continues by itself."
                 ),
             ),
             Self::Going(collection, kind, name) => row(

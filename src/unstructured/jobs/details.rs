@@ -48,7 +48,7 @@ pub enum Processing {
     CompletedWithErrors,
     /// It was cancelled.
     Stopped,
-    /// It could not start, or not one document came through.
+    /// It could not start, or no document succeeded.
     Failed,
     /// A word that is not documented, scrubbed; empty where none is shown.
     Other(String),

@@ -36,7 +36,7 @@ pub enum JobState {
     InProgress,
     /// It ended, which says nothing of its documents: see [`JobDetails`](super::details::JobDetails).
     Completed,
-    /// It could not start, or not one document came through.
+    /// It could not start, or no document succeeded.
     Failed,
     /// It was cancelled.
     Stopped,

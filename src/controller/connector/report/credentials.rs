@@ -47,7 +47,7 @@ pub(super) fn verdict(
         Grant::Accepted => Some((
             "True",
             Reason::CredentialsAccepted,
-            "The Secret is complete and is not refused.".to_owned(),
+            "All credentials are present, and none is rejected.".to_owned(),
         )),
         Grant::Insufficient(shortfall) => {
             Some(("False", shortfall.reason(), shortfall.advice().to_owned()))
@@ -56,8 +56,7 @@ pub(super) fn verdict(
         Grant::Unasked if !provider_spoke(previous) => Some((
             "Unknown",
             unverified,
-            "The Secret is complete. Whether its values are accepted has not been asked yet."
-                .to_owned(),
+            "All credentials are present. The operator has not verified them yet.".to_owned(),
         )),
         // Nobody said anything newer than what is on record.
         Grant::Unasked | Grant::Refused(_) => None,

@@ -67,8 +67,9 @@ fn stuck(s: &Situation, outcome: &Outcome) -> Option<Note> {
         action: "Release",
         lasting: true,
         text: format!(
-            "The operator may not let this resource go: {}. {connector}. Give the operator its rights back; in a namespace that is \
-             being deleted only a ClusterRoleBinding can. Or delete the connector by hand, then take the finalizer {} off.",
+            "The operator may not release this resource: {}. {connector}. Restore the operator's permissions; in a \
+             namespace that is being deleted, only a ClusterRoleBinding can. Or delete the connector by hand, then remove \
+             the finalizer {}.",
             why.trim_end_matches('.'),
             crate::crd::FINALIZER
         ),
@@ -100,7 +101,7 @@ impl Change {
                 true,
                 EventReason::Recreated,
                 "Create",
-                format!("The connector had been deleted behind the operator's back; created connector {id} in its place."),
+                format!("Somebody deleted the connector; created connector {id} in its place."),
             ),
             Self::Bound(id, Bind::Recovered) => {
                 note(false, EventReason::Recovered, "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
@@ -128,13 +129,13 @@ impl Change {
                 EventReason::DriftCorrected,
                 "Update",
                 format!(
-                    "The connector had been changed behind the operator's back; restored {}.",
+                    "Somebody changed the connector; restored {}.",
                     fields.iter().cloned().collect::<Vec<_>>().join(", ")
                 ),
             ),
             Self::Deleted(id) => note(false, EventReason::Deleted, "Delete", format!("Deleted connector {id}.")),
             Self::DuplicateDeleted(id) => {
-                note(true, EventReason::DuplicateDeleted, "Delete", format!("Deleted connector {id}, a duplicate that a create of this resource left."))
+                note(true, EventReason::DuplicateDeleted, "Delete", format!("Deleted connector {id}, a duplicate left by a lost create request of this resource."))
             }
             Self::Released(Release::Retained(Some(id))) => {
                 note(false, EventReason::Retained, "Release", format!("Left connector {id} in the workspace, as deletionPolicy says."))
@@ -143,7 +144,7 @@ impl Change {
                 false,
                 EventReason::Retained,
                 "Release",
-                format!("Left connector {id} in the workspace: the resource definition itself is being deleted."),
+                format!("Left connector {id} in the workspace: the CRD itself is being deleted."),
             ),
             Self::Released(Release::Held(id)) => {
                 note(false, EventReason::Retained, "Release", format!("Left connector {id} to the resource that holds it."))
@@ -163,11 +164,11 @@ impl Change {
                 "Release",
                 match id {
                     Some(id) => format!(
-                        "The namespace goes and the API key of its connector is gone: connector {id} stays in the workspace. Delete it \
-                         there by hand."
+                        "The namespace is being deleted and the connector's API key is already gone: connector {id} stays \
+                         in the workspace. Delete it there by hand."
                     ),
-                    None => "The namespace goes and its API key is gone: a connector whose creation was not confirmed may stay \
-                             in the workspace. Look for it there by name."
+                    None => "The namespace is being deleted and its API key is already gone: a connector whose creation \
+                             was not confirmed may stay in the workspace. Look for it there by name."
                         .to_owned(),
                 },
             ),

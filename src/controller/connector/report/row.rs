@@ -13,7 +13,7 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
             class: Class::Stalled,
             reason: Reason::DeletionBlocked,
             message: format!(
-                "The connector cannot be deleted: {}. See that no workflow uses it; it is tried again every few minutes. {WAY_OUT}",
+                "The connector cannot be deleted: {}. Check that no workflow uses it; the operator retries every few minutes. {WAY_OUT}",
                 failure.message().unwrap_or_default().trim_end_matches('.')
             ),
             requeue: Requeue::Slowly,
@@ -64,7 +64,7 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
 
 fn deleting(s: &Situation) -> &'static str {
     if s.wanted.retain {
-        "The resource is being let go; its connector stays."
+        "The operator is releasing the resource; its connector stays."
     } else {
         "The connector is being deleted."
     }

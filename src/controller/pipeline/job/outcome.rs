@@ -33,7 +33,7 @@ pub enum Outcome {
     Scheduled,
     /// The run is at work.
     Running,
-    /// The run was told to stop.
+    /// The operator has asked Unstructured to cancel the run.
     Stopping,
     /// The run has ended.
     Ended(Box<End>),
@@ -103,70 +103,70 @@ impl Outcome {
                 Stalled,
                 Reason::Abandoned,
                 OnChange,
-                "The workflow is gone, or is being deleted. Nothing is started, and no run is followed.",
+                "The workflow is gone or is being deleted. The job starts nothing and follows no run.",
             ),
             Self::Blocked(problem) => problem.row(),
             Self::Waiting => row(
                 InProgress,
                 Reason::Waiting,
                 NextPoll,
-                "Another run of the workflow is under way. The run begins when that has ended.",
+                "Another run of the workflow is in progress. This run begins when that one ends.",
             ),
             Self::Busy => row(
                 Stalled,
                 Reason::WorkflowBusy,
                 OnChange,
-                "Another run of the workflow was under way, and onActive is Fail. Nothing was started. Make another job later, or one with onActive: Wait.",
+                "Another run of the workflow was in progress, and onActive is Fail. Nothing was started. Create another job later, or one with onActive: Wait.",
             ),
             Self::AlreadyRun => row(
                 Stalled,
                 Reason::AlreadyRun,
                 OnChange,
-                "A job of this name has asked for its run before, and this one was restored or made again. Nothing is started, as each run costs \
-                 money. To run the workflow again, make a job of another name.",
+                "A job of this name has already requested its run, and this one was restored or created again. The job \
+                 starts nothing, because each run costs money. To run the workflow again, create a job with another name.",
             ),
             Self::CancelledUnstarted => row(
                 Stalled,
                 Reason::Stopped,
                 OnChange,
-                "The job was cancelled before its run was started.",
+                "The job was cancelled before its run started.",
             ),
             Self::Unsettled => row(
                 InProgress,
                 Reason::CreateOutcomeUnknown,
                 Settled,
-                "The answer to the request that starts the run was lost. Waiting until it is certain whether the run exists; no action is needed.",
+                "The response to the request that starts the run was lost. The operator waits until it knows whether the run exists. No action is needed.",
             ),
             Self::Scheduled => row(
                 InProgress,
                 Reason::Running,
                 NextPoll,
-                "Unstructured has the run in its queue.",
+                "The run is queued in Unstructured.",
             ),
             Self::Running => row(
                 InProgress,
                 Reason::Running,
                 NextPoll,
-                "The run is under way.",
+                "The run is in progress.",
             ),
             Self::Stopping => row(
                 InProgress,
                 Reason::Running,
                 NextPoll,
-                "The run was told to stop.",
+                "The operator has asked Unstructured to cancel the run.",
             ),
             Self::RunGone => row(
                 Stalled,
                 Reason::Abandoned,
                 NextInventory,
-                "Unstructured does not know the run any more. What became of it cannot be found out.",
+                "Unstructured no longer knows the run, so its result is unknown.",
             ),
             Self::Refused(why) => row(
                 Stalled,
                 Reason::Failed,
                 OnChange,
                 format!(
-                    "Unstructured did not start the run: {why}. Correct the workflow, then make another job."
+                    "Unstructured did not start the run: {why}. Correct the workflow, then create another job."
                 ),
             ),
             Self::Ended(end) => ended(end, overdue),
@@ -193,14 +193,14 @@ fn ended(end: &End, overdue: bool) -> Row {
             Current,
             Reason::NoDocuments,
             format!(
-                "The run ended without any document: nothing has changed since the last run, or the source is empty.{said}"
+                "The run processed no document: nothing has changed since the last run, or the source is empty.{said}"
             ),
         ),
         Ending::Completed => (
             Current,
             Reason::Succeeded,
             match end.documents {
-                Some(documents) => format!("{} documents came through.", documents.succeeded),
+                Some(documents) => format!("{} documents succeeded.", documents.succeeded),
                 None => "The run ended.".to_owned(),
             },
         ),
@@ -208,7 +208,7 @@ fn ended(end: &End, overdue: bool) -> Row {
             Stalled,
             Reason::CompletedWithErrors,
             format!(
-                "{} of {} documents failed; status.failedFiles names them. Correct what they say, then make another job.{said}",
+                "{} of {} documents failed; status.failedFiles names them. Correct the causes, then create another job.{said}",
                 end.failed_total.unwrap_or(documents.failed),
                 documents.total
             ),
@@ -216,12 +216,12 @@ fn ended(end: &End, overdue: bool) -> Row {
         Ending::Failed => (
             Stalled,
             Reason::Failed,
-            format!("The run failed. Correct the cause, then make another job.{said}"),
+            format!("The run failed. Correct the cause, then create another job.{said}"),
         ),
         Ending::Stopped if overdue => (
             Stalled,
             Reason::TimedOut,
-            format!("The run took longer than spec.timeout, and was cancelled.{said}"),
+            format!("The run exceeded spec.timeout and was cancelled.{said}"),
         ),
         Ending::Stopped => (
             Stalled,

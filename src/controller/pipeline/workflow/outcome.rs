@@ -80,26 +80,26 @@ impl Outcome {
                 Current,
                 Reason::Ready,
                 OnChange,
-                "The workflow is as the resource asks.",
+                "The workflow matches the spec.",
             ),
             Self::Suspended => row(
                 Current,
                 Reason::Suspended,
                 OnChange,
-                "What was applied last is what the resource asks for. spec.suspend is true, so nothing is written to Unstructured; set it to \
-                 false to resume.",
+                "The last applied workflow matches the spec. spec.suspend is true, so the operator writes nothing to \
+                 Unstructured. Set it to false to resume.",
             ),
             Self::SuspendedUnsent => row(
                 Stalled,
                 Reason::Suspended,
                 OnChange,
-                "spec.suspend is true, and the workflow is not as the resource asks. Set it to false to send it.",
+                "spec.suspend is true, and the workflow does not match the spec. Set it to false to apply the spec.",
             ),
             Self::Applying => row(
                 InProgress,
                 Reason::Progressing,
                 Requeue::AtOnce,
-                "The workflow is being brought to what the resource asks.",
+                "The operator is applying the desired workflow.",
             ),
             Self::Awaiting(awaited) => awaited.row(),
             Self::Blocked(problem) => problem.row(),
@@ -126,7 +126,7 @@ impl Outcome {
                 Reason::ConnectorInUse,
                 NextInventory,
                 format!(
-                    "Workflow {id} belongs to {holder}. One workflow is never shared; choose another."
+                    "Workflow {id} belongs to {holder}. Resources never share a workflow: choose another."
                 ),
             ),
             Self::ExistingNotFound(id) => row(
@@ -162,14 +162,14 @@ impl Outcome {
                 InProgress,
                 Reason::CreateOutcomeUnknown,
                 Settled,
-                "The answer to the request that creates the workflow was lost. Waiting until it is certain whether the workflow exists; no \
-                 action is needed.",
+                "The response to the create request was lost. The operator waits until it knows whether the workflow \
+                 exists. No action is needed.",
             ),
             Self::Released => row(
                 Current,
                 Reason::Deleting,
                 OnChange,
-                "The operator has let the resource go. Only finalizers of others hold it.",
+                "The operator has released the resource. Only finalizers of other controllers hold it.",
             ),
             Self::DeletionBlocked(problem) => row(
                 Stalled,
@@ -185,8 +185,8 @@ impl Outcome {
                 Reason::DeletionBlocked,
                 Blocked,
                 format!(
-                    "The workflow is not deleted: the operator may not see whether the definition itself is being deleted, in which case \
-                     the workflow has to stay. Grant the operator get on its customresourcedefinitions. {WAY_OUT}"
+                    "The workflow is not deleted: the operator cannot tell whether the CRD itself is being deleted, in \
+                     which case the workflow must stay. Grant the operator get on its customresourcedefinitions. {WAY_OUT}"
                 ),
             ),
             Self::Failed(failure) => failure.row(),

@@ -124,7 +124,7 @@ fn conditions(
         Class::Current => {}
     }
     if s.is_synced() {
-        let message = "The workflow is as the resource asks.";
+        let message = "The workflow matches the spec.";
         say(ConditionType::Synced, "True", Reason::Ready, message);
     } else {
         say(ConditionType::Synced, "False", row.reason, &row.message);

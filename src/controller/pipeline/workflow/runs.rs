@@ -188,7 +188,7 @@ fn verdict_on(end: &End, id: &str) -> (bool, Reason, JobPhase, String) {
             Reason::NoDocuments,
             JobPhase::Succeeded,
             format!(
-                "Run {id} ended without any document: nothing has changed since the last run, or the source is empty."
+                "Run {id} processed no document: nothing has changed since the last run, or the source is empty."
             ),
         ),
         Ending::Completed => (
@@ -196,7 +196,7 @@ fn verdict_on(end: &End, id: &str) -> (bool, Reason, JobPhase, String) {
             Reason::Succeeded,
             JobPhase::Succeeded,
             format!(
-                "Run {id} ended, and {} documents came through.",
+                "Run {id} ended, and {} documents succeeded.",
                 documents.succeeded
             ),
         ),
