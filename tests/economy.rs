@@ -78,6 +78,12 @@ async fn from_apply_to_ready_a_resource_costs_one_post_and_three_writes() -> Res
     // The finalizer, the intent, the result.
     let expected: BTreeMap<_, _> = (0..MANY).map(|number| (name(number), 3)).collect();
     assert_eq!(writes(&stage).await?, expected);
+    for number in 0..MANY {
+        let name = name(number);
+        stage.until_event(&name, "Created").await?;
+        let events = stage.events(&name).await?;
+        assert_eq!(events.len(), 1, "one event each: {events:?}");
+    }
     Ok(())
 }
 

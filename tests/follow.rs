@@ -110,10 +110,7 @@ async fn off_a_terminal_phases_are_lines_and_the_exit_code_is_the_result() -> Re
                 "Failed documents:\n  document-1.pdf: the file is encrypted\n  document-2.pdf: ",
             ],
         ),
-        (
-            0,
-            &["warning: Succeeded: The run processed no document"],
-        ),
+        (0, &["warning: Succeeded: The run processed no document"]),
         (1, &["wrong: Failed: ", "no credits"]),
     ];
     for (n, (code, expected)) in table.into_iter().enumerate() {

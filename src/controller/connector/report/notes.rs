@@ -23,6 +23,7 @@ pub fn notes(
     let row = row(s, outcome);
     let before = reason_of(previous, ConditionType::Ready);
     let (headline, _) = credentials::headline(s, outcome, &row);
+    let accepted = s.changes.iter().any(Change::is_accepted_configuration);
     let news = before != Some(row.reason.as_str()) && before != Some(headline.as_str());
     let note = |warning, text| Note {
         warning,
@@ -34,6 +35,8 @@ pub fn notes(
     notes.extend(credentials::shortfall(previous, s));
     notes.extend(stuck(s, outcome));
     match row.class {
+        // What was done says it already: one event costs the control plane as much as a write.
+        Class::Current if *outcome == Outcome::Ready && accepted => {}
         Class::Current if news && s.deletion.is_none() => notes.push(note(false, row.message)),
         Class::Stalled if news => notes.push(note(true, row.message)),
         Class::InProgress if news && !matches!(outcome, Outcome::Applying | Outcome::Checking) => {
@@ -96,7 +99,7 @@ impl Change {
             })
         };
         match self {
-            Self::Created(id) => note(false, EventReason::Created, "Create", format!("Created connector {id}.")),
+            Self::Created(id) => note(false, EventReason::Created, "Create", format!("Created connector {id} with the desired configuration.")),
             Self::Recreated(id) => note(
                 true,
                 EventReason::Recreated,
