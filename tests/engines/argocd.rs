@@ -28,6 +28,9 @@ const PIPELINE: &str = "pipeline";
 /// What makes the deletion of an Application delete what is in it.
 const CASCADE: &str = "resources-finalizer.argocd.argoproj.io";
 
+/// The annotation that has Argo CD look at Git at once.
+const REFRESH: &str = "argocd.argoproj.io/refresh";
+
 const RECIPE: Recipe = Recipe {
     name: "Argo CD",
     directory: "engines/argocd",
@@ -180,11 +183,15 @@ impl ArgoCd {
 
     /// Has Argo CD look at an Application now, as a webhook does, and waits until it has.
     async fn refresh(&self, application: &str) -> Result<DynamicObject> {
-        const KEY: &str = "argocd.argoproj.io/refresh";
         let all = self.applications();
-        annotate(&all, application, KEY, "normal").await?;
-        until(&all, application, |object| {
-            let refreshed = object.filter(|object| !object.annotations().contains_key(KEY));
+        annotate(&all, application, REFRESH, "normal").await?;
+        self.refreshed(application).await
+    }
+
+    /// Waits until it has looked, where it was told to.
+    async fn refreshed(&self, application: &str) -> Result<DynamicObject> {
+        until(&self.applications(), application, |object| {
+            let refreshed = object.filter(|object| !object.annotations().contains_key(REFRESH));
             Ok(refreshed.cloned())
         })
         .await
@@ -223,6 +230,15 @@ impl ArgoCd {
             format!("patch application {application} -n {NAMESPACE} --type=merge -p {patch}");
         self.0.kubectl(&patch).await?;
         Ok(())
+    }
+
+    /// Waits until Argo CD says of the pipeline's Application why it does not sync it.
+    pub async fn refuses_to_sync(&self, why: &str) -> Result<()> {
+        self.refresh(PIPELINE).await?;
+        self.until(PIPELINE, |status| {
+            Ok(status["conditions"].to_string().contains(why).then_some(()))
+        })
+        .await
     }
 
     /// Takes the operator's Application away and leaves the operator: nobody puts back what is changed by hand.
@@ -318,7 +334,11 @@ impl Pipelines for ArgoCd {
     async fn take_up(&self) -> Result<()> {
         let mut given = example("argocd/pipeline.yaml")?;
         given[0]["spec"]["source"]["repoURL"] = json!(self.0.forge.repository);
-        self.0.apply(&given).await
+        // What Argo CD remembers of the branch is not for this pipeline.
+        given[0]["metadata"]["annotations"] = json!({ REFRESH: "normal" });
+        self.0.apply(&given).await?;
+        self.refreshed(PIPELINE).await?;
+        Ok(())
     }
 
     async fn deploy(&self) -> Result<()> {

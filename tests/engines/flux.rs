@@ -135,7 +135,7 @@ impl Flux {
     }
 
     /// Waits until a Kustomization is Ready with a commit; fails when Flux says that it failed.
-    async fn applied(&self, kustomization: &str, commit: &str) -> Result<()> {
+    pub async fn applied(&self, kustomization: &str, commit: &str) -> Result<()> {
         until(&self.kustomizations(), kustomization, |object| {
             let object = object.context("there is none")?;
             let ready = condition(object, "Ready").cloned().unwrap_or_default();
@@ -163,6 +163,26 @@ impl Flux {
             Ok((ready && handled).then_some(()))
         })
         .await
+    }
+
+    /// Waits until Flux has a commit at hand.
+    pub async fn fetched(&self, commit: &str) -> Result<()> {
+        let repositories = self.0.objects(SOURCE, "GitRepository", NAMESPACE);
+        until(&repositories, "fleet", |object| {
+            let artifact = object.map(|object| &object.data["status"]["artifact"]["revision"]);
+            let revision = artifact.and_then(Value::as_str).unwrap_or_default();
+            Ok(revision.ends_with(commit).then_some(()))
+        })
+        .await
+    }
+
+    /// The commit that Flux tried last for a Kustomization, and what it says of it.
+    pub async fn attempted(&self, kustomization: &str) -> Result<(String, Value)> {
+        let object = self.kustomizations().get(kustomization).await?;
+        let revision = object.data["status"]["lastAttemptedRevision"].as_str();
+        let commit = revision.unwrap_or_default().rsplit(':').next();
+        let ready = condition(&object, "Ready").cloned().unwrap_or_default();
+        Ok((commit.unwrap_or_default().to_owned(), ready))
     }
 
     async fn delete(&self, kustomization: &str) -> Result<()> {
@@ -235,6 +255,9 @@ impl Pipelines for Flux {
     }
 
     async fn take_up(&self) -> Result<()> {
+        // What is still there of an earlier commit is not for this pipeline.
+        let commit = self.push().await?;
+        self.fetched(&commit).await?;
         self.0.apply(&example("flux/pipeline.yaml")?).await
     }
 

@@ -267,10 +267,7 @@ async fn nothing_is_written_at_rest(engine: &impl Pipelines) -> Result<()> {
 
 async fn a_change_of_nodes_is_one_update(engine: &mut impl Pipelines) -> Result<()> {
     let before = engine.world().requests("PUT", "/workflows/");
-    let mut manifest = manifest_of(WORKFLOW.0)?;
-    manifest["spec"]["nodes"][1]["settings"]["max_characters"] = json!(1500);
-    let name = WORKFLOW.0.to_lowercase();
-    engine.world_mut().put_into("pipeline", &name, &manifest)?;
+    change_nodes(engine)?;
     engine.deploy().await?;
     let world = engine.world();
     world.says(WORKFLOW, "True", "Ready").await?;
@@ -283,6 +280,13 @@ async fn a_change_of_nodes_is_one_update(engine: &mut impl Pipelines) -> Result<
     assert_eq!(world.requests("PUT", "/workflows/"), before + 1);
     assert_eq!(workspace.runs(&id), 1);
     Ok(())
+}
+
+fn change_nodes(engine: &mut impl Pipelines) -> Result<()> {
+    let mut manifest = manifest_of(WORKFLOW.0)?;
+    manifest["spec"]["nodes"][1]["settings"]["max_characters"] = json!(1500);
+    let name = WORKFLOW.0.to_lowercase();
+    engine.world_mut().put_into("pipeline", &name, &manifest)
 }
 
 /// Deleted by hand and put back by the engine; removed in Git and put back there.
@@ -404,23 +408,27 @@ async fn a_workflow_that_is_made_again_runs_what_git_asks_for(
 #[tokio::test]
 #[ignore = "builds Flux"]
 async fn flux_takes_a_pipeline_away_with_a_run_under_way() -> Result<()> {
-    remove(Flux::fleet().await?).await
+    let mut flux = Flux::fleet().await?;
+    remove(&mut flux).await?;
+    a_run_beside_its_workflow_is_waited_for(&mut flux).await
 }
 
 #[tokio::test]
 #[ignore = "builds Argo CD"]
 async fn argocd_takes_a_pipeline_away_with_a_run_under_way() -> Result<()> {
-    remove(ArgoCd::fleet().await?).await
+    let mut argocd = ArgoCd::fleet().await?;
+    remove(&mut argocd).await?;
+    nothing_is_pruned_to_nothing(&mut argocd).await
 }
 
 /// In every order that the engine has, and each time from nothing.
-async fn remove<E: Pipelines>(mut engine: E) -> Result<()> {
+async fn remove<E: Pipelines>(engine: &mut E) -> Result<()> {
     engine.world().cluster.accept_the_examples();
     for &heap in E::HEAPS {
         for own_key in [false, true] {
             for removal in [Removal::Commit, Removal::Parent, Removal::ParentOtherwise] {
                 let layout = Layout { own_key, heap };
-                let removed = remove_once(&mut engine, layout, removal).await;
+                let removed = remove_once(engine, layout, removal).await;
                 removed.with_context(|| format!("{removal:?} of {layout:?}"))?;
             }
         }
@@ -479,5 +487,62 @@ async fn remove_once<E: Pipelines>(engine: &mut E, layout: Layout, removal: Remo
     engine.let_go(Removal::Parent).await?;
     erase(engine, layout)?;
     engine.world().commit()?;
+    Ok(())
+}
+
+/// A job where Flux waits for everything: the run holds up the next commit, and no run comes of that.
+async fn a_run_beside_its_workflow_is_waited_for(flux: &mut Flux) -> Result<()> {
+    let workspace = flux.world().cluster.workspace.clone();
+    workspace.hold_jobs(true);
+    write(flux, Layout::default())?;
+    let file = format!("{}.yaml", JOB.0.to_lowercase());
+    let files = &mut flux.world_mut().files;
+    let job = files.remove(&format!("runs/{file}")).context("the job")?;
+    files.insert(format!("pipeline/{file}"), job);
+    flux.take_up().await?;
+    flux.world().phase(JOB.1, "Scheduled").await?;
+    let id = only_workflow(&workspace)?;
+
+    let (held, _) = flux.attempted("pipeline").await?;
+    change_nodes(flux)?;
+    let next = flux.push().await?;
+    flux.fetched(&next).await?;
+    let (attempted, ready) = flux.attempted("pipeline").await?;
+    assert_eq!(attempted, held);
+    assert_eq!(ready["status"], "Unknown", "{ready}");
+
+    workspace.hold_jobs(false);
+    flux.world().phase(JOB.1, "Succeeded").await?;
+    flux.applied("pipeline", &next).await?;
+    flux.world().says(WORKFLOW, "True", "Ready").await?;
+    assert_eq!(workspace.runs(&id), 1);
+    Ok(())
+}
+
+async fn nothing_is_pruned_to_nothing(argocd: &mut ArgoCd) -> Result<()> {
+    let heap = Layout {
+        own_key: false,
+        heap: true,
+    };
+    argocd.world().cluster.workspace.hold_jobs(false);
+    write(argocd, heap)?;
+    argocd.take_up().await?;
+    argocd.deploy().await?;
+    argocd.world().says(JOB, "True", "Succeeded").await?;
+
+    let files = &mut argocd.world_mut().files;
+    files.retain(|path, _| !path.starts_with("pipeline/"));
+    let readme = ("pipeline/README.md".to_owned(), "Gone.".to_owned());
+    files.extend([readme]);
+    argocd.world().commit()?;
+    argocd
+        .refuses_to_sync("auto-sync will wipe out all resources")
+        .await?;
+    for which in OBJECTS {
+        let object = argocd.world().of(which).get(which.1).await?;
+        ensure!(object.metadata.deletion_timestamp.is_none(), "{which:?}");
+    }
+    argocd.let_go(Removal::Parent).await?;
+    assert_eq!(argocd.world().cluster.workspace.workflows(), []);
     Ok(())
 }
