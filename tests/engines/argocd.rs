@@ -57,11 +57,13 @@ impl ArgoCd {
     pub async fn fleet() -> Result<Self> {
         let argocd = Self::start().await?;
         argocd.bootstrap().await?;
-        argocd
-            .until(RELEASE, |status| {
-                Ok((status["health"]["status"] == "Healthy").then_some(()))
-            })
-            .await?;
+        // On a busy machine, Argo CD does not always notice by itself that the pods have become ready.
+        settles("the operator is Healthy", async || {
+            let looked = argocd.refresh(RELEASE).await?;
+            let healthy = looked.data["status"]["health"]["status"] == "Healthy";
+            Ok(healthy.then_some(()))
+        })
+        .await?;
         Ok(argocd)
     }
 
@@ -171,7 +173,10 @@ impl ArgoCd {
                 "project": "default",
                 "source": { "repoURL": world.forge.repository, "path": "sources", "targetRevision": "main" },
                 "destination": { "server": "https://kubernetes.default.svc", "namespace": TEAM },
-                "syncPolicy": { "automated": { "prune": true, "selfHeal": true } },
+                "syncPolicy": {
+                    "automated": { "prune": true, "selfHeal": true },
+                    "retry": { "limit": 5, "refresh": true },
+                },
             },
         }));
         world.apply(&given).await
@@ -219,6 +224,10 @@ impl ArgoCd {
             match operation["phase"].as_str() {
                 Some("Succeeded") => Ok(Some(())),
                 Some("Failed" | "Error") => bail!("the engine says: {operation}"),
+                // It has failed, and is tried again five times, in which minutes pass.
+                Some("Running") if operation["message"].to_string().contains("Retrying") => {
+                    bail!("the engine says: {operation}")
+                }
                 _ => Ok(None),
             }
         })
