@@ -410,7 +410,8 @@ async fn a_workflow_that_is_made_again_runs_what_git_asks_for(
 async fn flux_takes_a_pipeline_away_with_a_run_under_way() -> Result<()> {
     let mut flux = Flux::fleet().await?;
     remove(&mut flux).await?;
-    a_run_beside_its_workflow_is_waited_for(&mut flux).await
+    a_run_beside_its_workflow_is_waited_for(&mut flux).await?;
+    a_directory_without_a_manifest_empties_the_pipeline(&mut flux).await
 }
 
 #[tokio::test]
@@ -544,5 +545,21 @@ async fn nothing_is_pruned_to_nothing(argocd: &mut ArgoCd) -> Result<()> {
     }
     argocd.let_go(Removal::Parent).await?;
     assert_eq!(argocd.world().cluster.workspace.workflows(), []);
+    Ok(())
+}
+
+/// Unlike Argo CD, Flux takes it at its word.
+async fn a_directory_without_a_manifest_empties_the_pipeline(flux: &mut Flux) -> Result<()> {
+    let files = &mut flux.world_mut().files;
+    files.retain(|path, _| !path.starts_with("pipeline/"));
+    files.extend([("pipeline/README.md".to_owned(), "Gone.".to_owned())]);
+    let commit = flux.push().await?;
+    flux.fetched(&commit).await?;
+    for which in OBJECTS {
+        gone(&flux.world().of(which), which.1)
+            .await
+            .with_context(|| format!("{commit} is not applied"))?;
+    }
+    assert_eq!(flux.world().cluster.workspace.workflows(), []);
     Ok(())
 }
