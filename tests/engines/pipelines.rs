@@ -171,7 +171,7 @@ fn write<E: Pipelines>(engine: &mut E, layout: Layout) -> Result<()> {
     engine.lay_out(&names, layout)
 }
 
-/// Both engines take a directory without any manifest for a mistake.
+/// Git keeps no empty directories, and Argo CD takes one without any manifest for a mistake.
 fn keep_something(world: &mut World, runs: &str) -> Result<()> {
     for directory in ["pipeline", runs] {
         let about = json!({
