@@ -174,17 +174,33 @@ fn every_test_that_the_security_page_names_is_there() -> Result<()> {
 #[test]
 fn the_versions_that_are_said_to_be_tested_are_the_ones_that_are_built() -> Result<()> {
     let page = read("docs/versions.md")?;
-    let modules = read("tests/controlplane/go.mod")? + &read("tests/engines/flux/go.mod")?;
-    for (module, said) in [
-        ("k8s.io/kubernetes", "| Kubernetes |"),
-        ("helm.sh/helm/v4", "| Helm |"),
-        ("go.etcd.io/etcd/server/v3", "etcd"),
-        ("github.com/fluxcd/source-controller", "source-controller"),
+    let newest = read("tests/controlplane/go.mod")?
+        + &read("tests/engines/flux/go.mod")?
+        + &read("tests/engines/argocd/go.mod")?;
+    let oldest = read("tests/controlplane/oldest.mod")?;
+    let (kubernetes, etcd) = ("k8s.io/kubernetes", "go.etcd.io/etcd/server/v3");
+    for (modules, module, said) in [
+        (&newest, kubernetes, "| Kubernetes |"),
+        (&newest, etcd, "etcd"),
+        (&oldest, kubernetes, "| the oldest Kubernetes |"),
+        (&oldest, etcd, "etcd"),
+        (&newest, "helm.sh/helm/v4", "| Helm |"),
         (
+            &newest,
+            "github.com/fluxcd/source-controller",
+            "source-controller",
+        ),
+        (
+            &newest,
             "github.com/fluxcd/kustomize-controller",
             "kustomize-controller",
         ),
-        ("github.com/fluxcd/helm-controller", "helm-controller"),
+        (
+            &newest,
+            "github.com/fluxcd/helm-controller",
+            "helm-controller",
+        ),
+        (&newest, "github.com/argoproj/argo-cd/v3", "| Argo CD |"),
     ] {
         let built = modules
             .lines()

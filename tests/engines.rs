@@ -8,6 +8,7 @@ mod flux;
 mod forge;
 mod life;
 mod orders;
+mod pipelines;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::clock::skew;
-use support::fake::unstructured::{GivenKey, JobEnd, NodeOrder, Route, Tick};
+use support::fake::unstructured::{CheckScript, GivenKey, JobEnd, NodeOrder, Route, Tick};
 use support::fake::{Answer, Fault};
 use support::operator::Operator;
 use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, eventually, kind, message};
@@ -196,6 +196,35 @@ async fn five_manifests_in_any_order_become_documents_in_the_index() -> Result<(
         stage.workspace.documents_in_index(&made[0].destinations[0]),
         3
     );
+    Ok(())
+}
+
+/// The workflow is ready as soon as its connectors are as they should be; the job waits until they work, and nothing but the connector
+/// says so.
+#[tokio::test]
+async fn a_job_begins_when_the_connector_that_it_waited_for_works() -> Result<()> {
+    let mut stage = pipeline().await?;
+    stage.set("SYNC_INTERVAL", "1h");
+    stage
+        .workspace
+        .set_checks(|_| CheckScript::failure("the folder is not there"));
+    let (stage, _operator, id) = begin_on(stage).await?;
+    stage
+        .until_reason("contracts", "VerificationFailed")
+        .await?;
+    create(&stage, JOB, "first", job()).await?;
+    until(&stage, JOB, "first", |o| {
+        is(o, "Ready", "False", "WorkflowNotReady") && message(o, "Ready").contains("contracts")
+    })
+    .await?;
+
+    stage
+        .workspace
+        .set_checks(|_| CheckScript::success_after(0));
+    let again = json!({ "metadata": { "annotations": { "connectors.unstructured.io/reconcile-at": "again" } } });
+    patch(&stage, "DropboxSource", "contracts", &again).await?;
+    phase(&stage, "first", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }
 

@@ -4,17 +4,20 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use support::controlplane::unused_port;
 use support::go::Recipe;
 use support::stage::{condition, create_namespace};
 
+use super::pipelines::{Layout, Pipelines, Removal};
 use super::{Engine, World, annotate, built, example, gone, until};
 use crate::install::cluster::RELEASE;
 
 /// Where Flux is, and all of its objects.
 const NAMESPACE: &str = "flux-system";
+/// The Kustomizations of a pipeline, what others wait for first.
+const PIPELINE: [&str; 2] = ["pipeline", "runs"];
 const SOURCE: &str = "source.toolkit.fluxcd.io/v1";
 
 const RECIPE: Recipe = Recipe {
@@ -132,7 +135,7 @@ impl Flux {
     }
 
     /// Waits until a Kustomization is Ready with a commit; fails when Flux says that it failed.
-    async fn applied(&self, kustomization: &str, commit: &str) -> Result<()> {
+    pub async fn applied(&self, kustomization: &str, commit: &str) -> Result<()> {
         until(&self.kustomizations(), kustomization, |object| {
             let object = object.context("there is none")?;
             let ready = condition(object, "Ready").cloned().unwrap_or_default();
@@ -147,6 +150,39 @@ impl Flux {
             Ok(applied.then_some(()))
         })
         .await
+    }
+
+    /// Has a Kustomization applied once more, and waits until it is Ready again.
+    async fn reconciled(&self, kustomization: &str) -> Result<()> {
+        let all = self.kustomizations();
+        let token = ask(&all, kustomization).await?;
+        until(&all, kustomization, |object| {
+            let object = object.context("there is none")?;
+            let ready = condition(object, "Ready").is_some_and(|ready| ready["status"] == "True");
+            let handled = object.data["status"]["lastHandledReconcileAt"] == token;
+            Ok((ready && handled).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until Flux has a commit at hand.
+    pub async fn fetched(&self, commit: &str) -> Result<()> {
+        let repositories = self.0.objects(SOURCE, "GitRepository", NAMESPACE);
+        until(&repositories, "fleet", |object| {
+            let artifact = object.map(|object| &object.data["status"]["artifact"]["revision"]);
+            let revision = artifact.and_then(Value::as_str).unwrap_or_default();
+            Ok(revision.ends_with(commit).then_some(()))
+        })
+        .await
+    }
+
+    /// The commit that Flux tried last for a Kustomization, and what it says of it.
+    pub async fn attempted(&self, kustomization: &str) -> Result<(String, Value)> {
+        let object = self.kustomizations().get(kustomization).await?;
+        let revision = object.data["status"]["lastAttemptedRevision"].as_str();
+        let commit = revision.unwrap_or_default().rsplit(':').next();
+        let ready = condition(&object, "Ready").cloned().unwrap_or_default();
+        Ok((commit.unwrap_or_default().to_owned(), ready))
     }
 
     async fn delete(&self, kustomization: &str) -> Result<()> {
@@ -179,15 +215,8 @@ impl Engine for Flux {
     }
 
     async fn look(&self) -> Result<bool> {
-        let all = self.kustomizations();
-        let token = ask(&all, "sources").await?;
-        until(&all, "sources", |object| {
-            let object = object.context("there is none")?;
-            let ready = condition(object, "Ready").is_some_and(|ready| ready["status"] == "True");
-            let handled = object.data["status"]["lastHandledReconcileAt"] == token;
-            Ok((ready && handled).then_some(true))
-        })
-        .await
+        self.reconciled("sources").await?;
+        Ok(true)
     }
 
     /// Nothing but the registry has to change: the example takes every version of its range.
@@ -213,6 +242,73 @@ impl Engine for Flux {
 
     async fn delete_operator(&self) -> Result<()> {
         self.delete("operator").await
+    }
+}
+
+impl Pipelines for Flux {
+    const RUNS: &str = "runs";
+    const HEAPS: &[bool] = &[false];
+
+    /// Flux takes every manifest of a directory.
+    fn lay_out(&mut self, _names: &[String], _layout: Layout) -> Result<()> {
+        Ok(())
+    }
+
+    async fn take_up(&self) -> Result<()> {
+        // What is still there of an earlier commit is not for this pipeline.
+        let commit = self.push().await?;
+        self.fetched(&commit).await?;
+        self.0.apply(&example("flux/pipeline.yaml")?).await
+    }
+
+    async fn deploy(&self) -> Result<()> {
+        let commit = self.push().await?;
+        for kustomization in PIPELINE {
+            self.applied(kustomization, &commit).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare(&self) -> Result<bool> {
+        for kustomization in PIPELINE {
+            self.reconciled(kustomization).await?;
+        }
+        Ok(true)
+    }
+
+    async fn well(&self) -> Result<()> {
+        self.compare().await?;
+        Ok(())
+    }
+
+    async fn let_go(&self, how: Removal) -> Result<()> {
+        let all = self.kustomizations();
+        let mut order = PIPELINE;
+        if how == Removal::ParentOtherwise {
+            order.reverse();
+            for kustomization in order {
+                let policy = json!({ "spec": { "deletionPolicy": "WaitForTermination" } });
+                let patch = Patch::Merge(policy);
+                all.patch(kustomization, &PatchParams::default(), &patch)
+                    .await?;
+            }
+        }
+        for kustomization in order {
+            if all.get_opt(kustomization).await?.is_some() {
+                all.delete(kustomization, &DeleteParams::default()).await?;
+            }
+        }
+        for kustomization in order {
+            gone(&all, kustomization).await?;
+        }
+        Ok(())
+    }
+
+    async fn verdict_on_the_job(&self) -> Result<String> {
+        let runs = self.kustomizations().get("runs").await?;
+        Ok(condition(&runs, "Ready")
+            .unwrap_or(&Value::Null)
+            .to_string())
     }
 }
 

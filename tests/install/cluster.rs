@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use support::controlplane::ControlPlane;
 use support::fake::unstructured::WorkspaceHandle;
-use support::fake::{FakeDropbox, FakeUnstructured};
+use support::fake::{FakeDropbox, FakePinecone, FakeUnstructured};
 use support::kubelet::{Image, Kubelet};
 use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, condition, manifest};
 use tokio::time::Instant;
@@ -41,6 +41,7 @@ pub struct Cluster {
     pub api: Arc<FakeUnstructured>,
     pub workspace: WorkspaceHandle,
     dropbox: Arc<FakeDropbox>,
+    pinecone: Arc<FakePinecone>,
     pub directory: tempfile::TempDir,
 }
 
@@ -56,14 +57,16 @@ impl Cluster {
         let workspace = api.workspace(API_KEY);
         let dropbox = Arc::new(FakeDropbox::start());
         dropbox.accept(APP_KEY, APP_SECRET, REFRESH_TOKEN);
-        Self::with(image, api, workspace, dropbox).await
+        let pinecone = Arc::new(FakePinecone::start());
+        Self::with(image, api, workspace, dropbox, pinecone).await
     }
 
     /// Another cluster on the same workspace.
     pub async fn beside(other: &Self) -> Result<Self> {
         let image = Image::Binary(OPERATOR.into());
-        let (api, dropbox) = (other.api.clone(), other.dropbox.clone());
-        Self::with(image, api, other.workspace.clone(), dropbox).await
+        let (api, workspace) = (other.api.clone(), other.workspace.clone());
+        let (dropbox, pinecone) = (other.dropbox.clone(), other.pinecone.clone());
+        Self::with(image, api, workspace, dropbox, pinecone).await
     }
 
     async fn with(
@@ -71,6 +74,7 @@ impl Cluster {
         api: Arc<FakeUnstructured>,
         workspace: WorkspaceHandle,
         dropbox: Arc<FakeDropbox>,
+        pinecone: Arc<FakePinecone>,
     ) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         // As kube ships it, the client tries again after a 429, which is what a refused eviction is.
@@ -88,7 +92,7 @@ impl Cluster {
         }
         let kubelet = Kubelet::start(&plane, SYSTEM, image).await?;
         let directory = tempfile::tempdir()?;
-        let mut values = settings(&api, &dropbox);
+        let mut values = settings(&api, &dropbox, &pinecone);
         values["apiKey"] = json!({ "existingSecret": "unstructured" });
         values["clusterName"] = json!("test");
         std::fs::write(directory.path().join("values.yaml"), values.to_string())?;
@@ -99,6 +103,7 @@ impl Cluster {
             api,
             workspace,
             dropbox,
+            pinecone,
             directory,
         };
         cluster.own_key().await?;
@@ -106,9 +111,17 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Dropbox and Pinecone take what the Secrets in `examples` hold, to the letter.
+    pub fn accept_the_examples(&self) {
+        let dropbox = ["your-app-key", "your-app-secret", "your-refresh-token"];
+        self.dropbox.accept(dropbox[0], dropbox[1], dropbox[2]);
+        self.pinecone
+            .accept("your-pinecone-api-key", &["contracts"]);
+    }
+
     /// The chart's values without which no release works here.
     pub fn settings(&self) -> Value {
-        settings(&self.api, &self.dropbox)
+        settings(&self.api, &self.dropbox, &self.pinecone)
     }
 
     /// The Secret with the operator's own key.
@@ -123,6 +136,7 @@ impl Cluster {
             ("CLUSTER_NAME", "test".to_owned()),
             ("UNSTRUCTURED_API_URL", self.api.url()),
             ("DROPBOX_API_URL", self.dropbox.url()),
+            ("PINECONE_API_URL", self.pinecone.url()),
             ("ALLOW_INSECURE_HTTP", "true".to_owned()),
             ("REQUEST_TIMEOUT", "5s".to_owned()),
         ];
@@ -273,14 +287,16 @@ impl Cluster {
 }
 
 /// Where the fakes are.
-fn settings(api: &FakeUnstructured, dropbox: &FakeDropbox) -> Value {
+fn settings(api: &FakeUnstructured, dropbox: &FakeDropbox, pinecone: &FakePinecone) -> Value {
     json!({
         "image": { "registry": "", "repository": "unstructured-operator" },
         "config": {
             "apiUrl": api.url(),
             "dropboxApiUrl": dropbox.url(),
+            "pineconeApiUrl": pinecone.url(),
             "allowInsecureHttp": true,
             "requestTimeout": "5s",
+            "jobInterval": "1s",
             "logLevel": "debug",
         },
     })

@@ -17,7 +17,7 @@ use super::super::wake;
 use super::super::watching::watch;
 use super::catalogue::Cache;
 use super::object::Object;
-use super::wake::{lane_of, look_again};
+use super::wake::{jobs_look_again, lane_of, look_again};
 use crate::crd::{FOLLOWED_UNTIL, RUN_AT, UnstructuredJob, UnstructuredWorkflow};
 
 /// Follows the workflows of one namespace, or of all.
@@ -36,11 +36,7 @@ pub async fn workflows(context: Arc<Context>, namespace: Option<String>, listing
                 wake_connectors(context, &key.namespace);
             }
             // Its jobs wait for it to be ready, and must not go on without it.
-            for job in context.catalogue.jobs_of(&key) {
-                if !job.status().is_some_and(|status| status.phase.is_final()) {
-                    look_again(context, &job.key(), Priority::Changed);
-                }
-            }
+            jobs_look_again(context, &key);
         },
     )
     .await;

@@ -23,10 +23,21 @@ pub fn look_again(context: &Context, key: &Key, priority: Priority) {
         .add(key, lane_of(key), priority, Instant::now());
 }
 
-/// A connector's resource has changed: workflows that refer to it look again.
+/// A connector's resource has changed: workflows that refer to it look again, and jobs that wait until it works. A workflow may be ready
+/// before that, and then nothing of it changes.
 pub fn connector_changed(context: &Context, connector: &Key) {
     for workflow in context.catalogue.users(connector) {
         look_again(context, &workflow.key(), Priority::Changed);
+        jobs_look_again(context, &workflow.key());
+    }
+}
+
+/// The jobs of a workflow that are not finished look again.
+pub fn jobs_look_again(context: &Context, workflow: &Key) {
+    for job in context.catalogue.jobs_of(workflow) {
+        if !job.status().is_some_and(|status| status.phase.is_final()) {
+            look_again(context, &job.key(), Priority::Changed);
+        }
     }
 }
 
