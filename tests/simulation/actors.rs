@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use support::fake::unstructured::WorkspaceHandle;
 use support::memory_api::Snapshot;
 
 use super::agenda::{Name, Setting, Step};
@@ -22,6 +23,8 @@ pub struct Actors {
     pub processes: Vec<Process>,
     pub staging: Option<Process>,
     pub version: u32,
+    /// How likely it is, in percent, that the processes begin anew when the faults have ended.
+    pub restarts: u8,
     installed: bool,
     at_peace: bool,
     backup: Vec<Value>,
@@ -43,6 +46,7 @@ impl Actors {
             processes: Vec::new(),
             staging: None,
             version: 1,
+            restarts: 40,
             installed: true,
             at_peace: false,
             backup: Vec::new(),
@@ -126,7 +130,7 @@ impl Actors {
         self.at_peace = true;
         self.cluster().upgrade_definition();
         // A restart mends what a process has wrong in mind, so the process that lived through it all often has to go on.
-        if !self.installed || hits(40) {
+        if !self.installed || hits(self.restarts) {
             return self.reinstall();
         }
         if self.setting == Setting::Rivals {
@@ -173,6 +177,7 @@ impl Actors {
         let all = match self.setting {
             Setting::Whole | Setting::Staging => vec![settings("operator", &[], None)],
             Setting::Confined => vec![settings("operator", &NAMESPACES[..1], None)],
+            Setting::Each => vec![settings("operator", &NAMESPACES, None)],
             Setting::Shards => vec![
                 settings("shard 0", &[], Some("shard=0")),
                 settings("shard 1", &[], Some("shard=1")),
@@ -186,6 +191,7 @@ impl Actors {
                 },
             ],
         };
+        self.ledger.with(|books| books.life += 1);
         let home = format!("/api/v1/namespaces/{}", NAMESPACES[0]);
         if self.setting == Setting::Confined && self.cluster().kubernetes.is_going(&home) {
             self.ledger.with(|books| books.blind = true);
@@ -223,10 +229,26 @@ impl Actors {
                 Some(source) => spec["existingSourceId"] = json!(source.id),
                 None => spec["existingSourceId"] = json!(support::wall::uuid().to_string()),
             }
+        } else if let Some(named) = spec["existingSourceId"].as_str() {
+            let mut there = [&self.ground.own, &self.ground.tenant]
+                .into_iter()
+                .flat_map(WorkspaceHandle::sources);
+            if let Some(source) = there.find(|source| source.name == named) {
+                spec["existingSourceId"] = json!(source.id);
+            } else {
+                return;
+            }
         }
+        // In a seam, those who want the same are in different shards.
+        let shard = match *name {
+            "holder" => "0",
+            "thief" => "1",
+            _ if hits(50) => "0",
+            _ => "1",
+        };
         let resource = json!({
             "apiVersion": "connectors.unstructured.io/v1alpha1", "kind": "DropboxSource",
-            "metadata": { "name": name, "labels": { "shard": if hits(50) { "0" } else { "1" } } },
+            "metadata": { "name": name, "labels": { "shard": shard } },
             "spec": spec,
         });
         let _ = self
@@ -289,17 +311,18 @@ impl Actors {
                 .map(ToOwned::to_owned);
             current["status"] = object["status"].clone();
             let uid = current["metadata"]["uid"].clone();
+            let now = current["status"]["sourceId"].as_str();
+            if now != had.as_deref() {
+                self.ledger.with(|books| {
+                    let resource = uid.as_str().and_then(|uid| books.resources.get_mut(uid));
+                    if let Some(resource) = resource {
+                        resource.misled = true;
+                        resource.forgot.extend(had);
+                    }
+                });
+            }
             let path = format!("{}/status", path(namespace, name));
             let _ = self.cluster().kubernetes.replace(&path, "velero", current);
-            self.ledger.with(|books| {
-                let resource = uid.as_str().and_then(|uid| books.resources.get_mut(uid));
-                if let Some(resource) = resource
-                    && resource.source_id() != had.as_deref()
-                {
-                    resource.misled = true;
-                    resource.forgot.extend(had);
-                }
-            });
         }
     }
 

@@ -103,9 +103,15 @@ impl Link {
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let lost = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let query = request.uri().query().unwrap_or_default();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let query = query.as_str();
         let is_rehearsal = query.contains("dryRun");
-        let passage = self.sky.now().passage();
+        let weather = self.sky.now();
+        let passage = if method == "GET" && weather.hides(&path, query) {
+            Passage::Refused(500)
+        } else {
+            weather.passage()
+        };
         self.way().await;
         if passage == Passage::LostThere {
             return lost();

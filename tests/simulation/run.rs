@@ -14,7 +14,7 @@ use super::controllers::tidy_up;
 use super::ground::Ground;
 use super::judge;
 use super::ledger::Ledger;
-use super::{pipelines, runs};
+use super::{pipelines, runs, seams};
 
 /// How long it takes a process that nobody starts anew to notice everything: the next comparison may be a sync interval away.
 const NOTICES: Duration = Duration::from_mins(11);
@@ -33,18 +33,20 @@ pub struct Story {
 pub fn seed(seed: u64) -> Story {
     fastrand::seed(seed);
     on_a_stopped_clock(async {
-        let setting = if pipelines::are_in(seed) {
-            pipelines::setting()
+        let (setting, agenda) = if pipelines::are_in(seed) {
+            let setting = pipelines::setting();
+            (setting, pipelines::draw())
+        } else if seams::are_in(seed) {
+            seams::draw(seed)
         } else {
-            agenda::setting()
-        };
-        let agenda = if pipelines::are_in(seed) {
-            pipelines::draw()
-        } else {
-            agenda::draw(setting)
+            let setting = agenda::setting();
+            (setting, agenda::draw(setting))
         };
         let mut actors = stage(setting);
         actors.ground.choose_keys(seed);
+        if seams::are_in(seed) {
+            actors.restarts = seams::RESTARTS;
+        }
         actors.ground.chronicle.tell(&format!("{setting:?}"));
         actors.begin();
         let began = Instant::now();
