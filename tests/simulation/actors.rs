@@ -1,19 +1,22 @@
 //! Those who do the steps.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use support::fake::unstructured::WorkspaceHandle;
 use support::memory_api::Snapshot;
+use tokio::time::Instant;
 
-use super::agenda::{Name, Setting, Step};
+use super::agenda::{BUSY, Name, Setting, Step};
 use super::ground::{
     ACCOUNT, Cluster, DEFINITION, Ground, NAMESPACES, OWN_KEY, TENANT_KEY, collection, path,
 };
 use super::ledger::Ledger;
 use super::pipelines;
 use super::process::{Process, Settings};
-use super::weather::hits;
+use super::weather::{Weather, hits};
 
 /// Everybody who acts, and what they keep in mind.
 pub struct Actors {
@@ -25,6 +28,8 @@ pub struct Actors {
     pub version: u32,
     /// How likely it is, in percent, that the processes begin anew when the faults have ended.
     pub restarts: u8,
+    /// Whether the processes have little room for passes, so that some that hang could take all of it.
+    pub narrow: bool,
     installed: bool,
     at_peace: bool,
     backup: Vec<Value>,
@@ -34,7 +39,10 @@ pub struct Actors {
 
 impl Actors {
     pub fn new(ground: Ground, ledger: Ledger, setting: Setting) -> Self {
-        ledger.with(|books| books.rivals = setting == Setting::Rivals);
+        ledger.with(|books| {
+            books.rivals = setting == Setting::Rivals;
+            books.several = [Setting::Rivals, Setting::Shards, Setting::Staging].contains(&setting);
+        });
         if setting == Setting::Confined {
             ground.cluster.revoke();
             ground.cluster.grant(Some(NAMESPACES[0]));
@@ -47,6 +55,7 @@ impl Actors {
             staging: None,
             version: 1,
             restarts: 40,
+            narrow: false,
             installed: true,
             at_peace: false,
             backup: Vec::new(),
@@ -96,11 +105,17 @@ impl Actors {
             Step::Insert(_) | Step::ConsoleEdit | Step::ConsoleDelete => self.at_the_console(step),
             Step::Kill => self.processes.clear(),
             Step::Begin => self.begin(),
-            Step::RestartApiServer => self.cluster().kubernetes.restart(),
+            Step::RestartApiServer => {
+                self.cluster().kubernetes.restart();
+                self.ledger.with(|books| books.rough = Some(Instant::now()));
+            }
             Step::Snapshot => self.snapshot = Some(self.cluster().kubernetes.snapshot()),
             Step::RollBack => self.roll_back(),
-            Step::ForgetHistory => self.cluster().kubernetes.compact(),
-            Step::Change(weather) => self.ground.sky.set(*weather),
+            Step::ForgetHistory => {
+                self.cluster().kubernetes.compact();
+                self.ledger.with(|books| books.rough = Some(Instant::now()));
+            }
+            Step::Change(weather) => self.change(*weather),
             Step::OlderDefinition(field) => self.cluster().define_without(field),
             Step::UpgradeDefinition => self.cluster().upgrade_definition(),
             Step::ClockJump(seconds) => self.ground.skew.set(SignedDuration::from_secs(*seconds)),
@@ -121,7 +136,7 @@ impl Actors {
 
     /// The faults end, and whoever took something away gives it back.
     pub fn make_peace(&mut self) {
-        self.ground.sky.set(super::weather::Weather::default());
+        self.change(Weather::default());
         self.ground.api.restart();
         for namespace in NAMESPACES {
             self.make_namespace(namespace);
@@ -159,6 +174,21 @@ impl Actors {
         true
     }
 
+    fn change(&self, weather: Weather) {
+        let earlier = self.ground.sky.now();
+        if earlier.kubernetes > 0 || weather.kubernetes > 0 {
+            // Until it ends nobody can say how long this lasts.
+            let lasts = if weather.kubernetes > 0 {
+                BUSY
+            } else {
+                Duration::ZERO
+            };
+            self.ledger
+                .with(|books| books.rough = Some(Instant::now() + lasts));
+        }
+        self.ground.sky.set(weather);
+    }
+
     fn cluster(&self) -> &Cluster {
         &self.ground.cluster
     }
@@ -173,6 +203,7 @@ impl Actors {
             key: OWN_KEY,
             namespaces: namespaces.iter().map(|&n| n.to_owned()).collect(),
             label_selector: selector.map(ToOwned::to_owned),
+            passes: if self.narrow { (4, 2) } else { (64, 16) },
         };
         let all = match self.setting {
             Setting::Whole | Setting::Staging => vec![settings("operator", &[], None)],
@@ -322,7 +353,9 @@ impl Actors {
                 });
             }
             let path = format!("{}/status", path(namespace, name));
+            self.ledger.with(|books| books.by_hand = true);
             let _ = self.cluster().kubernetes.replace(&path, "velero", current);
+            self.ledger.with(|books| books.by_hand = false);
         }
     }
 

@@ -61,6 +61,14 @@ pub struct Books {
     pub lacking: BTreeMap<&'static str, (Instant, String)>,
     /// What was wrong with a status, as it was written.
     pub untrue: BTreeSet<String>,
+    /// Several processes are at work that do not tell each other what they let go.
+    pub several: bool,
+    /// Whoever writes now is not the operator.
+    pub by_hand: bool,
+    /// When it was last possible that the operator heard no answer from Kubernetes, or no news.
+    pub rough: Option<Instant>,
+    /// A provider hangs and nothing else is wrong: what needs none must not wait.
+    pub nothing_waits: bool,
 }
 
 /// A destination, a workflow or a job as it was written last.
@@ -69,6 +77,12 @@ pub struct Other {
     pub object: Value,
     pub gone: bool,
 }
+
+/// So long after the last trouble with Kubernetes everything has been heard again.
+const CALM: Duration = Duration::from_mins(2);
+
+/// How long a deletion may take that needs nothing which hangs.
+const PROMPT: Duration = Duration::from_secs(45);
 
 /// What no object may say: parts of what the Secrets hold.
 const SECRETS: [&str; 6] = [
@@ -96,6 +110,8 @@ pub struct Resource {
     pub forgot: BTreeSet<String>,
     /// Since when it has the status that it has.
     pub written: Instant,
+    /// Since when it is gone.
+    pub went: Option<Instant>,
     /// In which life of the processes its connector was last seen to, with the key.
     pub kept: Option<u64>,
 }
@@ -195,6 +211,9 @@ impl Books {
     /// What is wrong with the status of a resource, if anything is: it blames a spec that is right, or names a connector that another
     /// resource had on record before.
     fn read_critically(&mut self, cluster: &'static str, object: &Value) {
+        if self.by_hand {
+            return;
+        }
         let (uid, ..) = life_of(object);
         let place = format!(
             "{}/{}",
@@ -205,6 +224,11 @@ impl Books {
         if reason == "InvalidConfiguration" {
             self.untrue
                 .insert(format!("I7: {place} is blamed for its spec: {message}"));
+        }
+        if reason == "ConnectorInUse" && self.is_long_gone(object) {
+            self.untrue.insert(format!(
+                "I7: nobody holds what {place} waits for: {message}"
+            ));
         }
         let known = self.resources.get(&uid);
         let had = known.and_then(Resource::source_id);
@@ -231,6 +255,31 @@ impl Books {
                 "I1: {place} took {id}, which {namespace}/{name} had on record"
             ));
         }
+    }
+
+    /// Whether the last resource that had the connector in question on record was let go so long ago that the operator, which did
+    /// that itself, knows. A shard may not know it of another's yet.
+    fn is_long_gone(&self, object: &Value) -> bool {
+        let (record, wish) = (
+            &object["status"]["sourceId"],
+            &object["spec"]["existingSourceId"],
+        );
+        let Some(id) = record.as_str().or(wish.as_str()) else {
+            return false;
+        };
+        let rough = self.rough.is_some_and(|at| at.elapsed() < CALM);
+        let (uid, ..) = life_of(object);
+        let mut had = self.resources.iter().filter(|(other, resource)| {
+            **other != uid && (resource.source_id() == Some(id) || resource.forgot.contains(id))
+        });
+        let let_go = |resource: &Resource| {
+            let long = resource.went.is_some_and(|went| went.elapsed() > GRACE);
+            long && !resource.meddled && !resource.misled
+        };
+        !rough
+            && !self.several
+            && had.clone().count() > 0
+            && had.all(|(_, resource)| let_go(resource))
     }
 
     /// An object of a pipeline.
@@ -266,6 +315,7 @@ impl Books {
             written: known
                 .filter(|_| same_status)
                 .map_or_else(Instant::now, |known| known.written),
+            went: gone.then(Instant::now),
             kept: known.and_then(|known| known.kept),
         };
         // What is checked, or has the desired configuration, somebody has worked on with the key.
@@ -349,6 +399,15 @@ impl Books {
             .contains_key(&(cluster, namespace.to_owned()));
         let (namespace, name) = resource.name();
         let place = format!("{namespace}/{name}");
+        let waited = resource
+            .going
+            .map_or(Duration::ZERO, |(since, _)| since.elapsed());
+        if self.nothing_waits && waited > PROMPT {
+            let seconds = waited.as_secs();
+            self.untrue.insert(format!(
+                "I10: {place} was let go after {seconds} s, and needs no provider"
+            ));
+        }
         let own = !resource.misled && !resource.meddled;
         if namespace_goes
             && own

@@ -38,6 +38,8 @@ pub struct Settings {
     pub key: &'static str,
     pub namespaces: Vec<String>,
     pub label_selector: Option<String>,
+    /// How many passes there may be at once, and how many in one workspace.
+    pub passes: (usize, usize),
 }
 
 /// A process at work. Dropping it kills it at once: nothing that it sent and that has not arrived will, and it hears of no answer.
@@ -198,8 +200,8 @@ fn live(
         job_interval: JOB_INTERVAL,
         settle_time: SETTLE_TIME,
         pass_deadline: REQUEST_TIMEOUT * 4,
-        max_concurrent_passes: 64,
-        max_concurrent_passes_per_workspace: 16,
+        max_concurrent_passes: settings.passes.0,
+        max_concurrent_passes_per_workspace: settings.passes.1,
     };
     async move {
         let parts = Parts {

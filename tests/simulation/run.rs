@@ -46,6 +46,11 @@ pub fn seed(seed: u64) -> Story {
         actors.ground.choose_keys(seed);
         if seams::are_in(seed) {
             actors.restarts = seams::RESTARTS;
+            actors.narrow = seams::hangs(seed);
+            let nothing_waits = actors.narrow;
+            actors
+                .ledger
+                .with(|books| books.nothing_waits = nothing_waits);
         }
         actors.ground.chronicle.tell(&format!("{setting:?}"));
         actors.begin();

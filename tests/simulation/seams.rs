@@ -20,20 +20,30 @@ pub fn are_in(seed: u64) -> bool {
     seed % 6 == 3
 }
 
+/// The sequences.
+const SEAMS: u64 = 9;
+
+/// Whether a seed plays the one in which a provider hangs, and nothing else is wrong.
+pub fn hangs(seed: u64) -> bool {
+    are_in(seed) && seed / 6 % SEAMS == 7
+}
+
 /// What happens in such a seed, and to whom.
 pub fn draw(seed: u64) -> (Setting, Agenda) {
     let mut scene = Scene::default();
-    let setting = match seed / 6 % 7 {
+    let setting = match seed / 6 % SEAMS {
         0 => scene.another_is_named(),
         1 => scene.retained_are_taken_over(),
         2 => scene.backup_goes_over_a_new_one(),
         3 => scene.requests_are_refused(),
         4 => scene.namespace_follows_a_blocked_deletion(),
         5 => scene.lists_are_missing(),
-        _ => scene.namespace_goes_with_its_keys(),
+        6 => scene.namespace_goes_with_its_keys(),
+        7 => scene.provider_hangs(),
+        _ => scene.definition_goes_after_the_rights(),
     };
     // Somebody does something else meanwhile, or nobody does, so that nothing else brings back what rests.
-    if hits(40) {
+    if !hangs(seed) && hits(40) {
         for _ in 0..fastrand::usize(1..4) {
             let at = Duration::from_millis(fastrand::u64(..scene.length()));
             agenda::act(&mut scene.agenda, setting, at);
@@ -256,6 +266,50 @@ impl Scene {
         }
         self.later().now(Step::DeleteNamespace(HOME)).later();
         if hits(50) { Setting::Confined } else { whole() }
+    }
+
+    /// An operator that has seen the definition may not see it any more, and keeps what rights its namespace gives; then the definition
+    /// goes, and all resources with it.
+    fn definition_goes_after_the_rights(&mut self) -> Setting {
+        let b = Name(HOME, "b");
+        self.now(Step::Create(Name(HOME, "a"), plain()))
+            .at_once()
+            .now(Step::Create(b.clone(), plain()))
+            .later()
+            .now(Step::Delete(b))
+            .soon()
+            .now(Step::Uninstall {
+                definition_too: true,
+            })
+            .pass(5_000, 30_000)
+            .now(Step::Kill)
+            .soon()
+            .now(Step::Reinstall)
+            .later();
+        Setting::Confined
+    }
+
+    /// Many new resources wait for a provider that hangs, when an old one is deleted.
+    fn provider_hangs(&mut self) -> Setting {
+        const NEW: [&str; 12] = [
+            "n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11",
+        ];
+        let a = Name(HOME, "a");
+        self.now(Step::Create(a.clone(), plain()))
+            .later()
+            .weather(Weather {
+                dropbox_hangs: true,
+                ..Weather::default()
+            });
+        for name in NEW {
+            self.now(Step::Create(Name(HOME, name), plain())).at_once();
+        }
+        self.soon()
+            .now(Step::Delete(a))
+            .later()
+            .weather(Weather::default())
+            .later();
+        Setting::Whole
     }
 }
 
