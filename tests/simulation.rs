@@ -17,6 +17,7 @@ mod ground;
 mod judge;
 mod ledger;
 mod pipelines;
+mod planted;
 mod process;
 mod run;
 mod runs;
