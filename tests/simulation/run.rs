@@ -53,15 +53,28 @@ pub fn seed(seed: u64) -> Story {
                 .with(|books| books.nothing_waits = nothing_waits);
         }
         actors.ground.chronicle.tell(&format!("{setting:?}"));
-        actors.begin();
-        let began = Instant::now();
-        for ((at, _), step) in &agenda {
-            sleep_until(began + *at).await;
-            actors.act(step);
+        let chronicle = actors.ground.chronicle.clone();
+        tokio::select! {
+            biased;
+            () = chronicle.is_flooded() => Story {
+                lines: chronicle.lines(),
+                violations: chronicle.violations(),
+            },
+            story = play(actors, &agenda) => story,
         }
-        sleep_until(began + BUSY.min(last(&agenda) + Duration::from_secs(5))).await;
-        conclude(actors).await
     })
+}
+
+/// Everything that is to happen, and what there is in the end.
+async fn play(mut actors: Actors, agenda: &agenda::Agenda) -> Story {
+    actors.begin();
+    let began = Instant::now();
+    for ((at, _), step) in agenda {
+        sleep_until(began + *at).await;
+        actors.act(step);
+    }
+    sleep_until(began + BUSY.min(last(agenda) + Duration::from_secs(5))).await;
+    conclude(actors).await
 }
 
 fn last(agenda: &agenda::Agenda) -> Duration {

@@ -109,9 +109,16 @@ impl Scene {
         whole()
     }
 
-    /// Many that were retained go with their Secrets, and others name what they leave. Watches lag behind.
+    /// Many that were retained go with their Secrets, and others name what they leave. Watches lag behind, that of another namespace
+    /// by another time.
     fn retained_are_taken_over(&mut self) -> Setting {
         let lag = [50, 500, 5_000][fastrand::usize(..3)];
+        let setting = whole_or(50, Setting::Each);
+        let takers = if setting == Setting::Each {
+            ELSEWHERE
+        } else {
+            HOME
+        };
         let names = ["a", "b", "c", "d"];
         for name in names {
             let mut spec = if hits(70) { retained() } else { plain() };
@@ -130,16 +137,18 @@ impl Scene {
             self.now(Step::LoseSecret(HOME, secret)).pass(0, 60);
             self.now(Step::PutSecrets);
         }
-        self.soon();
+        if hits(50) {
+            self.soon();
+        }
         for (name, old) in ["e", "f", "g", "h"].into_iter().zip(names) {
             let mut spec = naming(&format!("{HOME}.{old}.test"));
             if hits(50) {
                 spec["workspace"] = tenant();
             }
-            self.now(Step::Create(Name(HOME, name), spec)).at_once();
+            self.now(Step::Create(Name(takers, name), spec)).at_once();
         }
         self.later().weather(Weather::default());
-        whole()
+        setting
     }
 
     /// A resource is made again beside its former connector, which another holds by now; then its former status is put over it, and
@@ -213,7 +222,7 @@ impl Scene {
             .soon()
             .now(Step::DeleteNamespace(HOME))
             .later();
-        if hits(15) { Setting::Confined } else { whole() }
+        whole_or(15, Setting::Confined)
     }
 
     /// A process begins and does not get to see what holds a connector; somebody else wants that connector.
@@ -265,7 +274,7 @@ impl Scene {
             self.now(Step::Create(Name(HOME, name), spec)).at_once();
         }
         self.later().now(Step::DeleteNamespace(HOME)).later();
-        if hits(50) { Setting::Confined } else { whole() }
+        whole_or(50, Setting::Confined)
     }
 
     /// An operator that has seen the definition may not see it any more, and keeps what rights its namespace gives; then the definition
@@ -314,11 +323,11 @@ impl Scene {
 }
 
 fn whole() -> Setting {
-    if hits(80) {
-        Setting::Whole
-    } else {
-        Setting::Each
-    }
+    whole_or(20, Setting::Each)
+}
+
+fn whole_or(percent: u8, other: Setting) -> Setting {
+    if hits(percent) { other } else { Setting::Whole }
 }
 
 fn plain() -> Value {
