@@ -23,7 +23,7 @@ pub struct Sent {
 type Judge = Box<dyn Fn(&Sent, &Value) -> Option<String> + Send>;
 
 /// So many writes to Kubernetes are a flood: no run that ends has as many, and one with more might not end today.
-const FLOOD: usize = 20_000;
+const FLOOD: usize = 8_000;
 
 /// The story. Clones share it.
 #[derive(Clone)]
