@@ -5,6 +5,8 @@
 //! SIMULATION_SEED=123 cargo test --test main simulation::seeds -- --nocapture    # one seed, and its whole story
 //! SIMULATION_SEEDS=200000 cargo test --test main simulation::seeds               # more of them
 //! ```
+//!
+//! `SIMULATION_FAILURES` says how many failures are enough.
 
 mod actors;
 mod agenda;
@@ -15,9 +17,11 @@ mod ground;
 mod judge;
 mod ledger;
 mod pipelines;
+mod planted;
 mod process;
 mod run;
 mod runs;
+mod seams;
 mod weather;
 
 use std::fmt::Write as _;
@@ -47,14 +51,15 @@ fn seeds() {
     }
     let first = number("SIMULATION_FIRST").unwrap_or_default();
     let count = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(first);
+    let enough = number("SIMULATION_FAILURES").unwrap_or(u64::MAX);
+    let (next, failed) = (AtomicU64::new(first), AtomicU64::new(0));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let failures: Vec<(u64, Vec<String>)> = thread::scope(|scope| {
         let work = || {
             let mut failures = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= first + count {
+                if seed >= first + count || failed.load(Ordering::Relaxed) >= enough {
                     return failures;
                 }
                 let violations = match std::panic::catch_unwind(|| run::seed(seed)) {
@@ -64,6 +69,7 @@ fn seeds() {
                 if !violations.is_empty() {
                     println!("SIMULATION_SEED={seed}\n  {}", violations.join("\n  "));
                     failures.push((seed, violations));
+                    failed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         };

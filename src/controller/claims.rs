@@ -32,6 +32,11 @@ impl Claimant {
         Self::of_object(resource.kind, &resource.metadata)
     }
 
+    /// Tells it from others of its name.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// An object of this kind.
     pub fn of_object(kind: &Kind, meta: &ObjectMeta) -> Self {
         let created = meta.creation_timestamp.as_ref();
@@ -151,6 +156,14 @@ impl Claims {
         self.released.remove(uid);
         if self.held.get(key).is_some_and(|held| &*held.uid == uid) {
             self.let_go(key);
+        }
+    }
+
+    /// Forgets whichever resource of this name there was.
+    pub fn forget_any(&mut self, key: &Key) {
+        let held = self.held.get(key).map(|held| held.uid.clone());
+        if let Some(uid) = held {
+            self.forget(key, &uid);
         }
     }
 

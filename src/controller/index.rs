@@ -40,6 +40,8 @@ struct State {
     objects: HashMap<Key, Arc<Resource>>,
     readers: HashMap<SecretKey, BTreeSet<Key>>,
     claims: Claims,
+    /// The UIDs of the resources of all shards, where this is one of them.
+    of_all_shards: HashMap<Key, String>,
 }
 
 /// What the watch showed.
@@ -75,17 +77,50 @@ impl Index {
         Shown { before, loser }
     }
 
-    /// Forgets a resource that is gone. What it held it holds no longer, unless others are to say so: see
-    /// [`triggers::holdings`](super::triggers::holdings).
-    pub fn remove(&self, key: &Key, gone: bool) {
+    /// Forgets a resource that is gone, or only left the shard: then it keeps what it holds.
+    pub fn remove(&self, key: &Key) {
         let mut state = self.lock();
-        if let Some(resource) = state.objects.remove(key) {
-            state.unread(key, &resource);
-            if gone {
-                let uid = resource.uid().unwrap_or_default();
-                state.claims.forget(key, &uid);
-            }
+        match state.set_aside(key) {
+            Some(uid) => state.forget_claims(key, &uid),
+            // One that could not be read is not among those that are worked on.
+            None if state.of_all_shards.contains_key(key) => {}
+            None => state.claims.forget_any(key),
         }
+    }
+
+    /// Forgets a resource that cannot be read. It keeps what it holds.
+    pub fn set_aside(&self, key: &Key) {
+        self.lock().set_aside(key);
+    }
+
+    /// Lets a resource claim something, or let it go. A pass can outlive its resource: what it says of one that no watch shows any more
+    /// is not kept, as nothing would ever take it back.
+    pub fn claims_of<T>(&self, who: &Claimant, act: impl FnOnce(&mut Claims) -> T) -> T {
+        let mut state = self.lock();
+        if state.shows(&who.key, who.uid()) {
+            act(&mut state.claims)
+        } else {
+            act(&mut state.claims.clone())
+        }
+    }
+
+    /// Takes note that a resource of whatever shard is there.
+    pub fn seen_in_a_shard(&self, key: &Key, uid: &str) {
+        let mut state = self.lock();
+        state.of_all_shards.insert(key.clone(), uid.to_owned());
+    }
+
+    /// Takes note that it is gone. What the watch of this shard still shows of it goes when that shows it no more.
+    pub fn gone_from_all_shards(&self, key: &Key, uid: &str) {
+        let mut state = self.lock();
+        if state
+            .of_all_shards
+            .get(key)
+            .is_some_and(|known| known == uid)
+        {
+            state.of_all_shards.remove(key);
+        }
+        state.claims.forget(key, uid);
     }
 
     /// The resource, as far as the watch has shown it.
@@ -155,6 +190,28 @@ impl Index {
 }
 
 impl State {
+    /// Takes a resource out, and says which one it was.
+    fn set_aside(&mut self, key: &Key) -> Option<String> {
+        let resource = self.objects.remove(key)?;
+        self.unread(key, &resource);
+        Some(resource.uid().unwrap_or_default())
+    }
+
+    fn shows(&self, key: &Key, uid: &str) -> bool {
+        let here = self.objects.get(key).and_then(|shown| shown.uid());
+        here.as_deref() == Some(uid)
+            || self
+                .of_all_shards
+                .get(key)
+                .is_some_and(|known| known == uid)
+    }
+
+    fn forget_claims(&mut self, key: &Key, uid: &str) {
+        if self.of_all_shards.get(key).is_none_or(|known| known != uid) {
+            self.claims.forget(key, uid);
+        }
+    }
+
     fn unread(&mut self, key: &Key, resource: &Resource) {
         for secret in secrets_of(resource) {
             if let Some(readers) = self.readers.get_mut(&secret) {
@@ -178,4 +235,76 @@ fn secrets_of(resource: &Resource) -> BTreeSet<SecretKey> {
         .map(|credential| credential.secret)
         .chain(key);
     names.map(|name| SecretKey::new(namespace, name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::DROPBOX_SOURCE;
+
+    const ID: &str = "f6017ef4-6459-4749-b206-8e9b74ba8163";
+
+    fn resource(uid: &str) -> Arc<Resource> {
+        let object = json!({
+            "apiVersion": Kind::api_version(), "kind": "DropboxSource",
+            "metadata": { "name": "contracts", "namespace": "legal", "uid": uid },
+            "spec": { "remoteUrl": "dropbox://a", "credentials": { "secretRef": { "name": "dropbox" } } },
+            "status": { "observedGeneration": 1, "sourceId": ID },
+        });
+        let object = serde_json::from_value(object).expect("an object");
+        Arc::new(DROPBOX_SOURCE.read(object).expect("a resource"))
+    }
+
+    fn holder(index: &Index) -> Option<Key> {
+        index.holder(ID.parse().expect("an id"))
+    }
+
+    #[test]
+    fn a_pass_that_outlives_its_resource_claims_nothing() {
+        let (index, old) = (Index::default(), resource("a"));
+        let who = Claimant::of(&old);
+        let claim = || {
+            index.claims_of(&who, |claims| {
+                claims.recorded(&who, ID.parse().expect("an id"))
+            })
+        };
+        index.apply(old.clone());
+        assert_eq!(claim(), Ok(None));
+        assert_eq!(holder(&index), Some(old.key()));
+        index.remove(&old.key());
+        assert_eq!(claim(), Ok(None));
+        assert_eq!(holder(&index), None);
+        index.claims_of(&who, |claims| claims.released(&who));
+        index.apply(resource("b"));
+        assert_eq!(claim(), Ok(None));
+        assert_eq!(holder(&index), Some(old.key()), "it is the new one's");
+        assert!(!index.claims(|claims| claims.is_released("a")));
+    }
+
+    #[test]
+    fn what_left_a_shard_keeps_what_it_holds_and_what_is_gone_does_not() {
+        let (index, old) = (Index::default(), resource("a"));
+        index.seen_in_a_shard(&old.key(), "a");
+        index.apply(old.clone());
+        index.remove(&old.key());
+        assert_eq!(holder(&index), Some(old.key()));
+        // The watch of this shard lags behind.
+        index.gone_from_all_shards(&old.key(), "a");
+        index.apply(old.clone());
+        assert_eq!(holder(&index), Some(old.key()));
+        index.remove(&old.key());
+        assert_eq!(holder(&index), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_what_it_holds_until_it_is_gone() {
+        let (index, old) = (Index::default(), resource("a"));
+        index.apply(old.clone());
+        index.set_aside(&old.key());
+        assert_eq!(holder(&index), Some(old.key()));
+        index.remove(&old.key());
+        assert_eq!(holder(&index), None);
+    }
 }

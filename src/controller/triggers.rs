@@ -88,14 +88,16 @@ pub async fn holdings(
             watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
                 let key = Key::of(kind, &object.metadata);
                 listed.insert(key.clone());
-                known.insert(key, object.uid().unwrap_or_default());
+                let uid = object.uid().unwrap_or_default();
+                context.index.seen_in_a_shard(&key, &uid);
+                known.insert(key, uid);
                 hold(&context, &kind.holding(object));
             }
             watcher::Event::InitDone => {
                 known.retain(|key, uid| {
                     let stays = listed.contains(key);
                     if !stays {
-                        context.index.claims(|claims| claims.forget(key, uid));
+                        context.index.gone_from_all_shards(key, uid);
                     }
                     stays
                 });
@@ -106,7 +108,7 @@ pub async fn holdings(
                 let key = Key::of(kind, &object.metadata);
                 known.remove(&key);
                 let uid = object.uid().unwrap_or_default();
-                context.index.claims(|claims| claims.forget(&key, &uid));
+                context.index.gone_from_all_shards(&key, &uid);
             }
         }
     }
@@ -230,7 +232,7 @@ fn set_aside(context: &Context, holding: &Holding) {
         "a resource cannot be read: it does not fit the installed definition; apply the definition of this release"
     );
     hold(context, holding);
-    context.index.remove(&key, false);
+    context.index.set_aside(&key);
     context.queue.forget(&key);
 }
 
@@ -279,9 +281,7 @@ fn asked(resource: &Resource) -> impl PartialEq {
 
 fn gone(context: &Context, key: &Key) {
     connector_changed(context, key);
-    // Of a resource that only left the shard, others say what it holds.
-    let told_here = context.policy.label_selector.is_none();
-    context.index.remove(key, told_here);
+    context.index.remove(key);
     forget(context, key);
     context.queue.forget(key);
 }

@@ -1,18 +1,22 @@
 //! Those who do the steps.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use support::fake::unstructured::WorkspaceHandle;
 use support::memory_api::Snapshot;
+use tokio::time::Instant;
 
-use super::agenda::{Name, Setting, Step};
+use super::agenda::{BUSY, Name, Setting, Step};
 use super::ground::{
     ACCOUNT, Cluster, DEFINITION, Ground, NAMESPACES, OWN_KEY, TENANT_KEY, collection, path,
 };
 use super::ledger::Ledger;
 use super::pipelines;
 use super::process::{Process, Settings};
-use super::weather::hits;
+use super::weather::{Weather, hits};
 
 /// Everybody who acts, and what they keep in mind.
 pub struct Actors {
@@ -22,6 +26,10 @@ pub struct Actors {
     pub processes: Vec<Process>,
     pub staging: Option<Process>,
     pub version: u32,
+    /// How likely it is, in percent, that the processes begin anew when the faults have ended.
+    pub restarts: u8,
+    /// Whether the processes have little room for passes, so that some that hang could take all of it.
+    pub narrow: bool,
     installed: bool,
     at_peace: bool,
     backup: Vec<Value>,
@@ -31,7 +39,10 @@ pub struct Actors {
 
 impl Actors {
     pub fn new(ground: Ground, ledger: Ledger, setting: Setting) -> Self {
-        ledger.with(|books| books.rivals = setting == Setting::Rivals);
+        ledger.with(|books| {
+            books.rivals = setting == Setting::Rivals;
+            books.several = [Setting::Rivals, Setting::Shards, Setting::Staging].contains(&setting);
+        });
         if setting == Setting::Confined {
             ground.cluster.revoke();
             ground.cluster.grant(Some(NAMESPACES[0]));
@@ -43,6 +54,8 @@ impl Actors {
             processes: Vec::new(),
             staging: None,
             version: 1,
+            restarts: 40,
+            narrow: false,
             installed: true,
             at_peace: false,
             backup: Vec::new(),
@@ -92,11 +105,17 @@ impl Actors {
             Step::Insert(_) | Step::ConsoleEdit | Step::ConsoleDelete => self.at_the_console(step),
             Step::Kill => self.processes.clear(),
             Step::Begin => self.begin(),
-            Step::RestartApiServer => self.cluster().kubernetes.restart(),
+            Step::RestartApiServer => {
+                self.cluster().kubernetes.restart();
+                self.ledger.with(|books| books.rough = Some(Instant::now()));
+            }
             Step::Snapshot => self.snapshot = Some(self.cluster().kubernetes.snapshot()),
             Step::RollBack => self.roll_back(),
-            Step::ForgetHistory => self.cluster().kubernetes.compact(),
-            Step::Change(weather) => self.ground.sky.set(*weather),
+            Step::ForgetHistory => {
+                self.cluster().kubernetes.compact();
+                self.ledger.with(|books| books.rough = Some(Instant::now()));
+            }
+            Step::Change(weather) => self.change(*weather),
             Step::OlderDefinition(field) => self.cluster().define_without(field),
             Step::UpgradeDefinition => self.cluster().upgrade_definition(),
             Step::ClockJump(seconds) => self.ground.skew.set(SignedDuration::from_secs(*seconds)),
@@ -117,7 +136,7 @@ impl Actors {
 
     /// The faults end, and whoever took something away gives it back.
     pub fn make_peace(&mut self) {
-        self.ground.sky.set(super::weather::Weather::default());
+        self.change(Weather::default());
         self.ground.api.restart();
         for namespace in NAMESPACES {
             self.make_namespace(namespace);
@@ -126,7 +145,7 @@ impl Actors {
         self.at_peace = true;
         self.cluster().upgrade_definition();
         // A restart mends what a process has wrong in mind, so the process that lived through it all often has to go on.
-        if !self.installed || hits(40) {
+        if !self.installed || hits(self.restarts) {
             return self.reinstall();
         }
         if self.setting == Setting::Rivals {
@@ -155,6 +174,21 @@ impl Actors {
         true
     }
 
+    fn change(&self, weather: Weather) {
+        let earlier = self.ground.sky.now();
+        if earlier.kubernetes > 0 || weather.kubernetes > 0 {
+            // Until it ends nobody can say how long this lasts.
+            let lasts = if weather.kubernetes > 0 {
+                BUSY
+            } else {
+                Duration::ZERO
+            };
+            self.ledger
+                .with(|books| books.rough = Some(Instant::now() + lasts));
+        }
+        self.ground.sky.set(weather);
+    }
+
     fn cluster(&self) -> &Cluster {
         &self.ground.cluster
     }
@@ -169,10 +203,12 @@ impl Actors {
             key: OWN_KEY,
             namespaces: namespaces.iter().map(|&n| n.to_owned()).collect(),
             label_selector: selector.map(ToOwned::to_owned),
+            passes: if self.narrow { (4, 2) } else { (64, 16) },
         };
         let all = match self.setting {
             Setting::Whole | Setting::Staging => vec![settings("operator", &[], None)],
             Setting::Confined => vec![settings("operator", &NAMESPACES[..1], None)],
+            Setting::Each => vec![settings("operator", &NAMESPACES, None)],
             Setting::Shards => vec![
                 settings("shard 0", &[], Some("shard=0")),
                 settings("shard 1", &[], Some("shard=1")),
@@ -186,6 +222,7 @@ impl Actors {
                 },
             ],
         };
+        self.ledger.with(|books| books.life += 1);
         let home = format!("/api/v1/namespaces/{}", NAMESPACES[0]);
         if self.setting == Setting::Confined && self.cluster().kubernetes.is_going(&home) {
             self.ledger.with(|books| books.blind = true);
@@ -223,10 +260,26 @@ impl Actors {
                 Some(source) => spec["existingSourceId"] = json!(source.id),
                 None => spec["existingSourceId"] = json!(support::wall::uuid().to_string()),
             }
+        } else if let Some(named) = spec["existingSourceId"].as_str() {
+            let mut there = [&self.ground.own, &self.ground.tenant]
+                .into_iter()
+                .flat_map(WorkspaceHandle::sources);
+            if let Some(source) = there.find(|source| source.name == named) {
+                spec["existingSourceId"] = json!(source.id);
+            } else {
+                return;
+            }
         }
+        // In a seam, those who want the same are in different shards.
+        let shard = match *name {
+            "holder" => "0",
+            "thief" => "1",
+            _ if hits(50) => "0",
+            _ => "1",
+        };
         let resource = json!({
             "apiVersion": "connectors.unstructured.io/v1alpha1", "kind": "DropboxSource",
-            "metadata": { "name": name, "labels": { "shard": if hits(50) { "0" } else { "1" } } },
+            "metadata": { "name": name, "labels": { "shard": shard } },
             "spec": spec,
         });
         let _ = self
@@ -289,17 +342,20 @@ impl Actors {
                 .map(ToOwned::to_owned);
             current["status"] = object["status"].clone();
             let uid = current["metadata"]["uid"].clone();
+            let now = current["status"]["sourceId"].as_str();
+            if now != had.as_deref() {
+                self.ledger.with(|books| {
+                    let resource = uid.as_str().and_then(|uid| books.resources.get_mut(uid));
+                    if let Some(resource) = resource {
+                        resource.misled = true;
+                        resource.forgot.extend(had);
+                    }
+                });
+            }
             let path = format!("{}/status", path(namespace, name));
+            self.ledger.with(|books| books.by_hand = true);
             let _ = self.cluster().kubernetes.replace(&path, "velero", current);
-            self.ledger.with(|books| {
-                let resource = uid.as_str().and_then(|uid| books.resources.get_mut(uid));
-                if let Some(resource) = resource
-                    && resource.source_id() != had.as_deref()
-                {
-                    resource.misled = true;
-                    resource.forgot.extend(had);
-                }
-            });
+            self.ledger.with(|books| books.by_hand = false);
         }
     }
 

@@ -66,6 +66,8 @@ pub enum Setting {
     Confined,
     /// One shard for each half of the resources.
     Shards,
+    /// One that follows both namespaces one by one.
+    Each,
     /// One for the cluster and one for another that uses the same workspaces.
     Staging,
     /// Two for the whole cluster that do not know of each other, with keys of different workspaces.
@@ -147,7 +149,8 @@ impl Writer {
     }
 }
 
-fn act(agenda: &mut Writer, setting: Setting, at: Duration) {
+/// Whatever anybody does.
+pub fn act(agenda: &mut Writer, setting: Setting, at: Duration) {
     let later = |most: u64| at + Duration::from_millis(fastrand::u64(..most * 1_000));
     match fastrand::u8(..47) {
         0..9 => agenda.add(at, Step::Create(resource(), spec())),
@@ -192,6 +195,7 @@ fn act(agenda: &mut Writer, setting: Setting, at: Duration) {
                 kubernetes: bad(50),
                 api: bad(70),
                 dropbox_hangs: hits(15),
+                ..Weather::default()
             };
             agenda.add(at, Step::Change(weather));
             agenda.add(later(400), Step::Change(Weather::default()));

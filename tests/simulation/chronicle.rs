@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One request that a process sent to Unstructured.
@@ -21,9 +22,12 @@ pub struct Sent {
 /// A judge who sees a request before it takes effect, and says what is wrong with it.
 type Judge = Box<dyn Fn(&Sent, &Value) -> Option<String> + Send>;
 
+/// So many writes to Kubernetes are a flood: no run that ends has as many, and one with more might not end today.
+const FLOOD: usize = 8_000;
+
 /// The story. Clones share it.
 #[derive(Clone)]
-pub struct Chronicle(Arc<Mutex<Story>>);
+pub struct Chronicle(Arc<Mutex<Story>>, Arc<Notify>);
 
 struct Story {
     began: Instant,
@@ -37,14 +41,15 @@ struct Story {
 
 impl Chronicle {
     pub fn begin() -> Self {
-        Self(Arc::new(Mutex::new(Story {
+        let story = Story {
             began: Instant::now(),
             lines: Vec::new(),
             sent: Vec::new(),
             violations: Vec::new(),
             judge: None,
             written: Vec::new(),
-        })))
+        };
+        Self(Arc::new(Mutex::new(story)), Arc::default())
     }
 
     pub fn judge_by(&self, judge: impl Fn(&Sent, &Value) -> Option<String> + Send + 'static) {
@@ -62,7 +67,17 @@ impl Chronicle {
             let write = (story.began.elapsed(), what.to_owned());
             story.written.push(write);
         }
+        if story.written.len() == FLOOD {
+            let why = format!("I6: Kubernetes is written to {FLOOD} times, at last {what}");
+            story.violations.push(why);
+            self.1.notify_one();
+        }
         story.tell(&format!("{by}: {what}"));
+    }
+
+    /// Waits until a run is not worth going on with.
+    pub async fn is_flooded(&self) {
+        self.1.notified().await;
     }
 
     /// A request to Unstructured or Dropbox, as it arrives. Its number.

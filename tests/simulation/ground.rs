@@ -94,6 +94,10 @@ impl Ground {
             skew,
         };
         for cluster in [&ground.cluster, &ground.staging] {
+            let weather = ground.sky.clone();
+            cluster
+                .kubernetes
+                .delay_watches(move || weather.now().lag());
             for namespace in NAMESPACES {
                 cluster.furnish(namespace);
             }

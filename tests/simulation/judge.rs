@@ -21,6 +21,9 @@
 //!   the event `Unclaimed` names those with default names. What it forgets of the others is as if somebody had written over a status.
 //! - Two operators that do not know of each other make two connectors for one resource, and each believes what the other wrote. What
 //!   they leave is not judged, but how often they write while they fight, and that the one which stays comes to rest.
+//! - A key that a process has worked with outlives its Secret in that process: a connector that this has seen to goes with its
+//!   namespace, whatever went first. A process that began later may name it in an event instead.
+//! - No resource is ever refused for its spec here, as every spec is right: whatever blames one is untrue.
 //! - A suspended resource speaks of what was applied last, not of what has become of its connector since: nobody looks.
 //! - A resource may rest unready only for a reason that is true at the end: the name is taken, the connector is held by another, the
 //!   connector that it names does not exist, or its record is another cluster's.
@@ -39,7 +42,7 @@ use super::ledger::{Books, Ledger, Resource, Uid};
 use super::runs;
 
 /// The time in which a request may not know yet what has changed in Kubernetes.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How long after a create of the same name a connector may be taken for what came of it: clocks of two services differ.
 const UNTOLD: Duration = Duration::from_mins(30);
@@ -55,6 +58,11 @@ pub fn objection(
     sent: &Sent,
     body: &Value,
 ) -> Option<String> {
+    if sent.path.starts_with("/api/v1/sources/")
+        && let Some(why) = ledger.with(|books| cannot_be_recorded(books, sent))
+    {
+        return Some(why);
+    }
     if sent.method == "POST" && sent.path == "/api/v1/sources/" {
         let name = body["name"].as_str().unwrap_or_default().to_owned();
         ledger.with(|books| books.creates.insert(name, Instant::now()));
@@ -80,6 +88,23 @@ pub fn objection(
                 sent.by, sent.method, connector.name
             )
         })
+    })
+}
+
+/// Nothing is made or changed that the installed definition has no room for: one that is older was there before the process.
+fn cannot_be_recorded(books: &Books, sent: &Sent) -> Option<String> {
+    let cluster = if sent.by == "staging" {
+        "staging"
+    } else {
+        "test"
+    };
+    let (since, field) = books.lacking.get(cluster)?;
+    let is_made = matches!(sent.method.as_str(), "POST" | "PUT");
+    (is_made && since.elapsed() > GRACE).then(|| {
+        let Sent {
+            by, method, path, ..
+        } = sent;
+        format!("I1: {by} {method} {path}: the definition has no room for {field}")
     })
 }
 
@@ -156,8 +181,15 @@ pub fn verdict(ground: &Ground, ledger: &Ledger, setting: Setting, version: u32)
             return;
         }
         for connector in own.iter().chain(&tenants) {
+            if let Some(place) = books.owed.get(&connector.id) {
+                let name = &connector.name;
+                found.push(format!(
+                    "I2: {name} was let be with {place}, though the operator had the key"
+                ));
+            }
             found.extend(unaccounted(books, connector));
         }
+        found.extend(books.untrue.iter().cloned());
         found.extend(runs::verdict(&ground.own, books, setting));
         for (_, resource) in books
             .present()
@@ -213,7 +245,9 @@ pub fn carelessness(ground: &Ground) -> Vec<String> {
 /// Whether any process looks after a resource.
 fn is_watched(setting: Setting, resource: &Resource) -> bool {
     match setting {
-        Setting::Whole | Setting::Shards | Setting::Rivals => resource.cluster == "test",
+        Setting::Whole | Setting::Shards | Setting::Each | Setting::Rivals => {
+            resource.cluster == "test"
+        }
         Setting::Confined => resource.cluster == "test" && resource.name().0 == NAMESPACES[0],
         Setting::Staging => true,
     }
@@ -222,9 +256,7 @@ fn is_watched(setting: Setting, resource: &Resource) -> bool {
 /// A connector that nobody has on record and nobody meant to leave.
 fn unaccounted(books: &Books, connector: &StoredSource) -> Option<String> {
     let id = &connector.id;
-    let meant = books.foreign.contains(id)
-        || books.is_left(id)
-        || books.names_left.contains(&connector.name);
+    let meant = books.foreign.contains(id) || books.is_left(id) || books.is_left_by_name(connector);
     if meant || holders(books, id).next().is_some() {
         return None;
     }

@@ -3,13 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use support::fake::unstructured::StoredSource;
+use support::wall;
 use tokio::time::Instant;
+use unstructured_operator::crd::dropbox_source_definition;
 
-use super::ground::{OWN_KEY, PINECONE_KEY, TENANT_KEY};
+use super::ground::{OWN_KEY, PINECONE_KEY, SETTLE_TIME, TENANT_KEY};
+use super::judge::{GRACE, readiness};
 
 /// A resource in one of the clusters, told from an earlier one of its name.
 pub type Uid = String;
@@ -29,7 +34,8 @@ pub struct Books {
     pub creates: BTreeMap<String, Instant>,
     /// Connectors that were meant to stay when their resource went, and names of which the same is true.
     pub left: BTreeSet<String>,
-    pub names_left: BTreeSet<String>,
+    /// When a resource of this name went last whose connectors were to stay.
+    pub names_left: BTreeMap<String, Timestamp>,
     /// Since when a definition is being deleted, by cluster.
     pub definition_going: BTreeMap<&'static str, Instant>,
     pub namespaces_going: BTreeMap<(&'static str, String), Instant>,
@@ -47,6 +53,22 @@ pub struct Books {
     pub asked: BTreeMap<String, BTreeSet<Uid>>,
     /// Secrets that were written down.
     pub overheard: BTreeSet<String>,
+    /// How often the processes began anew.
+    pub life: u64,
+    /// Connectors that a process let be with a namespace, though it had worked on them with a key that it still had.
+    pub owed: BTreeMap<String, String>,
+    /// What the definition in a cluster lacks, and since when.
+    pub lacking: BTreeMap<&'static str, (Instant, String)>,
+    /// What was wrong with a status, as it was written.
+    pub untrue: BTreeSet<String>,
+    /// Several processes are at work that do not tell each other what they let go.
+    pub several: bool,
+    /// Whoever writes now is not the operator.
+    pub by_hand: bool,
+    /// When it was last possible that the operator heard no answer from Kubernetes, or no news.
+    pub rough: Option<Instant>,
+    /// A provider hangs and nothing else is wrong: what needs none must not wait.
+    pub nothing_waits: bool,
 }
 
 /// A destination, a workflow or a job as it was written last.
@@ -55,6 +77,12 @@ pub struct Other {
     pub object: Value,
     pub gone: bool,
 }
+
+/// So long after the last trouble with Kubernetes everything has been heard again.
+const CALM: Duration = Duration::from_mins(2);
+
+/// How long a deletion may take that needs nothing which hangs.
+const PROMPT: Duration = Duration::from_secs(45);
 
 /// What no object may say: parts of what the Secrets hold.
 const SECRETS: [&str; 6] = [
@@ -82,6 +110,10 @@ pub struct Resource {
     pub forgot: BTreeSet<String>,
     /// Since when it has the status that it has.
     pub written: Instant,
+    /// Since when it is gone.
+    pub went: Option<Instant>,
+    /// In which life of the processes its connector was last seen to, with the key.
+    pub kept: Option<u64>,
 }
 
 impl Resource {
@@ -140,7 +172,10 @@ impl Books {
     fn write_down(&mut self, cluster: &'static str, path: &str, object: &Value) {
         let books = self;
         match object["kind"].as_str() {
-            Some("DropboxSource") => books.resource(cluster, object),
+            Some("DropboxSource") => {
+                books.read_critically(cluster, object);
+                books.resource(cluster, object);
+            }
             Some("PineconeDestination" | "UnstructuredWorkflow" | "UnstructuredJob") => {
                 books.other(object);
             }
@@ -173,6 +208,80 @@ impl Books {
         }
     }
 
+    /// What is wrong with the status of a resource, if anything is: it blames a spec that is right, or names a connector that another
+    /// resource had on record before.
+    fn read_critically(&mut self, cluster: &'static str, object: &Value) {
+        if self.by_hand {
+            return;
+        }
+        let (uid, ..) = life_of(object);
+        let place = format!(
+            "{}/{}",
+            object["metadata"]["namespace"].as_str().unwrap_or_default(),
+            object["metadata"]["name"].as_str().unwrap_or_default()
+        );
+        let (_, reason, message) = readiness(object);
+        if reason == "InvalidConfiguration" {
+            self.untrue
+                .insert(format!("I7: {place} is blamed for its spec: {message}"));
+        }
+        if reason == "ConnectorInUse" && self.is_long_gone(object) {
+            self.untrue.insert(format!(
+                "I7: nobody holds what {place} waits for: {message}"
+            ));
+        }
+        let known = self.resources.get(&uid);
+        let had = known.and_then(Resource::source_id);
+        let Some(id) = object["status"]["sourceId"].as_str() else {
+            return;
+        };
+        let is_own = |resource: &Resource| !resource.misled && !resource.meddled;
+        if self.rivals || had == Some(id) || known.is_some_and(|known| !is_own(known)) {
+            return;
+        }
+        let holder = self.holders.get(id).filter(|holder| **holder != uid);
+        let holder = holder.and_then(|holder| self.resources.get(holder));
+        let holds = |holder: &&Resource| {
+            !holder.gone
+                && holder.going.is_none()
+                && holder.cluster == cluster
+                && holder.source_id() == Some(id)
+                && holder.written.elapsed() > GRACE
+                && is_own(holder)
+        };
+        if let Some(holder) = holder.filter(holds) {
+            let (namespace, name) = holder.name();
+            self.untrue.insert(format!(
+                "I1: {place} took {id}, which {namespace}/{name} had on record"
+            ));
+        }
+    }
+
+    /// Whether the last resource that had the connector in question on record was let go so long ago that the operator, which did
+    /// that itself, knows. A shard may not know it of another's yet.
+    fn is_long_gone(&self, object: &Value) -> bool {
+        let (record, wish) = (
+            &object["status"]["sourceId"],
+            &object["spec"]["existingSourceId"],
+        );
+        let Some(id) = record.as_str().or(wish.as_str()) else {
+            return false;
+        };
+        let rough = self.rough.is_some_and(|at| at.elapsed() < CALM);
+        let (uid, ..) = life_of(object);
+        let mut had = self.resources.iter().filter(|(other, resource)| {
+            **other != uid && (resource.source_id() == Some(id) || resource.forgot.contains(id))
+        });
+        let let_go = |resource: &Resource| {
+            let long = resource.went.is_some_and(|went| went.elapsed() > GRACE);
+            long && !resource.meddled && !resource.misled
+        };
+        !rough
+            && !self.several
+            && had.clone().count() > 0
+            && had.all(|(_, resource)| let_go(resource))
+    }
+
     /// An object of a pipeline.
     fn other(&mut self, object: &Value) {
         let (uid, _, gone) = life_of(object);
@@ -193,7 +302,7 @@ impl Books {
         let retains = object["spec"]["deletionPolicy"] == "Retain";
         let known = self.resources.get(&uid);
         let same_status = known.is_some_and(|known| known.object["status"] == object["status"]);
-        let resource = Resource {
+        let mut resource = Resource {
             cluster,
             object: object.clone(),
             going: known
@@ -206,7 +315,14 @@ impl Books {
             written: known
                 .filter(|_| same_status)
                 .map_or_else(Instant::now, |known| known.written),
+            went: gone.then(Instant::now),
+            kept: known.and_then(|known| known.kept),
         };
+        // What is checked, or has the desired configuration, somebody has worked on with the key.
+        let (ready, reason, _) = readiness(object);
+        if !same_status && (ready && reason == "Ready" || reason == "Checking") {
+            resource.kept = Some(self.life);
+        }
         if let Some(id) = resource.source_id() {
             let taken = self
                 .holders
@@ -233,7 +349,8 @@ impl Books {
             resource.gone = true;
             self.left
                 .extend(resource.source_id().map(ToOwned::to_owned));
-            self.names_left.insert(resource.connector_name());
+            self.names_left
+                .insert(resource.connector_name(), wall::now());
         }
         for object in there {
             let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
@@ -280,6 +397,27 @@ impl Books {
         let namespace_goes = self
             .namespaces_going
             .contains_key(&(cluster, namespace.to_owned()));
+        let (namespace, name) = resource.name();
+        let place = format!("{namespace}/{name}");
+        let waited = resource
+            .going
+            .map_or(Duration::ZERO, |(since, _)| since.elapsed());
+        if self.nothing_waits && waited > PROMPT {
+            let seconds = waited.as_secs();
+            self.untrue.insert(format!(
+                "I10: {place} was let go after {seconds} s, and needs no provider"
+            ));
+        }
+        let own = !resource.misled && !resource.meddled;
+        if namespace_goes
+            && own
+            && resource.kept == Some(self.life)
+            && !abandoned
+            && !resource.retains()
+            && let Some(id) = resource.source_id()
+        {
+            self.owed.insert(id.to_owned(), place);
+        }
         if namespace_goes {
             self.orphans
                 .extend(resource.source_id().map(ToOwned::to_owned));
@@ -288,14 +426,32 @@ impl Books {
         if abandoned || orphaned || resource.retains() || resource.meddled {
             self.left
                 .extend(resource.source_id().map(ToOwned::to_owned));
-            self.names_left.insert(resource.connector_name());
+            self.names_left
+                .insert(resource.connector_name(), wall::now());
         }
         if !resource.is_reserved() {
             self.left.extend(resource.forgot.iter().cloned());
         }
     }
 
+    /// Whether this connector may stay, because it has the name of a resource whose connectors were to, and was there when it went or
+    /// can have come of its last create.
+    pub fn is_left_by_name(&self, connector: &StoredSource) -> bool {
+        let settles = SignedDuration::try_from(SETTLE_TIME).unwrap_or_default();
+        let left = self.names_left.get(&connector.name);
+        left.is_some_and(|left| connector.created_at <= *left + settles)
+    }
+
     fn definition(&mut self, cluster: &'static str, object: &Value) {
+        match lack_of(object) {
+            Some(field) => {
+                let since = (Instant::now(), field);
+                self.lacking.entry(cluster).or_insert(since);
+            }
+            None => {
+                self.lacking.remove(cluster);
+            }
+        }
         if object["metadata"]["deletionTimestamp"].is_null() {
             self.definition_going.remove(cluster);
         } else {
@@ -328,6 +484,25 @@ impl Books {
     pub fn definition_went(&self, cluster: &str) -> Option<Duration> {
         self.definition_going.get(cluster).map(Instant::elapsed)
     }
+}
+
+/// A field of the status that this definition lacks.
+fn lack_of(definition: &Value) -> Option<String> {
+    fn fields(definition: &Value) -> impl Iterator<Item = &String> {
+        let versions = definition["spec"]["versions"].as_array();
+        versions.into_iter().flatten().flat_map(|version| {
+            let status = &version["schema"]["openAPIV3Schema"]["properties"]["status"];
+            status["properties"]
+                .as_object()
+                .into_iter()
+                .flat_map(|fields| fields.keys())
+        })
+    }
+    static WHOLE: LazyLock<Value> = LazyLock::new(|| {
+        serde_json::to_value(dropbox_source_definition()).expect("a definition is JSON")
+    });
+    let there: BTreeSet<_> = fields(definition).collect();
+    fields(&WHOLE).find(|field| !there.contains(field)).cloned()
 }
 
 /// UID of an object, whether it is going, and whether nothing holds it any more.

@@ -131,7 +131,7 @@ fn trouble(agenda: &mut Writer, at: Duration, later: impl Fn(u64) -> Duration) {
             let weather = Weather {
                 kubernetes: bad(50),
                 api: bad(70),
-                dropbox_hangs: false,
+                ..Weather::default()
             };
             agenda.add(at, Step::Change(weather));
             agenda.add(later(400), Step::Change(Weather::default()));

@@ -38,6 +38,8 @@ pub struct Settings {
     pub key: &'static str,
     pub namespaces: Vec<String>,
     pub label_selector: Option<String>,
+    /// How many passes there may be at once, and how many in one workspace.
+    pub passes: (usize, usize),
 }
 
 /// A process at work. Dropping it kills it at once: nothing that it sent and that has not arrived will, and it hears of no answer.
@@ -103,9 +105,15 @@ impl Link {
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let lost = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let query = request.uri().query().unwrap_or_default();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let query = query.as_str();
         let is_rehearsal = query.contains("dryRun");
-        let passage = self.sky.now().passage();
+        let weather = self.sky.now();
+        let passage = if method == "GET" && weather.hides(&path, query) {
+            Passage::Refused(500)
+        } else {
+            weather.passage()
+        };
         self.way().await;
         if passage == Passage::LostThere {
             return lost();
@@ -192,8 +200,8 @@ fn live(
         job_interval: JOB_INTERVAL,
         settle_time: SETTLE_TIME,
         pass_deadline: REQUEST_TIMEOUT * 4,
-        max_concurrent_passes: 64,
-        max_concurrent_passes_per_workspace: 16,
+        max_concurrent_passes: settings.passes.0,
+        max_concurrent_passes_per_workspace: settings.passes.1,
     };
     async move {
         let parts = Parts {

@@ -14,7 +14,7 @@ use super::controllers::tidy_up;
 use super::ground::Ground;
 use super::judge;
 use super::ledger::Ledger;
-use super::{pipelines, runs};
+use super::{pipelines, runs, seams};
 
 /// How long it takes a process that nobody starts anew to notice everything: the next comparison may be a sync interval away.
 const NOTICES: Duration = Duration::from_mins(11);
@@ -33,28 +33,48 @@ pub struct Story {
 pub fn seed(seed: u64) -> Story {
     fastrand::seed(seed);
     on_a_stopped_clock(async {
-        let setting = if pipelines::are_in(seed) {
-            pipelines::setting()
+        let (setting, agenda) = if pipelines::are_in(seed) {
+            let setting = pipelines::setting();
+            (setting, pipelines::draw())
+        } else if seams::are_in(seed) {
+            seams::draw(seed)
         } else {
-            agenda::setting()
-        };
-        let agenda = if pipelines::are_in(seed) {
-            pipelines::draw()
-        } else {
-            agenda::draw(setting)
+            let setting = agenda::setting();
+            (setting, agenda::draw(setting))
         };
         let mut actors = stage(setting);
         actors.ground.choose_keys(seed);
-        actors.ground.chronicle.tell(&format!("{setting:?}"));
-        actors.begin();
-        let began = Instant::now();
-        for ((at, _), step) in &agenda {
-            sleep_until(began + *at).await;
-            actors.act(step);
+        if seams::are_in(seed) {
+            actors.restarts = seams::RESTARTS;
+            actors.narrow = seams::hangs(seed);
+            let nothing_waits = actors.narrow;
+            actors
+                .ledger
+                .with(|books| books.nothing_waits = nothing_waits);
         }
-        sleep_until(began + BUSY.min(last(&agenda) + Duration::from_secs(5))).await;
-        conclude(actors).await
+        actors.ground.chronicle.tell(&format!("{setting:?}"));
+        let chronicle = actors.ground.chronicle.clone();
+        tokio::select! {
+            biased;
+            () = chronicle.is_flooded() => Story {
+                lines: chronicle.lines(),
+                violations: chronicle.violations(),
+            },
+            story = play(actors, &agenda) => story,
+        }
     })
+}
+
+/// Everything that is to happen, and what there is in the end.
+async fn play(mut actors: Actors, agenda: &agenda::Agenda) -> Story {
+    actors.begin();
+    let began = Instant::now();
+    for ((at, _), step) in agenda {
+        sleep_until(began + *at).await;
+        actors.act(step);
+    }
+    sleep_until(began + BUSY.min(last(agenda) + Duration::from_secs(5))).await;
+    conclude(actors).await
 }
 
 fn last(agenda: &agenda::Agenda) -> Duration {

@@ -16,6 +16,12 @@ pub struct Weather {
     pub api: u8,
     /// Dropbox accepts connections and never answers.
     pub dropbox_hangs: bool,
+    /// Unstructured refuses whatever asks it for something and sends nothing of the user's.
+    pub refuses: bool,
+    /// How far watches lag behind at most, in milliseconds, beside the time on the way.
+    pub lag: u64,
+    /// The lists that are not to be had: those of the resources in this namespace, and of the resources of all shards.
+    pub unlisted: Option<&'static str>,
 }
 
 /// The weather of this moment, for all who travel through it.
@@ -57,8 +63,35 @@ impl Weather {
         }
     }
 
+    /// Whether a list of this path cannot be had.
+    pub fn hides(self, path: &str, query: &str) -> bool {
+        let Some(namespace) = self.unlisted else {
+            return false;
+        };
+        let all = path.ends_with("/v1alpha1/dropboxsources") && !query.contains("labelSelector");
+        !query.contains("watch=")
+            && (all || path.ends_with(&format!("/namespaces/{namespace}/dropboxsources")))
+    }
+
+    /// How long a change is on its way to those who watch.
+    pub fn lag(self) -> Duration {
+        let beyond = if self.lag == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(fastrand::u64(..self.lag))
+        };
+        latency() + beyond
+    }
+
     /// What goes wrong with a request to Unstructured.
     pub fn fault(self, route: Option<Route>) -> Option<Fault> {
+        if self.refuses && matches!(route, Some(Route::List | Route::Get)) {
+            return Some(Fault::answer(answers::detail(400, "Bad Request")));
+        }
+        if self.refuses && matches!(route, Some(Route::StartCheck | Route::LatestCheck)) {
+            let detail = "A connection check is already in progress";
+            return Some(Fault::answer(answers::detail(400, detail)));
+        }
         if !hits(self.api) {
             return None;
         }

@@ -223,7 +223,9 @@ fn holds(grant: &Grant, since: Instant) -> bool {
 /// The resource that holds this connector instead, though both have it on record.
 fn holder(context: &Context, resource: &Resource, id: ConnectorId) -> Option<Key> {
     let who = Claimant::of(resource);
-    let claim = context.index.claims(|claims| claims.recorded(&who, id));
+    let claim = context
+        .index
+        .claims_of(&who, |claims| claims.recorded(&who, id));
     if let Ok(Some(loser)) = &claim {
         look_again(context, loser, Priority::Changed);
     }

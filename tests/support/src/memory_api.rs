@@ -20,6 +20,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response, header};
@@ -59,6 +60,7 @@ pub struct Snapshot(Store);
 
 type Tap = Arc<dyn Fn(&str, &Value) + Send + Sync>;
 type Judge = Box<dyn FnMut(&Method, &str) -> Fate + Send>;
+type Lag = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The API. Clones share it, and it belongs to no runtime.
 #[derive(Clone)]
@@ -69,6 +71,7 @@ struct Shared {
     store: Mutex<Store>,
     judge: Mutex<Option<Judge>>,
     tap: Mutex<Option<Tap>>,
+    lag: Mutex<Option<Lag>>,
     changed: Notify,
 }
 
@@ -103,6 +106,11 @@ impl MemoryApi {
     /// Calls `tap` with the path and the object after each write, the last state of an object that is gone included.
     pub fn on_write(&self, tap: impl Fn(&str, &Value) + Send + Sync + 'static) {
         *lock(&self.0.tap) = Some(Arc::new(tap));
+    }
+
+    /// Lets watches show what has happened only after this time, asked for anew whenever something has.
+    pub fn delay_watches(&self, lag: impl Fn() -> Duration + Send + Sync + 'static) {
+        *lock(&self.0.lag) = Some(Arc::new(lag));
     }
 
     /// Creates an object at `path`, the path of its collection, as a user who meets no fault.

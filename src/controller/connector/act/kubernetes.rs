@@ -33,7 +33,8 @@ impl Actor<'_> {
 
     pub fn claim(&self, id: ConnectorId) -> Result<(), Key> {
         let who = self.who();
-        self.context.index.claims(|claims| claims.claim(&who, id))
+        let index = &self.context.index;
+        index.claims_of(&who, |claims| claims.claim(&who, id))
     }
 
     pub async fn set_finalizer(self, present: bool) -> Answer {
@@ -71,7 +72,8 @@ impl Actor<'_> {
             Err(error) if is_missing(&error) => {}
             Err(error) => return Answer::Failed(kubernetes(&error)),
         }
-        self.context.index.claims(|claims| claims.released(&who));
+        let index = &self.context.index;
+        index.claims_of(&who, |claims| claims.released(&who));
         Answer::Done
     }
 
@@ -103,7 +105,7 @@ impl Actor<'_> {
         let claim = self
             .context
             .index
-            .claims(|claims| claims.claim_name(&who, &place, name));
+            .claims_of(&who, |claims| claims.claim_name(&who, &place, name));
         if let Err(holder) = claim {
             return Answer::Held(describe_holder(self.key, &holder));
         }

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::refusal::Refusal;
 use super::selector::Selector;
@@ -48,6 +48,7 @@ impl MemoryApi {
             let mut watch = watch?;
             match timeout_at(end, watch.next()).await.ok()? {
                 Some(Ok(events)) => {
+                    watch.lag().await;
                     watch.from = events.last()?.version;
                     let lines = events
                         .iter()
@@ -69,6 +70,14 @@ impl MemoryApi {
 }
 
 impl Watch {
+    /// What has happened is on its way.
+    async fn lag(&self) {
+        let lag = lock(&self.api.0.lag).clone();
+        if let Some(lag) = lag {
+            sleep(lag()).await;
+        }
+    }
+
     /// Waits for events. `None`: the server was restarted, or the definition is gone.
     async fn next(&self) -> Option<Result<Vec<Event>, Refusal>> {
         loop {
