@@ -39,10 +39,7 @@ pub struct Actors {
 
 impl Actors {
     pub fn new(ground: Ground, ledger: Ledger, setting: Setting) -> Self {
-        ledger.with(|books| {
-            books.rivals = setting == Setting::Rivals;
-            books.several = [Setting::Rivals, Setting::Shards, Setting::Staging].contains(&setting);
-        });
+        ledger.with(|books| books.setting = Some(setting));
         if setting == Setting::Confined {
             ground.cluster.revoke();
             ground.cluster.grant(Some(NAMESPACES[0]));

@@ -74,7 +74,7 @@ pub fn objection(
     }
     let connector = connectors.iter().find(|connector| connector.id == id)?;
     ledger.with(|books| {
-        if books.rivals {
+        if books.rivals() {
             return None;
         }
         let why = if sent.method == "PUT" {
@@ -177,7 +177,7 @@ pub fn verdict(ground: &Ground, ledger: &Ledger, setting: Setting, version: u32)
     let (own, tenants) = (ground.own.sources(), ground.tenant.sources());
     let mut found = Vec::new();
     ledger.with(|books| {
-        if books.blind || books.rivals {
+        if books.blind || books.rivals() {
             return;
         }
         for connector in own.iter().chain(&tenants) {
@@ -445,7 +445,7 @@ pub fn unrest(
             waits += 1;
         }
         // A deletion that cannot end, because a rival has the connector, is tried again with each comparison.
-        let stuck = |resource: &Resource| books.rivals && resource.going.is_some();
+        let stuck = |resource: &Resource| books.rivals() && resource.going.is_some();
         for (_, resource) in books.present().filter(|(_, resource)| stuck(resource)) {
             let id = resource.source_id().unwrap_or("none");
             let (namespace, name) = resource.name();

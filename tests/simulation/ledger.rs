@@ -13,6 +13,7 @@ use support::wall;
 use tokio::time::Instant;
 use unstructured_operator::crd::dropbox_source_definition;
 
+use super::agenda::Setting;
 use super::ground::{OWN_KEY, PINECONE_KEY, SETTLE_TIME, TENANT_KEY};
 use super::judge::{GRACE, readiness};
 
@@ -41,8 +42,6 @@ pub struct Books {
     pub namespaces_going: BTreeMap<(&'static str, String), Instant>,
     /// A confined operator began when its namespace was going, and perhaps its Role with it: it may list nothing there.
     pub blind: bool,
-    /// Two operators with keys of different workspaces are at work on the same resources.
-    pub rivals: bool,
     /// What events say is left behind.
     pub told: String,
     /// Connectors whose resource went with its namespace: each has to be deleted, or told.
@@ -61,8 +60,8 @@ pub struct Books {
     pub lacking: BTreeMap<&'static str, (Instant, String)>,
     /// What was wrong with a status, as it was written.
     pub untrue: BTreeSet<String>,
-    /// Several processes are at work that do not tell each other what they let go.
-    pub several: bool,
+    /// Which processes are at work.
+    pub setting: Option<Setting>,
     /// Whoever writes now is not the operator.
     pub by_hand: bool,
     /// When it was last possible that the operator heard no answer from Kubernetes, or no news.
@@ -169,6 +168,11 @@ impl Ledger {
 }
 
 impl Books {
+    /// Whether two operators with keys of different workspaces are at work on the same resources.
+    pub fn rivals(&self) -> bool {
+        self.setting == Some(Setting::Rivals)
+    }
+
     fn write_down(&mut self, cluster: &'static str, path: &str, object: &Value) {
         let books = self;
         match object["kind"].as_str() {
@@ -236,7 +240,7 @@ impl Books {
             return;
         };
         let is_own = |resource: &Resource| !resource.misled && !resource.meddled;
-        if self.rivals || had == Some(id) || known.is_some_and(|known| !is_own(known)) {
+        if self.rivals() || had == Some(id) || known.is_some_and(|known| !is_own(known)) {
             return;
         }
         let holder = self.holders.get(id).filter(|holder| **holder != uid);
@@ -267,6 +271,11 @@ impl Books {
         let Some(id) = record.as_str().or(wish.as_str()) else {
             return false;
         };
+        // They do not tell each other what they let go.
+        let several = matches!(
+            self.setting,
+            Some(Setting::Rivals | Setting::Shards | Setting::Staging)
+        );
         let rough = self.rough.is_some_and(|at| at.elapsed() < CALM);
         let (uid, ..) = life_of(object);
         let mut had = self.resources.iter().filter(|(other, resource)| {
@@ -276,10 +285,7 @@ impl Books {
             let long = resource.went.is_some_and(|went| went.elapsed() > GRACE);
             long && !resource.meddled && !resource.misled
         };
-        !rough
-            && !self.several
-            && had.clone().count() > 0
-            && had.all(|(_, resource)| let_go(resource))
+        !rough && !several && had.clone().count() > 0 && had.all(|(_, resource)| let_go(resource))
     }
 
     /// An object of a pipeline.

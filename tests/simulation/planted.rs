@@ -43,7 +43,6 @@ fn files(patch: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 /// What stands where a hunk changes something.
 fn before(hunk: &str) -> String {
     let lines = hunk.lines().filter(|line| !line.starts_with('+'));
-    lines
-        .map(|line| format!("{}\n", line.get(1..).unwrap_or_default()))
-        .collect()
+    let lines: Vec<_> = lines.filter_map(|line| line.get(1..)).collect();
+    lines.join("\n") + "\n"
 }
