@@ -123,20 +123,23 @@ pub async fn secrets(context: Arc<Context>, namespace: Option<String>, listing: 
     let config = watcher::Config::default();
     let failed = |_: &watcher::Error| context.secret_versions.watch_failed();
     let mut events = std::pin::pin!(watch("secrets", "Secret", &context, api, config, failed));
-    let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         let since = Instant::now();
         match event {
-            watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(secret) => listed.push(SecretKey::of(&secret.metadata)),
+            // Most Secrets are none of ours, and there may be very many.
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
             watcher::Event::InitDone => {
-                // Passes may have read these Secrets before they changed for the last time, unless none has read any yet.
+                // Passes may have read Secrets before they changed or went for the last time, unless none has read any yet.
                 if listing.take().is_none_or(|listing| listing.is_closed()) {
-                    for secret in &listed {
-                        queue_readers(&context, secret, Priority::Drift, since);
+                    for secret in context.index.secrets() {
+                        if namespace
+                            .as_deref()
+                            .is_none_or(|here| here == &*secret.namespace)
+                        {
+                            queue_readers(&context, &secret, Priority::Drift, since);
+                        }
                     }
                 }
-                listed = Vec::new();
             }
             watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
                 queue_readers(
