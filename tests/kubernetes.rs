@@ -12,9 +12,9 @@ use support::controlplane::Component;
 use support::fake::Fault;
 use support::fake::unstructured::Route;
 use support::refusal::Refusal;
-use support::stage::{APP_KEY, APP_SECRET, PATIENCE, Stage, eventually, source_id};
+use support::stage::{APP_KEY, APP_SECRET, PATIENCE, PINECONE_KEY, Stage, eventually, source_id};
 
-use crate::{stage, stage_apart};
+use crate::{pipeline, stage, stage_apart};
 
 #[tokio::test]
 async fn an_api_server_that_dies_in_mid_create_costs_nothing() -> Result<()> {
@@ -283,6 +283,29 @@ async fn a_secret_that_rotates_while_it_may_not_be_watched_is_noticed_at_the_nex
     let updates = stage.updates().len();
     stage.after_sweeps(3).await?;
     assert_eq!(stage.updates().len(), updates, "once is enough");
+
+    // A Secret that only a workflow reads.
+    for (secret, key, value) in [
+        ("pinecone", "api_key", PINECONE_KEY),
+        ("nodes", "key", "zebra crossing"),
+    ] {
+        stage.secret(secret, &[(key, value)]).await?;
+    }
+    pipeline::connectors(&stage).await?;
+    let mut spec = pipeline::workflow();
+    spec["nodes"][0]["secretSettings"] =
+        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
+    pipeline::create(&stage, "UnstructuredWorkflow", "flow", spec).await?;
+    pipeline::ready(&stage).await?;
+    stage.rotate("nodes", "key", "zebra at dawn").await?;
+    eventually("the rotated value of the node is sent", || {
+        let made = stage.workspace.workflows();
+        let mut nodes = made.iter().flat_map(|made| &made.nodes);
+        nodes
+            .any(|node| node.settings.get("provider_api_key") == Some(&json!("zebra at dawn")))
+            .then_some(())
+    })
+    .await?;
     Ok(())
 }
 

@@ -58,7 +58,7 @@ pub fn describe_holder(asking: &Key, holder: &Key) -> String {
 }
 
 /// A name inside one workspace, which the fingerprint of its key stands for.
-type PlaceName = (String, String);
+type PlaceName = (Arc<str>, Arc<str>);
 
 /// What every resource claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ impl Claims {
     /// Claims a name in a workspace while a connector is being made, unless another resource does so; then that one is returned.
     pub fn claim_name(&mut self, who: &Claimant, workspace: &str, name: &str) -> Result<(), Key> {
         self.meet(who);
-        let place = (workspace.to_owned(), name.to_owned());
+        let place: PlaceName = (workspace.into(), name.into());
         match self.names.get(&place) {
             Some(holder) if *holder != who.key => return Err(holder.clone()),
             _ => {}

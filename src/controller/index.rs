@@ -3,7 +3,7 @@
 //! Nothing here is scanned per event. The cache may lag behind the API server; whoever decides something irrevocable on it does so
 //! with a resourceVersion precondition.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -24,9 +24,12 @@ pub fn strip(meta: &mut ObjectMeta) {
     meta.managed_fields = None;
     meta.labels = None;
     meta.owner_references = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.retain(|name, _| OURS.contains(&name.as_str()));
-    }
+    // Even an empty map keeps the room of eleven annotations.
+    let annotations = meta.annotations.take().into_iter().flatten();
+    let ours: BTreeMap<_, _> = annotations
+        .filter(|(name, _)| OURS.contains(&name.as_str()))
+        .collect();
+    meta.annotations = (!ours.is_empty()).then_some(ours);
 }
 
 /// The watch cache of all kinds.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::key::SecretKey;
 use super::queue::Priority;
-use super::wake::queue_readers;
+use super::wake::{queue_readers, secrets_in_use};
 
 /// Requests for versions under way at once.
 const AT_ONCE: usize = 4;
@@ -22,7 +22,7 @@ pub async fn follow(context: Arc<Context>) {
     loop {
         let before = Instant::now();
         tokio::time::sleep(context.policy.sync_interval).await;
-        let used = context.index.secrets();
+        let used = secrets_in_use(&context);
         context.secret_versions.keep(&used);
         if context.secret_versions.failed_since(before) {
             compare(&context, used).await;

@@ -22,7 +22,7 @@ use super::key::{Key, SecretKey};
 use super::listing::Listing;
 use super::pipeline::wake::connector_changed;
 use super::queue::Priority;
-use super::wake::{forget, lane_of, look_again, queue_readers};
+use super::wake::{forget, lane_of, look_again, queue_readers, secrets_in_use};
 use super::watching::watch;
 use crate::kinds::{Holding, Kind, Resource};
 
@@ -125,20 +125,22 @@ pub async fn secrets(context: Arc<Context>, namespace: Option<String>, listing: 
     let config = watcher::Config::default();
     let failed = |_: &watcher::Error| context.secret_versions.watch_failed();
     let mut events = std::pin::pin!(watch("secrets", "Secret", &context, api, config, failed));
-    let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         let since = Instant::now();
         match event {
-            watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(secret) => listed.push(SecretKey::of(&secret.metadata)),
+            // Most Secrets are none of ours, and there may be very many.
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
             watcher::Event::InitDone => {
-                // Passes may have read these Secrets before they changed for the last time, unless none has read any yet.
+                // Passes may have read Secrets before they changed or went for the last time, unless none has read any yet.
                 if listing.take().is_none_or(|listing| listing.is_closed()) {
-                    for secret in &listed {
+                    let is_here = |secret: &SecretKey| {
+                        let here = namespace.as_deref();
+                        here.is_none_or(|here| *here == *secret.namespace)
+                    };
+                    for secret in secrets_in_use(&context).iter().filter(|s| is_here(s)) {
                         queue_readers(&context, secret, Priority::Drift, since);
                     }
                 }
-                listed = Vec::new();
             }
             watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
                 queue_readers(

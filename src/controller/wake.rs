@@ -1,5 +1,6 @@
 //! Asking for passes over resources, and forgetting those that are gone.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tokio::time::Instant;
@@ -26,6 +27,13 @@ pub fn look_again(context: &Context, key: &Key, priority: Priority) {
         let lane = lane_of(&resource);
         context.queue.add(key, lane, priority, Instant::now());
     }
+}
+
+/// The Secrets that anything here reads.
+pub fn secrets_in_use(context: &Context) -> HashSet<SecretKey> {
+    let mut secrets = context.index.secrets();
+    secrets.extend(context.catalogue.secrets());
+    secrets
 }
 
 /// Asks for passes over the resources that read a Secret.

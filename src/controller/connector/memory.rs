@@ -62,7 +62,7 @@ impl Settling {
     }
 }
 
-/// The memory of one resource.
+/// The memory of one resource. There is one for each, so what few need is in a box.
 #[derive(Default)]
 pub struct Memory {
     /// Which resource of its name it is.
@@ -78,13 +78,13 @@ pub struct Memory {
     /// Passes in a row that failed.
     pub failures: u32,
     /// A configuration that the API refused, and how that was reported.
-    pub refused: Option<(Digest, Outcome)>,
+    pub refused: Option<Box<(Digest, Outcome)>>,
     /// The service said in these words that our key is taken, of a create with this configuration.
-    pub key_taken: Option<(Digest, String)>,
+    pub key_taken: Option<Box<(Digest, String)>>,
     /// What the provider said of the credentials in the configuration with this digest, and when.
     pub grant: Option<(Digest, Grant, Instant)>,
     /// The create whose outcome is not known.
-    pub settling: Option<Settling>,
+    pub settling: Option<Box<Settling>>,
     /// When the configuration has to be sent again, as the status says and as this process counts: the clocks of two machines
     /// differ.
     pub resend: Option<(Time, Instant)>,
@@ -106,13 +106,14 @@ pub struct Memory {
     pub newborn: bool,
 }
 
-/// The memories of all resources. A pass takes one out and puts it back.
+/// The memories of all resources. A pass takes one out and puts it back. Each is in a box: a table is up to half empty, and there are two
+/// while it grows.
 #[derive(Default)]
-pub struct Memories(Mutex<HashMap<Key, Memory>>);
+pub struct Memories(Mutex<HashMap<Key, Box<Memory>>>);
 
 impl Memories {
     /// Takes out the memory of a resource.
-    pub fn take(&self, key: &Key) -> Memory {
+    pub fn take(&self, key: &Key) -> Box<Memory> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -121,7 +122,7 @@ impl Memories {
     }
 
     /// Puts it back.
-    pub fn put(&self, key: &Key, memory: Memory) {
+    pub fn put(&self, key: &Key, memory: Box<Memory>) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -136,7 +136,7 @@ fn situation(
     };
     let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
     let known = |asked: &Digest| Some(*asked) == digest;
-    let taken = memory.key_taken.as_ref();
+    let taken = memory.key_taken.as_deref();
     let keys = match taken.filter(|(asked, _)| known(asked)) {
         _ if workspace.is_ok_and(|workspace| workspace.session.refuses_keys()) => Keys::Refused,
         Some((_, why)) => Keys::Taken {
@@ -181,7 +181,7 @@ fn situation(
         forced: hand.forced.is_some(),
         refused: memory
             .refused
-            .as_ref()
+            .as_deref()
             .filter(|(refused, _)| known(refused))
             .map(|(_, outcome)| outcome.clone()),
         grant: memory
@@ -337,11 +337,13 @@ fn binding(
         let mark = Settling::mark(create);
         let known = memory.settling.take().filter(|known| known.mark == mark);
         // Wall clocks of two machines differ, so the time counts from when this process first saw the intent.
-        let settling = known.unwrap_or_else(|| Settling {
-            mark,
-            at: Instant::now() + settle_time,
-            again: None,
-            why: None,
+        let settling = known.unwrap_or_else(|| {
+            Box::new(Settling {
+                mark,
+                at: Instant::now() + settle_time,
+                again: None,
+                why: None,
+            })
         });
         memory.settling.insert(settling).has_settled(digest)
     })

@@ -41,7 +41,8 @@ pub fn note_effect(
         }
         (Effect::Create { .. } | Effect::Update(_), Answer::Failed(failure)) => {
             if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) {
-                memory.refused = digest.map(|digest| (digest, Outcome::Failed(failure.clone())));
+                memory.refused =
+                    digest.map(|digest| Box::new((digest, Outcome::Failed(failure.clone()))));
             }
             if matches!(effect, Effect::Create { .. }) {
                 let why = failure.message().map(ToOwned::to_owned);
@@ -54,7 +55,7 @@ pub fn note_effect(
         }
         (Effect::Create { .. }, Answer::KeyTaken(why)) => {
             tracing::info!(reason = %why, "the service says that the key is taken: looking for what has it");
-            memory.key_taken = digest.map(|digest| (digest, why.clone()));
+            memory.key_taken = digest.map(|digest| Box::new((digest, why.clone())));
             note_lost(context, memory, situation, hand, Commit::Never, None);
         }
         (Effect::Bind(..), Answer::Claimed) => memory.key_taken = None,
@@ -94,12 +95,12 @@ fn note_lost(
     let aftermath = recall::after_create(commit, situation.lost_creates, settle_time);
     let now = Instant::now();
     let digest = situation.digest();
-    memory.settling = Some(Settling {
+    memory.settling = Some(Box::new(Settling {
         mark: Settling::mark(&create),
         at: now + aftermath.settles,
         again: digest.map(|digest| (digest, now + aftermath.pause)),
         why,
-    });
+    }));
 }
 
 /// Keeps how the pass ended.

@@ -98,13 +98,20 @@ impl Catalogue {
     /// The workflows that read a Secret.
     pub fn readers(&self, secret: &SecretKey) -> Vec<Key> {
         let readers = self.workflows.filtered(|key, workflow| {
-            let spec = &workflow.spec;
-            let key_secret = spec.workspace.as_ref().map(|w| &w.api_key_secret_ref.name);
-            let nodes = spec.nodes.iter().flat_map(|n| n.secret_settings.values());
-            let mut names = nodes.map(|parameter| &parameter.name).chain(key_secret);
-            key.namespace == secret.namespace && names.any(|name| **name == *secret.name)
+            key.namespace == secret.namespace
+                && secrets_of(workflow).any(|name| *name == *secret.name)
         });
         readers.iter().map(|workflow| workflow.key()).collect()
+    }
+
+    /// The Secrets that any workflow reads.
+    pub fn secrets(&self) -> Vec<SecretKey> {
+        let workflows = self.workflows.lock();
+        let secrets = workflows.iter().flat_map(|(key, workflow)| {
+            let namespace = &*key.namespace;
+            secrets_of(workflow).map(move |name| SecretKey::new(namespace, name))
+        });
+        secrets.collect()
     }
 
     /// Another workflow that has this id on record and comes before this one: the older of two keeps what both have on record.
@@ -157,6 +164,14 @@ impl Catalogue {
     fn starting(&self) -> MutexGuard<'_, HashMap<Key, Starting>> {
         self.starting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The names of the Secrets that a workflow reads.
+fn secrets_of(workflow: &UnstructuredWorkflow) -> impl Iterator<Item = &String> {
+    let spec = &workflow.spec;
+    let key = spec.workspace.as_ref().map(|w| &w.api_key_secret_ref.name);
+    let nodes = spec.nodes.iter().flat_map(|n| n.secret_settings.values());
+    nodes.map(|parameter| &parameter.name).chain(key)
 }
 
 fn refers(kind: &str, name: &str, connector: &Key) -> bool {
