@@ -64,15 +64,8 @@ pub async fn observe(
     let status = workflow.status().cloned().unwrap_or_default();
     let board = open::board(context, &key.namespace, workflow.workspace()).await?;
     let deletion = if workflow.is_going() {
-        Some(
-            deletion(
-                context,
-                UnstructuredWorkflow::PLURAL,
-                &key.namespace,
-                board.is_err(),
-            )
-            .await?,
-        )
+        let plural = UnstructuredWorkflow::PLURAL;
+        Some(deletion(context, plural, &key.namespace, board.is_err()).await?)
     } else {
         None
     };
