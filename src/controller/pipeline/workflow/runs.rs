@@ -289,12 +289,11 @@ async fn ask(
     let Some(asked) = annotations.get(RUN_AT).cloned() else {
         return Ok(());
     };
-    let is_marked = annotations.get(HANDLED_RUN_AT) == Some(&asked);
-    let is_handled = is_marked || status.last_handled_run_at.as_ref() == Some(&asked);
+    // Where the status has it, a mark that somebody takes away is not put back: whoever did that may do so again.
+    let is_handled = status.last_handled_run_at.as_ref() == Some(&asked)
+        || annotations.get(HANDLED_RUN_AT) == Some(&asked);
     if !is_handled {
         make_job(context, &hand.workflow, &asked).await?;
-    }
-    if !is_marked {
         let marked = annotate(context, &*hand.workflow, HANDLED_RUN_AT, &asked).await;
         took(memory, hand, marked.map_err(|error| kubernetes(&error)))?;
     }
