@@ -392,10 +392,11 @@ impl ControlPlane {
         vec![
             format!("--data-dir={}", self.directory.join("etcd").display()),
             format!("--listen-client-urls={clients}"),
-            format!("--advertise-client-urls={clients}"),
             format!("--listen-peer-urls={peers}"),
-            format!("--initial-advertise-peer-urls={peers}"),
-            format!("--initial-cluster=default={peers}"),
+            // The only member advertises itself to nobody; older versions insist on a host and a port.
+            "--advertise-client-urls=http://localhost:1".into(),
+            "--initial-advertise-peer-urls=http://localhost:2".into(),
+            "--initial-cluster=default=http://localhost:2".into(),
             "--log-level=warn".into(),
             // The data need not survive the machine.
             "--unsafe-no-fsync".into(),
