@@ -108,6 +108,7 @@ fn table(api: &FakeUnstructured) -> Vec<Row> {
         Row("413", Create, text(413), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("422, a list", Create, answer(answers::unprocessable(&[item])), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("422, a sentence", Create, answer(answers::detail(422, "not supported")), "invalid", AwaitChange, InvalidConfiguration, Never),
+        Row("422 that breaks off", Create, answer(Answer::typed(422, "application/json", r#"{"detail": [{"loc": "#)), "unexpected", Retry, UnexpectedResponse, Never),
         Row("422 that echoes", Create, fault(Fault::echo()), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("429", Create, fault(limited()), "rate_limited", Retry, RateLimited, Never),
         Row("a pause after a 429", Create, After(1, limited()), "paused", Retry, RateLimited, Never),

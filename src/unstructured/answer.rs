@@ -39,6 +39,8 @@ pub(super) enum Place {
 struct Complaint {
     text: String,
     fields: Vec<String>,
+    /// It breaks off: what it would have said, nobody knows.
+    torn: bool,
     /// It has a `detail`, as every 404 of the API itself.
     detailed: bool,
     /// What it says of the key in a create.
@@ -92,6 +94,11 @@ pub(super) fn refusal(
                 "the API asked to slow down",
             )
         }
+        // It may be about the key of a create, or about nothing that the user wrote.
+        400..500 if complaint.torn => (
+            ErrorKind::Unexpected,
+            "the API refuses the request, and its reason cannot be read",
+        ),
         400..500 => (
             ErrorKind::Invalid {
                 fields: complaint.fields,
@@ -123,9 +130,10 @@ impl Complaint {
             Ok(Value::Object(answer)) => Self::of_object(&answer),
             Ok(_) => Self::of_text("an answer of an unknown shape"),
             Err(_) if trimmed.starts_with(b"<") => Self::of_text("an HTML page"),
-            Err(_) if trimmed.starts_with(b"{") => {
-                Self::of_text("an answer that is not valid JSON")
-            }
+            Err(_) if trimmed.starts_with(b"{") => Self {
+                torn: true,
+                ..Self::of_text("an answer that is not valid JSON")
+            },
             Err(_) => Self::of_text(&String::from_utf8_lossy(trimmed)),
         };
         complaint.text = scrubber.scrub(&complaint.text);
@@ -183,6 +191,7 @@ impl Complaint {
             fields,
             detailed: detail.is_some(),
             key: objections.into_iter().max(),
+            ..Self::default()
         }
     }
 }
