@@ -1,5 +1,6 @@
 //! What the tests stand on.
 //!
+//! - [`aside`]: keeps what all of these do out of counts of the operator's instructions.
 //! - [`fake`]: strict fakes of the Unstructured and Dropbox APIs, on loopback, with every fault on demand.
 //! - [`controlplane`]: a real etcd, API server and controller manager.
 //! - [`go`]: programs that are built from Go modules, once.
@@ -14,6 +15,7 @@
 //! - [`refusal`]: an API server that refuses one service account.
 //! - [`canary`]: finds secrets in text, whatever form they took on the way there.
 
+pub mod aside;
 pub mod canary;
 pub mod clock;
 pub mod controlplane;

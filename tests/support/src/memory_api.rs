@@ -29,6 +29,7 @@ use kube::client::{Body, Client};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::aside::Aside;
 pub use refusal::Refusal;
 pub use rights::Caller;
 use selector::Selector;
@@ -93,7 +94,10 @@ impl MemoryApi {
         let api = self.clone();
         let service = tower::service_fn(move |request| {
             let api = api.clone();
-            async move { api.serve(&Caller::Administrator, request).await }
+            Aside::future(async move {
+                let answer = api.serve(&Caller::Administrator, request).await;
+                answer.map(|answer| answer.map(Aside))
+            })
         });
         Client::new(service, "default")
     }

@@ -10,6 +10,8 @@ use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::aside::Aside;
+
 use super::server::{Api, Fake, respond};
 
 /// Carries a request and brings its answer.
@@ -25,7 +27,7 @@ impl<A: Api> Fake<A> {
         let fake = Arc::clone(self);
         Arc::new(move |request| {
             let fake = Arc::clone(&fake);
-            Box::pin(async move {
+            Box::pin(Aside::future(async move {
                 if !fake.is_up() {
                     return Err(refused_connection().await);
                 }
@@ -33,7 +35,7 @@ impl<A: Api> Fake<A> {
                     Ok(answer) => Ok(answer.map(reqwest::Body::wrap).into()),
                     Err(error) => Err(broken_connection(error).await),
                 }
-            })
+            }))
         })
     }
 }

@@ -26,6 +26,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::aside::Aside;
+
 use super::{
     answer::Answer,
     fault::{Commit, Fault, Faults, On, Reply, Spoiling, echo},
@@ -303,7 +305,7 @@ where
     let request = shared.journal.record(read(request).await?);
     let fault = lock(&shared.faults).next(A::route(&request), &request);
     // A task of its own: a client that hangs up does not undo what the server is doing.
-    let reply = tokio::spawn(handle(shared, request, fault))
+    let reply = tokio::spawn(Aside::future(handle(shared, request, fault)))
         .await
         .map_err(io::Error::other)?;
     match reply {
