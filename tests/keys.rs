@@ -184,6 +184,26 @@ async fn a_service_that_refuses_keys_gets_the_same_create_without_and_is_remembe
     Ok(())
 }
 
+/// What the refusal is about, nobody can know: neither the spec is blamed for it, nor is anything taken for settled.
+#[tokio::test]
+async fn a_refusal_of_keys_that_breaks_off_is_asked_for_again() -> Result<()> {
+    for torn in [Fault::cut(), Fault::truncated()] {
+        let stage = impatient().await?;
+        stage
+            .workspace
+            .configure_keys(|keys| keys.given = GivenKey::Refused(422));
+        stage.api.inject(Route::Create, torn);
+        let _operator = stage.operator().await?;
+        stage
+            .create_ready("contracts", json!({ "verify": false }))
+            .await?;
+        let ours = Some(key(&stage, "contracts"));
+        assert_eq!(sent(&stage), [ours.clone(), ours, None]);
+        only(&stage)?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_taken_key_is_told_and_nothing_is_made_in_its_place() -> Result<()> {
     for status in [409, 412, 422] {

@@ -254,8 +254,8 @@ impl Transport {
         let refused = http::read_body(response, MAX_OBJECT_BYTES);
         let body = match timeout_at(deadline, refused).await {
             Ok(Ok(body)) => body,
-            // Only the API's own words make a 404 mean that an object is gone.
-            Ok(Err(error)) if code == 404 => {
+            // Only the API's own words make a 404 mean that an object is gone, and say what a refusal is about.
+            Ok(Err(error)) if says_too_little(code) => {
                 let rejected = error.into();
                 return Err(rejection(
                     rejected,
@@ -265,7 +265,7 @@ impl Transport {
                     &scrubber(),
                 ));
             }
-            Err(_) if code == 404 => {
+            Err(_) if says_too_little(code) => {
                 return Err(self.late("the answer was not complete", *status, Commit::Never));
             }
             // Every other status says enough without them.
@@ -308,6 +308,12 @@ impl Transport {
         let message = format!("{what} within {:?}", self.options.request_timeout);
         ApiError::new(ErrorKind::Timeout, status, commit, &message)
     }
+}
+
+/// Whether a status without the words that belong to it leaves open what is wrong: an object that is gone or a wrong path, the key of a
+/// create or its configuration.
+fn says_too_little(code: StatusCode) -> bool {
+    matches!(code.as_u16(), 400 | 404 | 412 | 422)
 }
 
 /// The error of an answer that was not taken in.

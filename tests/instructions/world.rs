@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use unstructured_operator::controller::naming::ClusterName;
+use unstructured_operator::controller::connector::naming::ClusterName;
 use unstructured_operator::controller::{self, Parts, Policy};
 use unstructured_operator::crd::definitions;
 use unstructured_operator::dropbox::{BaseUrl, DropboxClient};

@@ -229,7 +229,9 @@ impl Books {
             self.untrue
                 .insert(format!("I7: {place} is blamed for its spec: {message}"));
         }
-        if reason == "ConnectorInUse" && self.is_long_gone(object) {
+        // One that goes shows what was said of it last, which may be an interval ago.
+        let goes = object["metadata"]["deletionTimestamp"].is_string();
+        if reason == "ConnectorInUse" && !goes && self.is_long_gone(object) {
             self.untrue.insert(format!(
                 "I7: nobody holds what {place} waits for: {message}"
             ));

@@ -678,7 +678,7 @@ async fn no_answer_and_a_dripping_one_end_with_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_refusal_counts_although_its_words_never_come() {
+async fn a_refusal_whose_words_never_come_made_nothing_and_blames_nobody() {
     let server = Server::start(|mut exchange| async move {
         exchange
             .send("HTTP/1.1 412 Precondition Failed\r\ncontent-length: 100\r\n\r\n{")
@@ -694,7 +694,7 @@ async fn a_refusal_counts_although_its_words_never_come() {
     let error = client.create("a", None, &config()).await.unwrap_err();
     assert_eq!(
         (&error.kind, error.commit()),
-        (&ErrorKind::Invalid { fields: vec![] }, Commit::Never)
+        (&ErrorKind::Timeout, Commit::Never)
     );
 }
 
