@@ -227,7 +227,7 @@ async fn a_suspended_resource_speaks_of_what_was_applied_last_and_mends_the_rest
     );
     let told = message(&suspended, "Ready");
     assert!(
-        told.starts_with("What was applied last") && !told.contains("has the desired"),
+        told.starts_with("The last applied configuration") && !told.contains("has the desired"),
         "nobody has looked at the connector: {told}"
     );
     assert_eq!(stage.creates().len(), 1);

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -16,10 +14,10 @@ use super::error::{ApiError, Commit, ErrorKind};
 use super::ids::ConnectorId;
 use super::kept::{Kept, LONGEST_NAME, cut};
 use super::key_objection::{self, KeyObjection};
+use super::retry_after::retry_after;
 use super::shown_key;
 use super::types::{Check, CheckStatus, Connector, Settings, timestamp};
 use super::unreadable::Unreadable;
-use crate::clock;
 use crate::scrub::Scrubber;
 
 /// Fields and complaints of a refusal that are read.
@@ -221,30 +219,6 @@ fn is_path(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
-/// What `Retry-After` asks for. A date is read against the answer's own `Date`: our clock may be wrong.
-pub(super) fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
-    let date = headers
-        .get(DATE)
-        .and_then(|date| http_date(date.to_str().ok()?));
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    parse_retry_after(value, date.unwrap_or_else(clock::now), longest)
-}
-
-/// Seconds or an HTTP date, as a time from `now`, at most `longest`.
-fn parse_retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seconds = value.parse().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(longest));
-    }
-    let wait = http_date(value)?.duration_since(now);
-    Some(Duration::try_from(wait).unwrap_or_default().min(longest))
-}
-
-fn http_date(text: &str) -> Option<Timestamp> {
-    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
 // === successes ===
 
 /// A connector as it is written, each part unread.
@@ -406,8 +380,6 @@ mod tests {
 
     use super::*;
 
-    const CAP: Duration = Duration::from_mins(15);
-
     fn complaint(body: &str) -> Complaint {
         Complaint::read(body.as_bytes(), &Scrubber::new([]))
     }
@@ -473,35 +445,7 @@ mod tests {
         assert_eq!(complaint(&values.to_string()).fields, Vec::<String>::new());
     }
 
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_never_more_than_the_cap() {
-        let now = http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
-        let table = [
-            ("30", seconds(30)),
-            (" 0 ", seconds(0)),
-            ("99999999999999999999999999", Some(CAP)),
-            ("Sun, 06 Nov 1994 08:50:00 GMT", seconds(23)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", seconds(0)),
-            ("Sat, 31 Dec 9999 23:59:59 GMT", None),
-            ("Fri, 01 Jan 2100 00:00:00 GMT", Some(CAP)),
-            ("-1", None),
-            ("1.5", None),
-            ("", None),
-            ("soon", None),
-        ];
-        for (value, expected) in table {
-            assert_eq!(parse_retry_after(value, now, CAP), expected, "{value}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_retry_after_panics_or_exceeds_the_cap(value in "\\PC{0,40}|[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{8} GMT") {
-            let pause = parse_retry_after(&value, Timestamp::UNIX_EPOCH, CAP);
-            prop_assert!(pause.is_none_or(|pause| pause <= CAP));
-        }
-
         #[test]
         fn any_body_can_be_read(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let scrubber = Scrubber::new([]);

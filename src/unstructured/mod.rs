@@ -28,6 +28,7 @@ mod list;
 mod listing;
 mod pace;
 mod pauses;
+mod retry_after;
 mod shown_key;
 mod taking;
 mod types;

@@ -97,7 +97,7 @@ pub fn refusal(status: u16, object: bool, retry_after: &[u8], body: &[u8]) {
 
 /// Whatever a `Retry-After` says, beside whatever `Date`, nobody waits for longer than the cap.
 pub fn retry_after(value: &[u8], date: &[u8]) {
-    let pause = answer::retry_after(&headers(value, date), LONGEST_PAUSE);
+    let pause = crate::retry_after::retry_after(&headers(value, date), LONGEST_PAUSE);
     assert!(
         pause.is_none_or(|pause| pause <= LONGEST_PAUSE),
         "{pause:?}"

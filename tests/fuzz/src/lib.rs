@@ -25,6 +25,8 @@ mod ids;
 mod kept;
 #[path = "../../../src/unstructured/key_objection.rs"]
 mod key_objection;
+#[path = "../../../src/unstructured/retry_after.rs"]
+mod retry_after;
 #[path = "../../../src/scrub.rs"]
 mod scrub;
 #[path = "../../../src/unstructured/shown_key.rs"]
