@@ -98,9 +98,14 @@ impl Resend {
     }
 }
 
-/// The record of a create under this name: the one that is there, if it is of that name.
-pub fn create_intent(previous: Option<&CreateIntent>, name: &str, now: &Time) -> CreateIntent {
-    let known = previous.filter(|create| create.name == *name);
+/// The record of a create under this name: the one that is there, if it is of that name and not of an earlier create.
+pub fn create_intent(
+    previous: Option<&CreateIntent>,
+    name: &str,
+    stage: Stage,
+    now: &Time,
+) -> CreateIntent {
+    let known = previous.filter(|create| stage != Stage::Recorded && create.name == *name);
     known.cloned().unwrap_or_else(|| CreateIntent {
         name: name.to_owned(),
         started_at: now.clone(),

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::super::ahead::{create_intent, lost_creates, resend_after};
 use super::super::outcome::{Class, Outcome};
 use super::super::verdict::Verdict;
-use super::situation::{Binding, Change, Check, Sighting, Situation, Stage, is_synced};
+use super::situation::{Binding, Change, Check, Sighting, Situation, is_synced};
 use crate::crd::{
     ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, Reason, WorkspaceStatus,
 };
@@ -135,8 +135,7 @@ fn intent(previous: &ConnectorStatus, s: &Situation, on: &Occasion) -> Option<Cr
         return None;
     };
     let known = previous.create.as_ref();
-    let known = known.filter(|_| *stage != Stage::Recorded);
-    Some(create_intent(known, name, &on.now))
+    Some(create_intent(known, name, *stage, &on.now))
 }
 
 fn connection_check(s: &Situation, outcome: &Outcome) -> Option<ConnectionCheck> {

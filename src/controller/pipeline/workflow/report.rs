@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::super::super::ahead::{Stage, create_intent, lost_creates, resend_after};
+use super::super::super::ahead::{create_intent, lost_creates, resend_after};
 use super::super::super::outcome::Class;
 use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
@@ -63,10 +63,7 @@ pub fn status(
     }
     let create = previous.create.as_ref();
     status.create = match &s.binding {
-        Binding::Creating { name, stage } => {
-            let known = create.filter(|_| *stage != Stage::Recorded);
-            Some(create_intent(known, name, &on.now))
-        }
+        Binding::Creating { name, stage } => Some(create_intent(create, name, *stage, &on.now)),
         Binding::Unbound | Binding::Bound(_) => None,
     };
     let lost = previous.lost_creates.as_ref();
