@@ -50,6 +50,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::crd;
 use crate::kinds::{self, Providers};
@@ -57,6 +58,7 @@ use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
 use crate::runtime::leader::Leadership;
 use crate::runtime::metrics::Metrics;
+use crate::spans;
 use crate::unstructured::Options;
 pub use context::{MANAGER, Policy};
 
@@ -67,10 +69,11 @@ use connector::provider::Breakers;
 use context::{Context, Unlisted};
 use definitions::{Definitions, Rights};
 use index::Index;
+use key::Key;
 use listing::Listing;
 use pipeline::catalogue::Catalogue;
 use pipeline::memory::Pipelines;
-use queue::Queue;
+use queue::{Job, Queue};
 use room::Room;
 use secret_versions::SecretVersions;
 use workspaces::{Lists, Workspaces};
@@ -278,15 +281,29 @@ async fn work(context: Arc<Context>, shutdown: CancellationToken) {
         };
         let context = context.clone();
         passes.spawn(async move {
-            if pipeline::is_ours(&job.key) {
-                pipeline::make(&context, &job).await;
-            } else {
-                connector::pass::make(&context, &job).await;
-            }
+            make(&context, &job).await;
             context.queue.done(&job.key);
         });
     }
     while passes.join_next().await.is_some() {}
+}
+
+/// Makes the pass that the queue asked for, by the protocol of the kind, in a span of its own.
+async fn make(context: &Context, job: &Job) {
+    let Key {
+        kind,
+        namespace,
+        name,
+    } = &job.key;
+    let span = spans::reconcile(kind, namespace, name, job.priority.as_str());
+    let pass = async {
+        if pipeline::is_ours(&job.key) {
+            pipeline::make(context, job).await;
+        } else {
+            connector::pass::make(context, job).await;
+        }
+    };
+    pass.instrument(span).await;
 }
 
 async fn sweeps(context: Arc<Context>, mut opened: mpsc::UnboundedReceiver<Lists>) {

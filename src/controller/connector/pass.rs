@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use kube::ResourceExt;
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use super::super::context::Context;
 use super::super::follow_up::{self, FollowUp, Pace};
@@ -38,16 +38,6 @@ const MOST_EFFECTS: usize = 64;
 
 /// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
 pub async fn make(context: &Context, job: &Job) {
-    let Key {
-        kind,
-        namespace,
-        name,
-    } = &job.key;
-    let span = spans::reconcile(kind, namespace, name, job.priority.as_str());
-    attempt(context, job).instrument(span).await;
-}
-
-async fn attempt(context: &Context, job: &Job) {
     let begun = Instant::now();
     let mut memory = context.memories.take(&job.key);
     let result = match latest(context, &mut memory, &job.key) {

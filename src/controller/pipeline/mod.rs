@@ -22,7 +22,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use super::context::Context;
 use super::key::Key;
@@ -40,16 +40,6 @@ pub fn is_ours(key: &Key) -> bool {
 
 /// Makes a pass. A panic ends this pass only.
 pub async fn make(context: &Context, job: &Job) {
-    let Key {
-        kind,
-        namespace,
-        name,
-    } = &job.key;
-    let span = spans::reconcile(kind, namespace, name, job.priority.as_str());
-    attempt(context, job).instrument(span).await;
-}
-
-async fn attempt(context: &Context, job: &Job) {
     let begun = Instant::now();
     let pass = async {
         if job.key.kind == UnstructuredWorkflow::KIND {
