@@ -53,6 +53,17 @@ pub enum CallError {
     Unexpected(u16),
 }
 
+impl CallError {
+    /// Whether Pinecone does not work now, for this caller at least.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Refused | Self::NotFound => false,
+            Self::NoAnswer | Self::Transport(_) => true,
+            Self::Unexpected(status) => *status == 429 || *status >= 500,
+        }
+    }
+}
+
 /// What Pinecone says of a failure.
 #[derive(Deserialize)]
 struct Failure {

@@ -66,6 +66,18 @@ impl Ailing {
         self.state().waiting.remove(key);
     }
 
+    /// One of those that wait, and not always the same.
+    pub fn any(&self) -> Option<Key> {
+        let state = self.state();
+        let one = fastrand::usize(..state.waiting.len().max(1));
+        state.waiting.iter().nth(one).cloned()
+    }
+
+    /// Nobody waits, so nobody has to find out whether it works again.
+    pub fn give_up(&self) {
+        self.state().episode = None;
+    }
+
     /// It does not work, after this many answers.
     pub fn begin(&self, answers: u64) {
         let mut state = self.state();

@@ -53,7 +53,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::crd;
-use crate::kinds::{self, Providers};
+use crate::kinds::{self, Provider, Providers};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
 use crate::runtime::leader::Leadership;
@@ -201,6 +201,9 @@ pub async fn run(
         tasks.spawn(triggers::key_file(context.clone()));
     }
     tasks.spawn(sweeps(context.clone(), workspaces));
+    for provider in [Provider::Dropbox, Provider::Pinecone] {
+        tasks.spawn(recovery::scouts(context.clone(), provider));
+    }
     tasks.spawn(secret_sweep::follow(context.clone()));
     tasks.spawn(measure(context.clone()));
     tokio::select! {

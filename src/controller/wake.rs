@@ -48,6 +48,7 @@ pub fn queue_readers(context: &Context, secret: &SecretKey, priority: Priority, 
 
 /// Forgets a resource that is gone.
 pub fn forget(context: &Context, key: &Key) {
+    context.breakers.forget(key);
     if let Some(workspace) = context.memories.take(key).workspace {
         workspace.leave(key);
         workspace.session.forget(key);

@@ -68,12 +68,13 @@ pub enum CallError {
          --dropbox-api-url"
     )]
     NotDropbox(u16),
-    /// Dropbox was not reached, or not heard to the end in time. Holds a sentence without any secret.
+    /// Dropbox was not reached, was not heard to the end in time, or answered that it does not work (5xx). Holds a sentence without
+    /// any secret.
     #[error(
         "{0}; try again, and check {status}",
         status = "https://status.dropbox.com"
     )]
-    NoAnswer(String),
+    Unavailable(String),
     /// Any other answer that says nothing of credentials or folders. Holds a sentence without any secret.
     #[error(
         "{0}; try again, and check {status}",
@@ -83,11 +84,16 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether Dropbox does not work now, for this caller at least.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::RateLimited | Self::Unavailable(_))
+    }
+
     /// Whether it says nothing of credentials or folders: another time, the answer may be another.
     pub fn is_inconclusive(&self) -> bool {
         matches!(
             self,
-            Self::RateLimited | Self::NotDropbox(_) | Self::NoAnswer(_) | Self::Unclear(_)
+            Self::RateLimited | Self::NotDropbox(_) | Self::Unavailable(_) | Self::Unclear(_)
         )
     }
 }

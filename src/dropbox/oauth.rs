@@ -168,7 +168,7 @@ impl DropboxClient {
             .await
             .map_err(|failure| match failure {
                 Failure::TooLarge => CallError::Unclear(secrets.scrub(&failure.to_string())),
-                _ => CallError::NoAnswer(secrets.scrub(&failure.to_string())),
+                _ => CallError::Unavailable(secrets.scrub(&failure.to_string())),
             })
     }
 }
@@ -340,7 +340,7 @@ mod tests {
         let silent = Server::start(crate::loopback::Exchange::hang).await;
         let broken = Server::start(|exchange| async move { drop(exchange) }).await;
         for url in [silent.url(), broken.url(), "http://127.0.0.1:1".to_owned()] {
-            let Err(CallError::NoAnswer(why)) = ask(&url).await else {
+            let Err(CallError::Unavailable(why)) = ask(&url).await else {
                 panic!("{url} answered")
             };
             assert!(why.contains("Dropbox"), "{why}");

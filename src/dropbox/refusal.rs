@@ -44,10 +44,12 @@ pub(super) fn unclear(
         "" => String::new(),
         word => format!(" ({})", secrets.scrub(word)),
     };
-    CallError::Unclear(format!(
-        "Dropbox answered {}{word}, which was not expected",
-        status.as_u16()
-    ))
+    let said = format!("Dropbox answered {}{word}", status.as_u16());
+    if status.is_server_error() {
+        CallError::Unavailable(said)
+    } else {
+        CallError::Unclear(format!("{said}, which was not expected"))
+    }
 }
 
 /// 400 in plain text: sentences that are known by what they quote.
@@ -158,6 +160,7 @@ mod tests {
             CallError::FolderUnreadable { .. } => "unreadable",
             CallError::RateLimited => "limited",
             CallError::NotDropbox(_) => "foreign",
+            CallError::Unavailable(_) => "unavailable",
             CallError::Unclear(_) => "unclear",
             _ => "other",
         };
@@ -185,7 +188,7 @@ mod tests {
             (409, "other", "unclear"),
             (422, "invalid_root", "unclear"),
             (429, "too_many_requests", "limited"),
-            (500, "user_suspended", "unclear"),
+            (500, "user_suspended", "unavailable"),
         ] {
             let error = json!({ ".tag": tag, "required_scope": "files.metadata.read" });
             let (kind, text) = kind(&tagged(status, &error));
@@ -232,7 +235,7 @@ mod tests {
             (403, "<html>Forbidden</html>", "foreign"),
             (407, "<html>", "foreign"),
             (302, "", "foreign"),
-            (503, "<html>Down for maintenance</html>", "unclear"),
+            (503, "<html>Down for maintenance</html>", "unavailable"),
         ] {
             assert_eq!(kind(&read(status, body)).0, expected, "{status} {body}");
         }

@@ -132,13 +132,16 @@ async fn ask(
 
 /// What there is to say when Dropbox says nothing of the credentials.
 fn unknown(error: &CallError) -> Verdict {
-    let why = format!(
-        "It is not known whether Dropbox accepts the credentials: {error}. They are used all the same, and Dropbox is asked again \
-         every few minutes."
-    );
-    match error {
-        CallError::NoAnswer(_) => Verdict::NoAnswer(why),
-        _ => Verdict::Inconclusive(why),
+    let why = |again| {
+        format!(
+            "It is not known whether Dropbox accepts the credentials: {error}. They are used all the same, and Dropbox is asked \
+             again {again}."
+        )
+    };
+    if error.is_outage() {
+        Verdict::NoAnswer(why("until it answers"))
+    } else {
+        Verdict::Inconclusive(why("every few minutes"))
     }
 }
 

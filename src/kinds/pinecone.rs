@@ -102,13 +102,16 @@ async fn ask(
              embeddings have, or correct spec.indexName. It is looked at again every few minutes."
         ))),
         Err(error) => {
-            let why = format!(
-                "It is not known whether Pinecone accepts the API key: {error}. It is used all the same, and Pinecone is asked again \
-                 every few minutes."
-            );
-            match error {
-                CallError::NoAnswer => Verdict::NoAnswer(why),
-                _ => Verdict::Inconclusive(why),
+            let why = |again| {
+                format!(
+                    "It is not known whether Pinecone accepts the API key: {error}. It is used all the same, and Pinecone is asked \
+                     again {again}."
+                )
+            };
+            if error.is_outage() {
+                Verdict::NoAnswer(why("until it answers"))
+            } else {
+                Verdict::Inconclusive(why("every few minutes"))
             }
         }
     }

@@ -35,9 +35,10 @@ pub enum Verdict {
     Refused(String),
     /// It cannot be told, which is no refusal; a sentence that says why.
     Inconclusive(String),
-    /// The same, because no answer came in the time that there is for one.
+    /// The same, because it does not work now: no answer came in time, or one that says so.
     NoAnswer(String),
 }
+
 /// What keeps credentials that are good from reading what is to be read. It blocks nothing: only Unstructured's own connection check
 /// says what Unstructured can read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

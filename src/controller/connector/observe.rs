@@ -215,9 +215,13 @@ fn situation(
 }
 
 /// Whether an answer of the provider is still worth something. What it accepts is asked again for a reason only; anything else can be
-/// mended at any time.
+/// mended at any time. That it gave none is known to whoever asks.
 fn holds(grant: &Grant, since: Instant) -> bool {
-    matches!(grant, Grant::Accepted) || since.elapsed() < SHORTFALL_TIME
+    match grant {
+        Grant::Accepted => true,
+        Grant::Silence(_) => false,
+        _ => since.elapsed() < SHORTFALL_TIME,
+    }
 }
 
 /// The resource that holds this connector instead, though both have it on record.

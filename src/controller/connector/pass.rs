@@ -26,7 +26,7 @@ use super::plan::plan;
 use super::record::{rehearse, write_complaint, write_status};
 use super::remember::{note_effect, remember, settle_membership, still_known};
 use super::report::{self, Occasion};
-use super::situation::Situation;
+use super::situation::{Grant, Situation};
 use super::tell;
 use crate::crd::{ConnectorStatus, FINALIZER};
 use crate::kinds::Resource;
@@ -161,6 +161,9 @@ async fn pass(
     memory.unsure |= hand.unsure;
     remember(memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
+    if !matches!(situation.grant, Grant::Silence(_)) {
+        context.breakers.forget(&job.key);
+    }
     if let Some(workspace) = &hand.workspace {
         heard(context, &workspace.session, &job.key, outcome.failure());
     }

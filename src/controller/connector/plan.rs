@@ -284,7 +284,9 @@ fn vetted(s: &Situation) -> Option<Step> {
 fn asked(s: &Situation) -> Option<Step> {
     match &s.grant {
         Grant::Unasked => Some(Step::Act(Effect::CheckCredentials)),
-        Grant::Accepted | Grant::Insufficient(_) | Grant::Inconclusive(_) => None,
+        Grant::Accepted | Grant::Insufficient(_) | Grant::Inconclusive(_) | Grant::Silence(_) => {
+            None
+        }
         Grant::Refused(why) => Some(Step::Rest(Outcome::CredentialsRejected(why.clone()))),
     }
 }

@@ -1,20 +1,17 @@
-//! Asking a provider about credentials without letting one that hangs hold up anything else: few passes are at it at once, and after
-//! some that got no answer nobody asks for a while.
+//! Asking a provider about credentials without letting one that does not work hold up anything else: few passes are at it at once,
+//! after some that failed one alone may ask, and when it answers, everybody who had no answer asks again.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
+use super::super::ailing::Ailing;
+use super::super::key::Key;
 use crate::kinds::{self, Verdict};
 
-/// So many asks in a row without an answer, and the provider is left alone.
+/// So many asks in a row without an answer, and the provider is left alone but for a scout.
 const MOST_UNANSWERED: u32 = 3;
-
-/// For how long, at first and at most; it doubles each time that the next ask is not answered either.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// What stands between the passes and each of the providers.
 pub struct Breakers {
@@ -38,12 +35,19 @@ impl Breakers {
             kinds::Provider::Pinecone => &self.pinecone,
         }
     }
+
+    /// A resource that is gone, or has nothing to ask any more, waits for none of them.
+    pub fn forget(&self, key: &Key) {
+        self.dropbox.ailing.leave(key);
+        self.pinecone.ailing.leave(key);
+    }
 }
 
 /// What stands between the passes and one provider.
 pub struct Provider {
     asks: Semaphore,
-    silence: Mutex<Silence>,
+    ailing: Ailing,
+    record: Mutex<Record>,
 }
 
 /// What came of asking.
@@ -57,22 +61,17 @@ pub enum Asked {
     Busy,
 }
 
-/// How the provider has been silent.
+/// How the provider has answered.
 #[derive(Default)]
-struct Silence {
-    /// Asks in a row that were not answered.
+struct Record {
+    /// Asks ever that were answered.
+    answers: u64,
+    /// Asks in a row that were not.
     unanswered: u32,
-    rest: Option<Rest>,
-}
-
-/// The provider is left alone.
-struct Rest {
-    until: Instant,
-    pause: Duration,
-    /// What there was to say of the ask that was not answered.
+    /// What there was to say of the last of these.
     why: String,
-    /// Whether one pass was let through to see whether it answers again.
-    probing: bool,
+    /// Who may ask all the same, to find out whether it answers again.
+    scout: Option<Key>,
 }
 
 impl Provider {
@@ -80,75 +79,82 @@ impl Provider {
     pub fn new(limit: usize) -> Self {
         Self {
             asks: Semaphore::new(limit.max(1)),
-            silence: Mutex::default(),
+            ailing: Ailing::default(),
+            record: Mutex::default(),
         }
     }
 
-    /// Asks, unless that would hold up the pass. It never waits for another's ask.
-    pub async fn ask(&self, ask: impl Future<Output = Verdict>) -> Asked {
-        let Ok(_permit) = self.asks.try_acquire() else {
-            return match self.silence().resting() {
-                Some(why) => Asked::Resting(why),
-                None => Asked::Busy,
-            };
-        };
-        if let Some(why) = self.silence().may_ask() {
+    /// Asks for this resource, unless that would hold up its pass. It never waits for another's ask. A resource that gets no answer
+    /// waits for one: see [`recovered`](Self::recovered).
+    pub async fn ask(&self, key: &Key, ask: impl Future<Output = Verdict>) -> Asked {
+        if let Some(why) = self.record().rest(key) {
+            self.ailing.wait(key);
             return Asked::Resting(why);
         }
+        let Ok(_permit) = self.asks.try_acquire() else {
+            return Asked::Busy;
+        };
         let verdict = ask.await;
-        self.silence().heard(&verdict);
+        let answers = self.record().heard(&verdict);
+        if let Verdict::NoAnswer(_) = verdict {
+            self.ailing.wait(key);
+            self.ailing.begin(answers);
+        }
         Asked::Answered(verdict)
     }
 
-    fn silence(&self) -> MutexGuard<'_, Silence> {
-        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Who should ask again, because the provider has answered anybody since it did not. Said once.
+    pub fn recovered(&self) -> BTreeSet<Key> {
+        let answers = self.record().answers;
+        self.ailing.ended(answers)
+    }
+
+    /// Returns when somebody waits and the time has come to find out whether the provider answers again: who is to ask.
+    pub async fn scout(&self) -> Key {
+        loop {
+            self.ailing.probe_due().await;
+            let scout = self.ailing.any();
+            self.record().scout.clone_from(&scout);
+            if let Some(scout) = scout {
+                return scout;
+            }
+            // Whoever comes next finds out.
+            self.record().unanswered = 0;
+            self.ailing.give_up();
+        }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Silence {
-    /// Why nobody asks now, if nobody does.
-    fn resting(&self) -> Option<String> {
-        let rest = self.rest.as_ref()?;
-        (Instant::now() < rest.until).then(|| rest.why.clone())
+impl Record {
+    /// Why this one does not ask now, unless it may.
+    fn rest(&mut self, key: &Key) -> Option<String> {
+        let may = self.unanswered < MOST_UNANSWERED || self.scout.take_if(|s| s == key).is_some();
+        (!may).then(|| self.why.clone())
     }
 
-    /// The same. After a pause one is let through, and the others when that one has its answer; should it never come back, after
-    /// another pause.
-    fn may_ask(&mut self) -> Option<String> {
-        let resting = self.resting();
-        if let (None, Some(rest)) = (&resting, &mut self.rest) {
-            rest.probing = true;
-            rest.until = Instant::now() + rest.pause;
-        }
-        resting
-    }
-
-    fn heard(&mut self, verdict: &Verdict) {
-        let Verdict::NoAnswer(why) = verdict else {
-            if self.rest.is_some() {
+    /// How many asks were answered, after this verdict.
+    fn heard(&mut self, verdict: &Verdict) -> u64 {
+        if let Verdict::NoAnswer(why) = verdict {
+            self.unanswered = self.unanswered.saturating_add(1);
+            self.why.clone_from(why);
+            if self.unanswered == MOST_UNANSWERED {
+                tracing::warn!(
+                    why,
+                    "the provider of the credentials gives no answer; asking for one resource at a time until it does"
+                );
+            }
+        } else {
+            if self.unanswered >= MOST_UNANSWERED {
                 tracing::info!("the provider of the credentials answers again");
             }
-            *self = Self::default();
-            return;
-        };
-        self.unanswered = self.unanswered.saturating_add(1);
-        let pause = match &self.rest {
-            Some(rest) if rest.probing => (rest.pause * 2).min(LONGEST_PAUSE),
-            None if self.unanswered >= MOST_UNANSWERED => SHORTEST_PAUSE,
-            // It was asked before it was left alone, or may just have been unlucky.
-            _ => return,
-        };
-        tracing::warn!(
-            seconds = pause.as_secs(),
-            why,
-            "the provider of the credentials gives no answer; leaving it alone for a while"
-        );
-        self.rest = Some(Rest {
-            until: Instant::now() + pause,
-            pause,
-            why: why.clone(),
-            probing: false,
-        });
+            self.unanswered = 0;
+            self.answers += 1;
+        }
+        self.answers
     }
 }
 
@@ -156,11 +162,19 @@ impl Silence {
 mod tests {
     use std::future::{pending, ready};
     use std::sync::Arc;
+    use std::time::Duration;
 
     use futures::FutureExt;
     use tokio::time::{advance, timeout};
 
     use super::*;
+
+    /// Longer than any pause between two scouts.
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn key(name: &str) -> Key {
+        Key::new("DropboxSource", "legal", name)
+    }
 
     fn silent() -> Verdict {
         Verdict::NoAnswer("it did not answer".to_owned())
@@ -170,14 +184,15 @@ mod tests {
         Asked::Resting("it did not answer".to_owned())
     }
 
-    async fn ask(provider: &Provider, verdict: Verdict) -> Asked {
-        provider.ask(ready(verdict)).await
+    async fn ask(provider: &Provider, name: &str, verdict: Verdict) -> Asked {
+        provider.ask(&key(name), ready(verdict)).await
     }
 
     async fn silenced() -> Provider {
         let provider = Provider::new(2);
         for _ in 0..MOST_UNANSWERED {
-            assert_eq!(ask(&provider, silent()).await, Asked::Answered(silent()));
+            let asked = ask(&provider, "a", silent()).await;
+            assert_eq!(asked, Asked::Answered(silent()));
         }
         provider
     }
@@ -185,58 +200,89 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_finds_as_many_asking_as_may_does_not_wait() {
         let provider = Arc::new(Provider::new(2));
-        let mut hanging: Vec<_> = (0..2).map(|_| Box::pin(provider.ask(pending()))).collect();
+        let (a, b) = (key("a"), key("b"));
+        let mut hanging = [&a, &b].map(|key| Box::pin(provider.ask(key, pending())));
         for ask in &mut hanging {
             assert_eq!(ask.now_or_never(), None);
         }
-        assert_eq!(ask(&provider, Verdict::Accepted).await, Asked::Busy);
+        assert_eq!(ask(&provider, "c", Verdict::Accepted).await, Asked::Busy);
         drop(hanging);
         let answered = Asked::Answered(Verdict::Accepted);
-        assert_eq!(ask(&provider, Verdict::Accepted).await, answered);
+        assert_eq!(ask(&provider, "c", Verdict::Accepted).await, answered);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_provider_is_left_alone_and_probed_by_one_at_a_time() {
+    async fn a_silent_provider_is_asked_for_one_at_a_time_and_when_it_answers_all_ask_again() {
         let provider = silenced().await;
-        assert_eq!(ask(&provider, Verdict::Accepted).await, resting());
-        advance(SHORTEST_PAUSE).await;
-        let mut probe = Box::pin(provider.ask(async {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            silent()
-        }));
-        assert!(timeout(Duration::from_secs(1), &mut probe).await.is_err());
-        assert_eq!(ask(&provider, Verdict::Accepted).await, resting());
-        assert_eq!(probe.await, Asked::Answered(silent()));
-
-        advance(SHORTEST_PAUSE).await;
-        assert_eq!(ask(&provider, silent()).await, resting(), "twice as long");
-        advance(SHORTEST_PAUSE).await;
+        assert_eq!(ask(&provider, "b", Verdict::Accepted).await, resting());
+        for _ in 0..6 {
+            let scout = timeout(PAUSE, provider.scout()).await.unwrap();
+            let asked = provider.ask(&scout, ready(silent())).await;
+            assert_eq!(asked, Asked::Answered(silent()));
+            assert_eq!(ask(&provider, "c", Verdict::Accepted).await, resting());
+            assert_eq!(provider.recovered(), BTreeSet::new());
+        }
+        let scout = timeout(PAUSE, provider.scout()).await.unwrap();
         let answered = Asked::Answered(Verdict::Accepted);
-        assert_eq!(ask(&provider, Verdict::Accepted).await, answered);
-        assert_eq!(ask(&provider, Verdict::Accepted).await, answered);
+        let asked = provider.ask(&scout, ready(Verdict::Accepted)).await;
+        assert_eq!(asked, answered);
+        let waiting = BTreeSet::from(["a", "b", "c"].map(key));
+        assert_eq!(provider.recovered(), waiting);
+        assert_eq!(provider.recovered(), BTreeSet::new(), "said once");
+        assert_eq!(ask(&provider, "d", Verdict::Accepted).await, answered);
+        assert_eq!(provider.scout().now_or_never(), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_never_comes_back_is_followed_by_another() {
+    async fn a_scout_that_never_comes_back_is_followed_by_another() {
         let provider = silenced().await;
-        advance(SHORTEST_PAUSE).await;
-        assert_eq!(provider.ask(pending()).now_or_never(), None);
-        assert_eq!(ask(&provider, Verdict::Accepted).await, resting());
-        advance(SHORTEST_PAUSE).await;
+        let scout = provider.scout().await;
+        assert_eq!(provider.ask(&scout, pending()).now_or_never(), None);
+        assert_eq!(ask(&provider, "a", Verdict::Accepted).await, resting());
+        let scout = timeout(PAUSE, provider.scout()).await.unwrap();
         let answered = Asked::Answered(Verdict::Accepted);
-        assert_eq!(ask(&provider, Verdict::Accepted).await, answered);
+        let asked = provider.ask(&scout, ready(Verdict::Accepted)).await;
+        assert_eq!(asked, answered);
     }
 
-    #[tokio::test]
-    async fn any_answer_ends_a_row_of_silence_however_useless_it_is() {
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_waits_any_more_whoever_comes_next_asks() {
+        let breakers = Breakers {
+            dropbox: silenced().await,
+            pinecone: Provider::new(2),
+        };
+        breakers.forget(&key("a"));
+        let provider = breakers.of(kinds::Provider::Dropbox);
+        assert!(timeout(PAUSE, provider.scout()).await.is_err());
+        let answered = Asked::Answered(Verdict::Accepted);
+        assert_eq!(ask(provider, "b", Verdict::Accepted).await, answered);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_says_nothing_is_an_answer() {
         let provider = Provider::new(2);
         for _ in 0..MOST_UNANSWERED {
-            ask(&provider, silent()).await;
-            let useless = Verdict::Inconclusive("503".to_owned());
-            assert_eq!(
-                ask(&provider, useless.clone()).await,
-                Asked::Answered(useless)
-            );
+            ask(&provider, "a", silent()).await;
+            let useless = Verdict::Inconclusive("a web page".to_owned());
+            let asked = ask(&provider, "b", useless.clone()).await;
+            assert_eq!(asked, Asked::Answered(useless));
         }
+        assert_eq!(provider.recovered(), BTreeSet::from([key("a")]));
+    }
+
+    #[test]
+    fn one_failure_of_one_alone_is_asked_again_soon() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let provider = Provider::new(2);
+            ask(&provider, "a", silent()).await;
+            assert_eq!(provider.scout().now_or_never(), None);
+            advance(PAUSE).await;
+            assert_eq!(provider.scout().await, key("a"));
+        });
     }
 }

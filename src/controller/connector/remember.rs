@@ -18,7 +18,7 @@ use crate::unstructured::{Commit, ErrorKind};
 pub fn still_known(memory: &Memory, situation: &Situation, answer: Answer) -> Answer {
     match (&answer, &memory.grant) {
         (
-            Answer::Grant(Grant::Inconclusive(_)),
+            Answer::Grant(Grant::Inconclusive(_) | Grant::Silence(_)),
             Some((asked, known @ Grant::Insufficient(_), _)),
         ) if Some(*asked) == situation.digest() => Answer::Grant(known.clone()),
         _ => answer,

@@ -106,6 +106,8 @@ pub enum Grant {
     Insufficient(Shortfall),
     /// It could not say, for this reason: only a definite refusal blocks.
     Inconclusive(String),
+    /// It gave no answer, for this reason: when it gives one to anybody, it is asked again.
+    Silence(String),
     /// It refuses them, for this reason.
     Refused(String),
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::super::super::claims::describe_holder;
 use super::super::super::outcome::Failure;
+use super::super::super::recovery::wake_all;
 use super::super::effect::Answer;
 use super::super::provider::Asked;
 use super::super::recall;
@@ -153,11 +154,13 @@ impl Actor<'_> {
             return Answer::Grant(Grant::Accepted);
         };
         let ask = spec.ask(&self.context.providers, credentials, self.hand.since);
-        let verdict = match self.context.breakers.of(provider).ask(ask).await {
+        let breaker = self.context.breakers.of(provider);
+        let verdict = match breaker.ask(self.key, ask).await {
             Asked::Answered(verdict) => verdict,
-            Asked::Resting(why) => return Answer::Grant(Grant::Inconclusive(why)),
+            Asked::Resting(why) => return Answer::Grant(Grant::Silence(why)),
             Asked::Busy => return Answer::Failed(Failure::Busy),
         };
+        wake_all(self.context, breaker.recovered());
         let result = match &verdict {
             Verdict::NotAsked => None,
             Verdict::Accepted | Verdict::Insufficient(_) => Some(GrantResult::Accepted),
@@ -171,7 +174,8 @@ impl Actor<'_> {
             Verdict::NotAsked | Verdict::Accepted => Grant::Accepted,
             Verdict::Insufficient(shortfall) => Grant::Insufficient(shortfall),
             Verdict::Refused(why) => Grant::Refused(why),
-            Verdict::Inconclusive(why) | Verdict::NoAnswer(why) => Grant::Inconclusive(why),
+            Verdict::Inconclusive(why) => Grant::Inconclusive(why),
+            Verdict::NoAnswer(why) => Grant::Silence(why),
         })
     }
 

@@ -180,7 +180,7 @@ prop_compose! {
         marked in any::<bool>(),
         keys in prop_oneof![3 => Just(Keys::Sent), 1 => Just(Keys::Refused), 1 => Just(taken(false))],
         resend in prop_oneof![4 => Just(Resend::No), 1 => Just(Resend::Later), 1 => Just(Resend::Due)],
-        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive("no".to_owned())), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
+        grant in prop_oneof![Just(Grant::Unasked), Just(Grant::Accepted), Just(Grant::Inconclusive("no".to_owned())), Just(Grant::Silence("no".to_owned())), Just(insufficient()), Just(Grant::Refused("no".to_owned()))],
         check in prop_oneof![Just(Check::None), Just(Check::Scheduled("c".to_owned())), Just(Check::Passed("c".to_owned())), Just(Check::Failed("c".to_owned(), None)), Just(Check::Unavailable)],
     ) -> Situation {
         Situation {
@@ -240,6 +240,7 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
             let grant = prop_oneof![
                 Just(Grant::Accepted),
                 Just(Grant::Inconclusive("no".to_owned())),
+                Just(Grant::Silence("no".to_owned())),
                 Just(insufficient()),
                 Just(Grant::Refused("no".to_owned()))
             ];

@@ -52,7 +52,9 @@ pub(super) fn verdict(
         Grant::Insufficient(shortfall) => {
             Some(("False", shortfall.reason(), shortfall.advice().to_owned()))
         }
-        Grant::Inconclusive(why) => Some(("Unknown", unverified, why.clone())),
+        Grant::Inconclusive(why) | Grant::Silence(why) => {
+            Some(("Unknown", unverified, why.clone()))
+        }
         Grant::Unasked if !provider_spoke(previous) => Some((
             "Unknown",
             unverified,
