@@ -5,11 +5,13 @@
 
 mod disasters;
 mod faults;
+mod pipelines;
 mod soak;
 mod users;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,10 +45,59 @@ const SECRETS_EACH: u32 = 3;
 const CONTESTED: &str = "contested";
 const SYNC_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the storm blows over.
-struct World {
+/// The API server that the operators work on.
+struct Cluster {
     plane: ControlPlane,
     client: Client,
+}
+
+impl Cluster {
+    /// One that has the definitions and these namespaces.
+    async fn start(namespaces: &[&str]) -> Result<Self> {
+        let plane = ControlPlane::start().await?;
+        let client = plane.client()?;
+        install_definition(&client).await?;
+        for namespace in namespaces {
+            create_namespace(&client, namespace).await?;
+        }
+        Ok(Self { plane, client })
+    }
+
+    /// How to start an operator on these namespaces, with these options besides.
+    fn settings(
+        &self,
+        namespaces: &[&str],
+        api: &FakeUnstructured,
+        dropbox: &FakeDropbox,
+        directory: &Path,
+        options: &[(&str, &str)],
+    ) -> Settings {
+        let kubeconfig = self.plane.kubeconfig_path();
+        let mut environment = environment(kubeconfig, namespaces[0], &api.url(), &dropbox.url());
+        let namespaces = namespaces.join(",");
+        let sync = format!("{}s", SYNC_INTERVAL.as_secs());
+        let all = [
+            ("WATCH_NAMESPACES", namespaces.as_str()),
+            ("REQUEST_TIMEOUT", "2s"),
+            ("SETTLE_TIME", "5s"),
+            ("SYNC_INTERVAL", &sync),
+            ("MAX_REQUESTS_PER_SECOND", "200"),
+        ];
+        for (name, value) in all.iter().chain(options) {
+            environment.retain(|(known, _)| known != name);
+            environment.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Settings {
+            binary: OPERATOR.into(),
+            directory: directory.to_owned(),
+            environment,
+        }
+    }
+}
+
+/// What the storm blows over.
+struct World {
+    cluster: Cluster,
     api: FakeUnstructured,
     dropbox: FakeDropbox,
     /// By namespace.
@@ -63,16 +114,25 @@ struct World {
 #[tokio::test]
 async fn after_any_storm_every_resource_has_its_one_connector_and_nothing_else_is_left()
 -> Result<()> {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>());
-    let seed = number("CHAOS_SEED").unwrap_or_else(|| Ok(fastrand::u64(..)))?;
-    let seconds = number("CHAOS_SECONDS").unwrap_or(Ok(45))?;
+    let (seed, seconds) = (seed()?, number("CHAOS_SECONDS")?.unwrap_or(45));
     let again = format!(
-        "CHAOS_SEED={seed} CHAOS_SECONDS={seconds} cargo test --test main chaos -- --nocapture"
+        "CHAOS_SEED={seed} CHAOS_SECONDS={seconds} cargo test --test main chaos::after -- --nocapture"
     );
     println!("{again}");
     storm(seed, Duration::from_secs(seconds))
         .await
         .with_context(|| format!("the same storm again: {again}"))
+}
+
+/// What repeats a storm, if anybody says.
+fn seed() -> Result<u64> {
+    Ok(number("CHAOS_SEED")?.unwrap_or_else(|| fastrand::u64(..)))
+}
+
+fn number(variable: &str) -> Result<Option<u64>> {
+    let text = std::env::var(variable).ok();
+    let number = text.map(|text| text.parse()).transpose();
+    number.with_context(|| format!("{variable} is no number"))
 }
 
 async fn storm(seed: u64, duration: Duration) -> Result<()> {
@@ -86,13 +146,13 @@ async fn storm(seed: u64, duration: Duration) -> Result<()> {
     let result = async {
         tokio::try_join!(
             users::change_their_minds(&world, users, end),
-            operators.suffer(&world, disasters, end, &OF_ALL),
+            operators.suffer(&world.cluster, disasters, end, &OF_ALL),
         )?;
         world.api.clear_faults();
         world.dropbox.clear_faults();
         users::resume_everything(&world).await?;
         verdict::everything_comes_true(&world).await?;
-        verdict::nothing_got_out(&world, &operators).await
+        verdict::nothing_got_out(&world.cluster, &NAMESPACES, &operators).await
     }
     .await;
     if result.is_err() {
@@ -103,9 +163,7 @@ async fn storm(seed: u64, duration: Duration) -> Result<()> {
 
 impl World {
     async fn new() -> Result<Self> {
-        let plane = ControlPlane::start().await?;
-        let client = plane.client()?;
-        install_definition(&client).await?;
+        let cluster = Cluster::start(&NAMESPACES).await?;
         let api = FakeUnstructured::start();
         let dropbox = FakeDropbox::start();
         dropbox.accept_anything();
@@ -124,14 +182,12 @@ impl World {
             doubles: Arc::default(),
             retained: Mutex::default(),
             directory: tempfile::tempdir()?,
-            plane,
-            client,
+            cluster,
             api,
             dropbox,
             workspaces,
         };
         for namespace in NAMESPACES {
-            create_namespace(&world.client, namespace).await?;
             users::move_in(&world, namespace).await?;
         }
         let spec = json!({
@@ -147,32 +203,13 @@ impl World {
     }
 
     fn sources(&self, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &dropbox_source())
+        Api::namespaced_with(self.cluster.client.clone(), namespace, &dropbox_source())
     }
 
     fn settings(&self) -> Settings {
-        let mut environment = environment(
-            self.plane.kubeconfig_path(),
-            NAMESPACES[0],
-            &self.api.url(),
-            &self.dropbox.url(),
-        );
-        let namespaces = NAMESPACES.join(",");
-        let sync = format!("{}s", SYNC_INTERVAL.as_secs());
-        let ours = [
-            ("WATCH_NAMESPACES", namespaces.as_str()),
-            ("REQUEST_TIMEOUT", "2s"),
-            ("SETTLE_TIME", "5s"),
-            ("SYNC_INTERVAL", &sync),
-            ("MAX_REQUESTS_PER_SECOND", "200"),
-        ];
-        environment.retain(|(name, _)| ours.iter().all(|(changed, _)| name != changed));
-        environment.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        Settings {
-            binary: OPERATOR.into(),
-            directory: self.directory.path().to_owned(),
-            environment,
-        }
+        let directory = self.directory.path();
+        self.cluster
+            .settings(&NAMESPACES, &self.api, &self.dropbox, directory, &[])
     }
 
     /// That there is one connector is to hold at every moment, not only in the end.

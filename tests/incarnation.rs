@@ -225,6 +225,10 @@ impl World {
             .expect("a new workflow");
     }
 
+    pub fn workflow(&self, name: &str) -> Option<Value> {
+        self.kubernetes.get(&format!("{WORKFLOWS}/{name}"))
+    }
+
     pub fn edit_workflow(&self, name: &str, spec: &Value) {
         self.kubernetes
             .patch(&format!("{WORKFLOWS}/{name}"), json!({ "spec": spec }))
@@ -488,6 +492,11 @@ impl<'a> Incarnation<'a> {
                 advance(step).await;
             }
         })
+    }
+
+    /// The moment that it is in virtual time.
+    pub fn now(&self) -> Instant {
+        self.runtime.block_on(async { Instant::now() })
     }
 
     /// Lets this much virtual time pass.

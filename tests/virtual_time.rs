@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use support::fake::unstructured::{Family, Route, answers};
 use support::fake::{Answer, Fault};
@@ -551,4 +552,36 @@ fn once_an_outage_ends_workflows_and_jobs_that_waited_go_on_at_once() {
         };
         assert!(at_once(&life, went_on), "{name}");
     }
+}
+
+#[test]
+fn a_run_of_the_schedule_is_seen_a_moment_after_its_time() {
+    let world = World::new();
+    let life = ready_fleet(&world);
+    let destination = world.workspace.of(Family::Destinations).insert(
+        "pinecone",
+        "index",
+        json!({ "index_name": "contracts", "namespace": "default", "batch_size": 50, "api_key": "pinecone-key" }),
+    );
+    // Some time between two ticks, far from both.
+    let begun = life.now();
+    let origin: Timestamp = "2026-03-02T10:40:00Z".parse().expect("a time");
+    unstructured_operator::clock::govern(move || origin + begun.elapsed());
+    world.create_workflow("load", "contracts", &destination);
+    world.edit_workflow("load", &json!({ "schedule": "every hour" }));
+    assert!(life.until(HOUR, || world.workspace.workflows().len() == 1));
+    let workflow = world.workspace.workflows().remove(0).id;
+    let lists = || {
+        let requests = world.api.requests();
+        let jobs = requests.iter().filter(|r| r.path == "/api/v1/jobs/");
+        jobs.count()
+    };
+    let gone = life.now().duration_since(begun);
+    life.pass(Duration::from_mins(20).saturating_sub(gone));
+    world.workspace.tick(&workflow);
+    let before = lists();
+    life.pass(Duration::from_secs(40));
+    assert_eq!(lists(), before + 1, "one look");
+    let status = world.workflow("load").unwrap_or_default()["status"].clone();
+    assert!(status["activeJob"]["id"].is_string(), "{status}");
 }

@@ -14,7 +14,7 @@ use support::operator::{Operator, Settings};
 use tokio::time::{Instant, sleep};
 
 use super::users::surely;
-use super::{NAMESPACES, World};
+use super::{Cluster, NAMESPACES};
 
 const LEASE: &str = "unstructured-operator";
 /// Longer than the Lease lasts, so that a stopped leader wakes to find another.
@@ -75,7 +75,7 @@ impl Operators {
     /// One disaster after the other, until the end. As many instances run afterwards as before.
     pub async fn suffer(
         &mut self,
-        world: &World,
+        cluster: &Cluster,
         mut random: Rng,
         end: Instant,
         disasters: &[Disaster],
@@ -93,26 +93,26 @@ impl Operators {
             println!("{disaster:?}");
             match disaster {
                 Disaster::KillLeader => {
-                    let leader = self.leader(world).await?;
-                    self.kill(world, leader).await?;
+                    let leader = self.leader(cluster).await?;
+                    self.kill(cluster, leader).await?;
                     self.launch().await?;
                 }
                 Disaster::KillAll => {
                     let count = self.running.len();
                     for _ in 0..count {
-                        self.kill(world, 0).await?;
+                        self.kill(cluster, 0).await?;
                     }
                     for _ in 0..count {
                         self.launch().await?;
                     }
                 }
                 Disaster::StopLeader(duration) => {
-                    let leader = self.leader(world).await?;
+                    let leader = self.leader(cluster).await?;
                     self.running[leader].1.pause()?;
                     sleep(duration).await;
                     self.running[leader].1.resume()?;
                 }
-                Disaster::RestartApiServer => world.plane.restart(Component::ApiServer).await?,
+                Disaster::RestartApiServer => cluster.plane.restart(Component::ApiServer).await?,
             }
         }
         Ok(())
@@ -142,10 +142,10 @@ impl Operators {
 
     /// Kills an instance and, because a dead process cannot come back, gives its Lease away: so many a kill fits into a minute.
     /// That a Lease runs out by itself is what stopping is for.
-    async fn kill(&mut self, world: &World, index: usize) -> Result<()> {
+    async fn kill(&mut self, cluster: &Cluster, index: usize) -> Result<()> {
         let (name, operator) = self.running.remove(index);
         operator.kill()?;
-        let leases = leases(world);
+        let leases = leases(cluster);
         let Some(lease) = surely(async || leases.get(LEASE).await).await? else {
             return Ok(());
         };
@@ -160,8 +160,8 @@ impl Operators {
     }
 
     /// The position of the instance that leads; the first when none does.
-    async fn leader(&self, world: &World) -> Result<usize> {
-        let leases = leases(world);
+    async fn leader(&self, cluster: &Cluster) -> Result<usize> {
+        let leases = leases(cluster);
         let lease = surely(async || leases.get(LEASE).await).await?;
         let leads =
             |(name, _): &(String, Operator)| lease.as_ref().is_some_and(|lease| holds(lease, name));
@@ -169,8 +169,8 @@ impl Operators {
     }
 }
 
-fn leases(world: &World) -> Api<Lease> {
-    Api::namespaced(world.client.clone(), NAMESPACES[0])
+fn leases(cluster: &Cluster) -> Api<Lease> {
+    Api::namespaced(cluster.client.clone(), NAMESPACES[0])
 }
 
 fn holds(lease: &Lease, name: &str) -> bool {

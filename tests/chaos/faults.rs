@@ -35,11 +35,17 @@ pub fn of_unstructured(
             // A proxy's own 404: it must not be taken for the API's.
             10 => Fault::answer(Answer::html(404, "<html>Not Found</html>")),
             11 => Fault::answer(Answer::html(200, "<html>Sign in</html>")),
-            12 if route == Some(Route::Create) => Fault::disconnect().committed_late(late),
-            13 if route == Some(Route::Create) => proxy_error.committed_late(late),
+            12 if is_create(route) => Fault::disconnect().committed_late(late),
+            13 if is_create(route) => proxy_error.committed_late(late),
             _ => Fault::none().after(late / 4),
         })
     }
+}
+
+/// Whether it makes something, be it a run.
+fn is_create(route: Option<Route>) -> bool {
+    use Route::{Create, CreateWorkflow, RunWorkflow};
+    matches!(route, Some(Create | CreateWorkflow | RunWorkflow))
 }
 
 /// Dropbox fails too, which must not hinder anything.

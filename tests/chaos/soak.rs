@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::disasters::{OF_KUBERNETES, Operators};
-use super::{World, faults, users, verdict};
+use super::{NAMESPACES, World, faults, number, seed, users, verdict};
 
 /// How long one storm lasts at most.
 const STORM: Duration = Duration::from_secs(50);
@@ -21,9 +21,7 @@ const SLACK: f64 = 4e6;
 
 #[tokio::test]
 async fn storm_after_storm_leaves_no_memory_behind() -> Result<()> {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>());
-    let seed = number("CHAOS_SEED").unwrap_or_else(|| Ok(fastrand::u64(..)))?;
-    let seconds = number("SOAK_SECONDS").unwrap_or(Ok(20))?;
+    let (seed, seconds) = (seed()?, number("SOAK_SECONDS")?.unwrap_or(20));
     let again = format!(
         "CHAOS_SEED={seed} SOAK_SECONDS={seconds} cargo test --test main soak -- --nocapture"
     );
@@ -46,7 +44,7 @@ async fn soak(seed: u64, duration: Duration) -> Result<()> {
         let end = Instant::now() + storm;
         tokio::try_join!(
             users::change_their_minds(&world, random.fork(), end),
-            operators.suffer(&world, random.fork(), end, &OF_KUBERNETES),
+            operators.suffer(&world.cluster, random.fork(), end, &OF_KUBERNETES),
         )?;
         world.api.clear_faults();
         world.dropbox.clear_faults();
@@ -62,5 +60,5 @@ async fn soak(seed: u64, duration: Duration) -> Result<()> {
         last <= first * (1.0 + GROWTH) + SLACK,
         "memory grew from {first} to {last} bytes"
     );
-    verdict::nothing_got_out(&world, &operators).await
+    verdict::nothing_got_out(&world.cluster, &NAMESPACES, &operators).await
 }

@@ -167,7 +167,7 @@ async fn delete(world: &World, namespace: &str, number: u32) -> Result<()> {
 }
 
 async fn put_secret(world: &World, namespace: &str, name: &str, entries: &Value) -> Result<()> {
-    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(world.cluster.client.clone(), namespace);
     let patch = Patch::Apply(json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": entries,
     }));
@@ -177,7 +177,7 @@ async fn put_secret(world: &World, namespace: &str, name: &str, entries: &Value)
 }
 
 async fn lose_secret(world: &World, namespace: &str, name: &str, serial: u32) -> Result<()> {
-    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(world.cluster.client.clone(), namespace);
     surely(async || secrets.delete(name, &DeleteParams::default()).await).await?;
     sleep(Duration::from_millis(300)).await;
     put_secret(world, namespace, name, &credentials(serial)).await

@@ -11,14 +11,22 @@ use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
 use support::canary::canary;
 use support::fake::unstructured::WorkspaceHandle;
-use support::stage::{API_KEY, condition, source_id};
+use support::stage::{API_KEY, condition, kind, source_id};
 use tokio::time::{Instant, sleep};
 
 use super::disasters::Operators;
-use super::{CANARY, CONTESTED, NAMESPACES, SYNC_INTERVAL, World, connector_name};
+use super::{CANARY, CONTESTED, Cluster, NAMESPACES, SYNC_INTERVAL, World, connector_name};
+
+/// Kinds that a storm is about.
+pub const KINDS: [&str; 4] = [
+    "DropboxSource",
+    "PineconeDestination",
+    "UnstructuredWorkflow",
+    "UnstructuredJob",
+];
 
 /// A run of failures may have made the operator wait for a minute and, after that, for its turn.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Waits until nothing is wrong any more, and sees that it stays so without another write.
 pub async fn everything_comes_true(world: &World) -> Result<()> {
@@ -66,8 +74,12 @@ pub async fn everything_comes_true(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// No secret is in the logs, the resources or the events.
-pub async fn nothing_got_out(world: &World, operators: &Operators) -> Result<()> {
+/// No secret is in the logs, the objects or the events.
+pub async fn nothing_got_out(
+    cluster: &Cluster,
+    namespaces: &[&str],
+    operators: &Operators,
+) -> Result<()> {
     let canary = canary(&[CANARY, API_KEY]);
     let search = |place: &str, text: &str| {
         let leaks = canary.find(text);
@@ -83,13 +95,15 @@ pub async fn nothing_got_out(world: &World, operators: &Operators) -> Result<()>
             log.display()
         );
     }
-    for namespace in NAMESPACES {
-        let resources = world
-            .sources(namespace)
-            .list(&ListParams::default())
-            .await?;
-        search("a resource", &serde_json::to_string(&resources)?)?;
-        let events: Api<Event> = Api::namespaced(world.client.clone(), namespace);
+    let client = &cluster.client;
+    for namespace in namespaces {
+        for name in KINDS {
+            let objects: Api<DynamicObject> =
+                Api::namespaced_with(client.clone(), namespace, &kind(name));
+            let objects = objects.list(&ListParams::default()).await?;
+            search(name, &serde_json::to_string(&objects)?)?;
+        }
+        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
         let events = events.list(&ListParams::default()).await?;
         search("an event", &serde_json::to_string(&events)?)?;
     }
@@ -101,7 +115,7 @@ async fn first_wrongs(world: &World) -> Result<Option<String>> {
     let mut wrong = Vec::new();
     let mut expected = BTreeSet::new();
     for namespace in NAMESPACES {
-        let secrets: Api<Secret> = Api::namespaced(world.client.clone(), namespace);
+        let secrets: Api<Secret> = Api::namespaced(world.cluster.client.clone(), namespace);
         let secrets = secrets.list(&ListParams::default()).await?.items;
         let secrets = secrets
             .into_iter()

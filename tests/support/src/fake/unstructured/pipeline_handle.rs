@@ -87,9 +87,14 @@ impl WorkspaceHandle {
 
     /// Every job of a workflow, oldest first.
     pub fn jobs(&self, workflow: &str) -> Vec<StoredJob> {
-        let mut jobs = self.with(|w| w.pipelines.jobs.clone());
+        let mut jobs = self.all_jobs();
         jobs.retain(|job| job.workflow_id == workflow);
         jobs
+    }
+
+    /// Every job of every workflow there ever was, oldest first.
+    pub fn all_jobs(&self) -> Vec<StoredJob> {
+        self.with(|w| w.pipelines.jobs.clone())
     }
 
     /// The job with this id.
