@@ -11,7 +11,7 @@ use super::super::key::Key;
 use super::super::outcome::Requeue;
 use super::super::queue::{Lane, Priority};
 
-/// Asks for the next pass. Where nothing else is to be waited for, it is made after the sync interval.
+/// Asks for the next pass. Where nothing else is to be waited for, it is made after the sync interval, or after `at_the_latest`.
 pub fn until(
     context: &Context,
     key: &Key,
@@ -39,9 +39,8 @@ pub fn until(
             follow_up::after(requeue, &pace, Instant::now()).map(|next| (next.priority, next.delay))
         }
     };
-    let interval = at_the_latest
-        .unwrap_or_else(|| jittered(context.policy.sync_interval))
-        .min(context.policy.sync_interval * 2);
+    let interval = jittered(context.policy.sync_interval);
+    let interval = at_the_latest.map_or(interval, |latest| latest.min(interval));
     let (priority, delay) = match next {
         Some((priority, delay)) => (priority, delay),
         None => (Priority::Drift, interval),

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::{DateTime, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
 /// A schedule that the service knows; there are no others, and no time zone: all start at minute 0, presumably in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Schedule {
@@ -29,6 +33,9 @@ pub enum Schedule {
     /// At midnight of each first day of a month.
     Monthly,
 }
+
+/// The shortest time between two runs.
+const QUARTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// A string that is no [`Schedule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +85,45 @@ impl Schedule {
             Self::Daily => ("daily", "0 0 * * *"),
             Self::Weekly => ("weekly", "0 0 * * 0"),
             Self::Monthly => ("monthly", "0 0 1 * *"),
+        }
+    }
+
+    /// The last time at which the service began a run, or is beginning one.
+    pub fn tick_before(self, now: Timestamp) -> Timestamp {
+        self.tick_from(now, -QUARTER)
+    }
+
+    /// The next time at which the service begins a run.
+    pub fn tick_after(self, now: Timestamp) -> Timestamp {
+        self.tick_from(now + QUARTER, QUARTER)
+    }
+
+    /// The first time that fits, step by step from the quarter of an hour that has begun.
+    fn tick_from(self, now: Timestamp, step: SignedDuration) -> Timestamp {
+        let quarter = QUARTER.as_secs();
+        let second = now.as_second().div_euclid(quarter) * quarter;
+        let mut tick = Timestamp::from_second(second).unwrap_or(now);
+        while !self.fits(TimeZone::UTC.to_datetime(tick)) {
+            tick += step;
+        }
+        tick
+    }
+
+    /// Whether the service begins a run in this quarter of an hour.
+    fn fits(self, at: DateTime) -> bool {
+        let every = |hours| at.minute() == 0 && at.hour() % hours == 0;
+        match self {
+            Self::Every15Minutes => true,
+            Self::EveryHour => every(1),
+            Self::Every2Hours => every(2),
+            Self::Every4Hours => every(4),
+            Self::Every6Hours => every(6),
+            Self::Every8Hours => every(8),
+            Self::Every10Hours => every(10),
+            Self::Every12Hours => every(12),
+            Self::Daily => every(24),
+            Self::Weekly => every(24) && at.weekday() == Weekday::Sunday,
+            Self::Monthly => every(24) && at.day() == 1,
         }
     }
 
@@ -137,6 +183,75 @@ mod tests {
         assert_eq!(Schedule::shown_as("5 0 * * *"), None);
         for bad in ["", "Daily", "0 0 * * *", "every 3 hours"] {
             assert_eq!(bad.parse::<Schedule>(), Err(ScheduleError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_ticks_around_a_moment_are_those_of_the_cron_expression() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-11-30T19:07:31Z");
+        for (schedule, before, after) in [
+            (
+                Schedule::Every15Minutes,
+                "2026-11-30T19:00:00Z",
+                "2026-11-30T19:15:00Z",
+            ),
+            (
+                Schedule::EveryHour,
+                "2026-11-30T19:00:00Z",
+                "2026-11-30T20:00:00Z",
+            ),
+            (
+                Schedule::Every2Hours,
+                "2026-11-30T18:00:00Z",
+                "2026-11-30T20:00:00Z",
+            ),
+            (
+                Schedule::Every4Hours,
+                "2026-11-30T16:00:00Z",
+                "2026-11-30T20:00:00Z",
+            ),
+            (
+                Schedule::Every6Hours,
+                "2026-11-30T18:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Schedule::Every8Hours,
+                "2026-11-30T16:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Schedule::Every10Hours,
+                "2026-11-30T10:00:00Z",
+                "2026-11-30T20:00:00Z",
+            ),
+            (
+                Schedule::Every12Hours,
+                "2026-11-30T12:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Schedule::Daily,
+                "2026-11-30T00:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Schedule::Weekly,
+                "2026-11-29T00:00:00Z",
+                "2026-12-06T00:00:00Z",
+            ),
+            (
+                Schedule::Monthly,
+                "2026-11-01T00:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+        ] {
+            assert_eq!(schedule.tick_before(now), at(before), "{schedule}");
+            assert_eq!(schedule.tick_after(now), at(after), "{schedule}");
+            let tick = at(after);
+            assert_eq!(schedule.tick_before(tick), tick, "{schedule}");
+            assert!(schedule.tick_after(tick) > tick, "{schedule}");
         }
     }
 }

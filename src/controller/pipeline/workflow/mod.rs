@@ -12,3 +12,4 @@ pub mod report;
 pub mod runs;
 pub mod situation;
 pub mod tell;
+pub mod ticks;

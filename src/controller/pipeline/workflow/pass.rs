@@ -19,7 +19,7 @@ use super::outcome::Outcome;
 use super::plan::{Step, plan};
 use super::situation::{Answer, Situation};
 use super::tell::announce;
-use super::{report, runs};
+use super::{report, runs, ticks};
 use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
 
 /// More effects than any honest pass needs.
@@ -32,13 +32,18 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
         return Requeue::OnChange;
     };
     let workflow = memory.latest(watched);
+    let schedule = ticks::schedule(&workflow.spec);
     let requeue = pass(context, &mut memory, workflow, job).await;
     let lane = lane_of(&job.key);
     let failures = &mut memory.failures;
     // What was lost before may replace what was accepted: then it is sent once more.
     let resend = memory.resend.as_ref();
     let left = resend.map(|(_, at)| at.saturating_duration_since(Instant::now()));
-    let at_the_latest = left.filter(|left| !left.is_zero());
+    let resend = left.filter(|left| !left.is_zero());
+    let at_the_latest = resend
+        .into_iter()
+        .chain(schedule.map(ticks::next_look))
+        .min();
     rest::until(context, &job.key, lane, requeue, failures, at_the_latest);
     context.pipelines.workflows.put(&job.key, memory);
     requeue

@@ -22,10 +22,11 @@ use super::super::writing::{annotate, api, took};
 use super::observe::Hand;
 use super::report::Occasion;
 use super::situation::Situation;
+use super::ticks;
 use crate::crd::{
     ConditionType, EventReason, HANDLED_RUN_AT, JobPhase, JobSummary, MADE_BY_RUN_AT, OnActive,
-    RUN_AT, Reason, UnstructuredJob, UnstructuredJobSpec, UnstructuredWorkflow, WorkflowActivity,
-    WorkflowReference, WorkflowStatus,
+    RUN_AT, Reason, UnstructuredJob, UnstructuredJobSpec, UnstructuredWorkflow, WorkflowReference,
+    WorkflowStatus,
 };
 use crate::kube_error::{is_conflict, is_missing};
 use crate::runtime::run_metrics::{EndedRun, Past};
@@ -57,10 +58,9 @@ pub async fn follow(
     if s.workspace.is_err() || s.held_by.is_some() || s.foreign.is_some() {
         return Ok(false);
     }
-    let spec = &hand.workflow.spec;
-    let is_scheduled = spec.schedule.is_some() && spec.state == WorkflowActivity::Active;
+    let schedule = ticks::schedule(&hand.workflow.spec);
     let is_behind = is_behind(context, hand, status);
-    if !is_scheduled && status.active_job.is_none() && !is_behind {
+    if schedule.is_none() && status.active_job.is_none() && !is_behind {
         return Ok(false);
     }
     let now = Instant::now();
@@ -72,6 +72,9 @@ pub async fn follow(
     let mut at = now.checked_sub(age).unwrap_or(now);
     if job.priority != Priority::Drift {
         at = at.max(job.since);
+    }
+    if let Some(due) = schedule.and_then(|schedule| ticks::last_look(schedule, now)) {
+        at = at.max(due);
     }
     let mut runs = board.history(&id, at).await?;
     runs.sort_by_key(|job| job.created_at);
