@@ -134,6 +134,11 @@ impl Claims {
         self.connectors.get(&id).map(|holder| &holder.key)
     }
 
+    /// The resources that hold anything.
+    pub fn holders(&self) -> impl Iterator<Item = &Key> {
+        self.held.keys()
+    }
+
     /// Takes note that this operator let a resource go: whatever the watch still shows of it, it holds nothing.
     pub fn released(&mut self, who: &Claimant) {
         self.released.insert(who.uid.clone());

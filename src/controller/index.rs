@@ -131,12 +131,12 @@ impl Index {
         self.lock().objects.get(key).cloned()
     }
 
-    /// Every resource of a kind in a namespace, or in all.
+    /// Every resource of a kind in a namespace, or in all; also one that cannot be read, as long as it holds anything.
     pub fn keys(&self, kind: &Kind, namespace: Option<&str>) -> BTreeSet<Key> {
         let state = self.lock();
-        state
-            .objects
-            .keys()
+        let readable = state.objects.keys();
+        readable
+            .chain(state.claims.holders())
             .filter(|key| key.kind == kind.name)
             .filter(|key| namespace.is_none_or(|namespace| *key.namespace == *namespace))
             .cloned()
@@ -307,6 +307,9 @@ mod tests {
         index.apply(old.clone());
         index.set_aside(&old.key());
         assert_eq!(holder(&index), Some(old.key()));
+        // So a list that shows it no more tells that it is gone.
+        let known = index.keys(&DROPBOX_SOURCE, None);
+        assert_eq!(known, BTreeSet::from([old.key()]));
         index.remove(&old.key());
         assert_eq!(holder(&index), None);
     }
