@@ -13,7 +13,7 @@ use support::controlplane::{Component, ControlPlane};
 use support::fake::unstructured::WorkspaceHandle;
 use support::fake::{FakeDropbox, FakeUnstructured};
 use support::operator::{Operator, Settings};
-use support::stage::{self, API_KEY, dropbox_source, environment, install_definition};
+use support::stage::{self, API_KEY, environment, install_definition};
 use tempfile::TempDir;
 
 use crate::Options;
@@ -143,20 +143,23 @@ impl Ground {
         }
     }
 
-    /// The resources of the run.
-    pub fn sources(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &dropbox_source())
+    /// The objects of a kind, of the run.
+    pub fn objects(&self, kind: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &stage::kind(kind))
     }
 
-    /// Creates resources, each with its spec.
+    /// Creates objects of a kind, each with its spec.
     pub async fn create(
         &self,
+        kind: &str,
         manifests: impl IntoIterator<Item = (String, serde_json::Value)>,
     ) -> Result<()> {
-        let (api, params) = (&self.sources(), &PostParams::default());
+        let (api, params) = (&self.objects(kind), &PostParams::default());
         stream::iter(manifests)
             .map(|(name, spec)| async move {
-                api.create(params, &stage::manifest(&name, spec)).await
+                let object = DynamicObject::new(&name, &stage::kind(kind));
+                let object = object.data(json!({ "spec": spec }));
+                api.create(params, &object).await
             })
             .buffer_unordered(WRITERS)
             .try_for_each(async |_| Ok(()))
@@ -166,12 +169,18 @@ impl Ground {
 
     /// Creates or changes a Secret with credentials, told apart by `value`.
     pub async fn credentials(&self, name: &str, value: &str) -> Result<()> {
+        let entries = json!({ "app_key": "key", "app_secret": value, "refresh_token": "token" });
+        self.secret(name, &entries).await
+    }
+
+    /// Creates or changes a Secret.
+    pub async fn secret(&self, name: &str, entries: &serde_json::Value) -> Result<()> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": { "name": name },
-            "stringData": { "app_key": "key", "app_secret": value, "refresh_token": "token" },
+            "stringData": entries,
         });
         let params = PatchParams::apply("bench").force();
         secrets.patch(name, &params, &Patch::Apply(secret)).await?;

@@ -7,6 +7,7 @@
 mod ground;
 mod measure;
 mod phases;
+mod pipelines;
 mod plot;
 mod table;
 mod tracker;
@@ -30,6 +31,9 @@ pub struct Options {
     /// How many resources; one run for each number and latency
     #[arg(long, value_delimiter = ',', default_value = "100,1000")]
     resources: Vec<usize>,
+    /// How many whole pipelines, with a run of each, afterwards; 0 for none
+    #[arg(long, default_value_t = 0)]
+    pipelines: usize,
     /// How long the fake of Unstructured waits before each answer, in milliseconds
     #[arg(long, value_delimiter = ',', default_value = "0,50")]
     latency: Vec<u64>,
@@ -106,6 +110,10 @@ async fn measure(options: &Options) -> Result<Vec<Row>> {
             let run = Run::begin(&mut ground, options, resources, latency).await?;
             rows.extend(run.all().await?);
         }
+    }
+    if options.pipelines > 0 {
+        eprintln!("{} pipelines …", options.pipelines);
+        rows.extend(pipelines::all(&mut ground, options, options.pipelines).await?);
     }
     Ok(rows)
 }

@@ -35,7 +35,7 @@ impl Tally {
             if kind == "PUT" {
                 answered.updates.push(Instant::now());
             }
-            *answered.requests.entry(kind.to_owned()).or_default() += 1;
+            *answered.requests.entry(kind).or_default() += 1;
         });
         dropbox.on_answer(move |request| {
             let kind = match request.path.as_str() {
@@ -64,19 +64,25 @@ impl Tally {
     }
 }
 
-fn kind(request: &Recorded) -> &'static str {
-    let collection = request.path.ends_with("/sources/");
-    let check = request.path.ends_with("/connection-check");
-    match (request.method.as_str(), collection, check) {
-        ("GET", true, _) => "LIST",
-        ("GET", _, true) => "GET check",
-        ("GET", _, _) => "GET",
-        ("POST", true, _) => "POST",
-        ("POST", _, true) => "POST check",
-        ("PUT", ..) => "PUT",
-        ("DELETE", ..) => "DELETE",
-        _ => "other",
-    }
+/// What a request is: of a source, unless it says of what.
+fn kind(request: &Recorded) -> String {
+    let mut path = request.path.trim_start_matches("/api/v1/").split('/');
+    let (collection, id) = (path.next().unwrap_or_default(), path.next());
+    let of = match collection {
+        "sources" => "",
+        other => other,
+    };
+    let what = match (id, path.next()) {
+        (Some(""), _) => of,
+        (_, Some("connection-check")) => "check",
+        (_, Some(part)) => part,
+        _ => of,
+    };
+    let verb = match (request.method.as_str(), id) {
+        ("GET", Some("")) => "LIST",
+        (method, _) => method,
+    };
+    format!("{verb} {what}").trim_end().to_owned()
 }
 
 /// What everything has cost so far.
@@ -173,8 +179,12 @@ fn difference(now: &Counts, earlier: &Counts) -> Counts {
 /// It does not say who asked. But of what is kept here, only the operator sends any: this program creates, deletes and watches
 /// resources, and applies and creates Secrets; the controller manager does none of these.
 async fn kubernetes_requests(client: &Client) -> Result<Counts> {
-    const OPERATORS: [(&str, &[&str]); 5] = [
-        ("dropboxsources", &["GET", "PATCH", "APPLY", "PUT"]),
+    const WRITES: &[&str] = &["GET", "PATCH", "APPLY", "PUT"];
+    const OPERATORS: [(&str, &[&str]); 8] = [
+        ("dropboxsources", WRITES),
+        ("pineconedestinations", WRITES),
+        ("unstructuredworkflows", WRITES),
+        ("unstructuredjobs", WRITES),
         ("secrets", &["GET"]),
         ("customresourcedefinitions", &["GET"]),
         ("events", &["POST", "PATCH"]),

@@ -11,7 +11,10 @@ use crate::Options;
 use crate::ground::{Ground, WRITERS};
 use crate::measure::{Cost, Reading};
 use crate::table::Row;
-use crate::tracker::{Tracker, wait};
+use crate::tracker::{Tracker, is_ready, wait};
+
+/// The kind that is measured.
+pub const SOURCE: &str = "DropboxSource";
 
 /// Long enough to have no part in what is measured.
 const NO_SYNC: Duration = Duration::from_hours(1);
@@ -70,7 +73,7 @@ impl<'a> Run<'a> {
         ground.start(NO_SYNC).await?;
         ground.ready().await?;
         ground.settle().await?;
-        let tracker = Tracker::of(ground.sources());
+        let tracker = Tracker::of(ground.objects(SOURCE), is_ready);
         Ok(Self {
             ground,
             options,
@@ -106,10 +109,10 @@ impl<'a> Run<'a> {
             } else {
                 "dropbox".to_owned()
             };
-            json!({ "verify": verify, "credentials": { "secretRef": { "name": secret } } })
+            source(&secret, verify)
         };
         let manifests = (0..self.resources).map(|number| (name(number), spec(number)));
-        self.ground.create(manifests).await?;
+        self.ground.create(SOURCE, manifests).await?;
         let applied = before.at.elapsed();
         self.tracker.until_ready(self.resources).await?;
         let cost = self.settled(&before).await?;
@@ -171,7 +174,7 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         self.ground.start(NO_SYNC).await?;
         self.ground
-            .create([("late".to_owned(), json!({ "verify": false }))])
+            .create(SOURCE, [("late".to_owned(), source("dropbox", false))])
             .await?;
         self.tracker.until_this_is_ready("late").await?;
         let times = vec![began.elapsed()];
@@ -216,8 +219,8 @@ impl<'a> Run<'a> {
         while times.len() < SAMPLES && self.ground.tally.count("PUT") < last {
             let name = format!("new-{}", times.len());
             let began = Instant::now();
-            let spec = json!({ "verify": false });
-            self.ground.create([(name.clone(), spec)]).await?;
+            let spec = source("dropbox", false);
+            self.ground.create(SOURCE, [(name.clone(), spec)]).await?;
             self.tracker.until_this_is_ready(&name).await?;
             times.push(began.elapsed());
         }
@@ -240,7 +243,7 @@ impl<'a> Run<'a> {
 
     async fn delete(&mut self, phase: &str) -> Result<()> {
         let before = self.ground.read().await?;
-        let api = &self.ground.sources();
+        let api = &self.ground.objects(SOURCE);
         let all = api.list_metadata(&kube::api::ListParams::default()).await?;
         let count = all.items.len();
         stream::iter(all.items)
@@ -279,6 +282,15 @@ impl<'a> Run<'a> {
         eprintln!("{}", row.summary());
         self.rows.push(row);
     }
+}
+
+/// The spec of a source with the credentials in this Secret.
+pub fn source(secret: &str, verify: bool) -> Value {
+    json!({
+        "remoteUrl": "dropbox://contracts",
+        "verify": verify,
+        "credentials": { "secretRef": { "name": secret } },
+    })
 }
 
 fn name(number: usize) -> String {

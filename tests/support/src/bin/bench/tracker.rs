@@ -15,24 +15,24 @@ use tokio::task::JoinHandle;
 /// Nothing on a machine however busy should take longer.
 const PATIENCE: Duration = Duration::from_mins(20);
 
-/// Sees when resources are Ready and when they go.
+/// Sees when objects are Ready, or whatever they are to become, and when they go.
 pub struct Tracker {
     ready: Arc<Mutex<HashMap<String, bool>>>,
     task: JoinHandle<()>,
 }
 
 impl Tracker {
-    /// Begins to watch.
-    pub fn of(sources: Api<DynamicObject>) -> Self {
+    /// Begins to watch objects, each of which is to become so.
+    pub fn of(objects: Api<DynamicObject>, is_so: fn(&DynamicObject) -> bool) -> Self {
         let ready: Arc<Mutex<HashMap<String, bool>>> = Arc::default();
         let seen = Arc::clone(&ready);
         let task = tokio::spawn(async move {
-            let watch = watcher(sources, watcher::Config::default()).default_backoff();
+            let watch = watcher(objects, watcher::Config::default()).default_backoff();
             let mut events = std::pin::pin!(watch);
             while let Some(event) = events.next().await {
                 match event {
                     Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                        lock(&seen).insert(object.name_any(), is_ready(&object));
+                        lock(&seen).insert(object.name_any(), is_so(&object));
                     }
                     Ok(watcher::Event::Delete(object)) => {
                         lock(&seen).remove(&object.name_any());
@@ -81,7 +81,8 @@ pub async fn wait(what: &str, is_so: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-fn is_ready(object: &DynamicObject) -> bool {
+/// Whether it is Ready as it was last changed.
+pub fn is_ready(object: &DynamicObject) -> bool {
     let observed = object.data["status"]["observedGeneration"].as_i64();
     observed == object.metadata.generation
         && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
