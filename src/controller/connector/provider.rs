@@ -126,7 +126,7 @@ impl Silence {
     fn heard(&mut self, verdict: &Verdict) {
         let Verdict::NoAnswer(why) = verdict else {
             if self.rest.is_some() {
-                tracing::info!("the provider of the credentials answers again");
+                tracing::info!("the credentials provider responds again");
             }
             *self = Self::default();
             return;
@@ -141,7 +141,7 @@ impl Silence {
         tracing::warn!(
             seconds = pause.as_secs(),
             why,
-            "the provider of the credentials gives no answer; leaving it alone for a while"
+            "the credentials provider does not respond; pausing requests to it"
         );
         self.rest = Some(Rest {
             until: Instant::now() + pause,
