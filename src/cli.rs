@@ -28,12 +28,12 @@ const NO_COMMAND: &str = "which command? It comes before its options, as in unst
 #[command(
     name = "unstructured-operator",
     version,
-    about = "Kubernetes operator that keeps connectors of the Unstructured platform true to their resources"
+    about = "Kubernetes operator that keeps connectors of the Unstructured platform in sync with their resources"
 )]
 pub enum Command {
     /// Run the operator
     Run(Box<run::Options>),
-    /// Print the custom resource definitions as YAML
+    /// Print the CRDs as YAML
     Crd,
     /// Get lasting credentials for a source, and manifests that use them
     #[command(subcommand)]
@@ -45,23 +45,23 @@ pub enum Command {
     Doctor(Box<doctor::Options>),
     /// Print manifests for the connectors and workflows that a workspace already has
     ///
-    /// Each manifest names by id what it stands for, so the operator adopts exactly this and creates nothing.
+    /// Each manifest names an existing object by its id, so the operator adopts exactly that object and creates nothing.
     #[command(after_help = import::EXAMPLES)]
     Import(Box<import::Options>),
     /// Run a workflow once, as a new `UnstructuredJob`
     ///
-    /// Prints the name of the job. Each run costs money: a job is one run, and this command makes one job.
+    /// Prints the name of the job. Each run costs money: a job is one run, and this command creates one job.
     #[command(after_help = follow::START_EXAMPLES)]
     Start(Box<follow::StartOptions>),
-    /// Show what a run does until it has ended
+    /// Show the progress of a run until it ends
     ///
-    /// A bar for each node on a terminal, a line for each change elsewhere; then the documents that failed. Exits with 0 if none did.
-    /// Ctrl-C leaves the run going.
+    /// Shows a bar for each node on a terminal, and prints a line for each change elsewhere. At the end, lists the documents that failed.
+    /// Exits with 0 if none did. Ctrl-C does not stop the run.
     #[command(after_help = follow::FOLLOW_EXAMPLES)]
     Follow(Box<follow::FollowOptions>),
-    /// Delete the CRD and every resource, and keep every connector
+    /// Delete the CRDs and every resource, and keep every connector
     ///
-    /// Needs no operator, so it also ends a deletion that hangs without one. Prints which connectors stay.
+    /// Works without a running operator, so it also finishes a deletion that hangs without one. Prints which connectors stay.
     #[command(after_help = uninstall::EXAMPLES)]
     Uninstall(uninstall::Options),
     /// Print completions for a shell
@@ -82,9 +82,9 @@ pub enum Command {
 pub enum Login {
     /// Let a Dropbox app read a folder, and write the Secret and the `DropboxSource` for it
     ///
-    /// Asks for what you do not give: the app's key and secret, the code from the page that it prints, and the folder. Reads
-    /// secrets without echo, and never from the command line. Writes the manifests to a directory, to the cluster, or to
-    /// standard output unless that is a terminal.
+    /// Asks for whatever you do not pass: the app's key and secret, the code from the authorization page, and the folder. Reads secrets
+    /// without echo, and never from the command line. Writes the manifests to a directory, to the cluster, or to standard output unless
+    /// that is a terminal.
     #[command(after_help = login::EXAMPLES)]
     Dropbox(Box<login::Options>),
 }

@@ -22,10 +22,10 @@ Examples:
   Have the cluster check them, and change nothing:
     unstructured-operator import --api-key-file key \\
       | kubectl apply --dry-run=server -f -
-Put the credentials into the Secrets before the operator adopts what is there:
-the API never shows them, and the operator writes whole connectors and
-workflows. At its end, import says which Secrets and keys the manifests read.
-UNSTRUCTURED_API_KEY may also hold the workspace's key.";
+Put the credentials into the Secrets before the operator adopts anything. The
+API never shows credentials, and the operator writes whole connectors and
+workflows. At the end, import lists the Secrets and keys that the manifests
+read. UNSTRUCTURED_API_KEY may also hold the workspace's key.";
 
 /// What to import, and how the manifests look.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,11 +36,11 @@ pub struct Options {
     #[command(flatten)]
     network: Network,
 
-    /// Put this namespace into the manifests [default: none, kubectl apply decides]
+    /// Put this namespace into the manifests [default: none; kubectl apply decides]
     #[arg(short, long, value_name = "NAME", value_parser = crate::options::namespace)]
     namespace: Option<String>,
 
-    /// Have the manifests of Dropbox sources name this Secret; the others name one each
+    /// Name this Secret in the manifests of Dropbox sources; each of the others names a Secret of its own
     #[arg(long, value_name = "NAME", default_value = "dropbox", value_parser = crate::options::object_name)]
     secret_name: String,
 }

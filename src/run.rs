@@ -289,7 +289,7 @@ async fn cluster_name(
                         .to_owned(),
                 ));
             }
-            Err(_) => tracing::warn!("the Kubernetes API does not answer; waiting for it"),
+            Err(_) => tracing::warn!("the Kubernetes API does not respond; waiting for it"),
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(None),

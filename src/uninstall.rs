@@ -25,8 +25,8 @@ use crate::output::print;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   unstructured-operator uninstall --yes
-It also ends a deletion that hangs because the operator or its rights went
-first. To delete connectors too, delete their resources before:
+It also finishes a deletion that hangs because the operator or its permissions
+were deleted first. To delete the connectors too, delete their resources first:
 kubectl delete unstructured --all --all-namespaces";
 
 /// How long the API server may take between two looks. It goes through the resources in steps of seconds itself.
@@ -38,7 +38,7 @@ const AT_ONCE: usize = 16;
 /// Whether it is meant, and where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Really delete the CRD and every resource in the cluster
+    /// Really delete the CRDs and every resource in the cluster
     #[arg(long)]
     yes: bool,
 

@@ -311,12 +311,12 @@ fn plain(objects: Vec<Value>) -> Result<String> {
         "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
     });
     let mut text = String::from(
-        "# unstructured-operator for all namespaces, rendered from its chart. Apply the definitions first:\n#\n\
+        "# unstructured-operator for all namespaces, rendered from its chart. Apply the CRDs first:\n#\n\
          #   kubectl apply --server-side -f crds/\n\
          #   kubectl apply --server-side -f examples/install.yaml\n#\n\
-         # Deleting this file leaves the definitions, every resource and every connector where they are. The image is yours to\n\
-         # name, as docs/operations.md says under \"Make the image\". Every resource then names its workspace under\n\
-         # spec.workspace. The chart has all other choices.\n",
+         # Deleting what this file installs keeps the CRDs, every resource and every connector. Name your own image, as\n\
+         # docs/operations.md explains under \"Make the image\". Every resource must then name its workspace under\n\
+         # spec.workspace. All other choices are in the chart.\n",
     );
     for mut object in std::iter::once(namespace).chain(objects) {
         place(&mut object, NAMESPACE);

@@ -192,7 +192,7 @@ async fn a_collector_that_is_away_holds_nothing_up_and_is_told_of_once() -> Resu
     for n in 0..5 {
         stage.until_ready(&format!("s{n}")).await?;
     }
-    let complaint = "traces cannot be delivered";
+    let complaint = "cannot deliver traces";
     let told = |text: &str| text.matches(complaint).count();
     eventually("it is told", || {
         (told(&operator.output()) > 0).then_some(())
@@ -204,7 +204,7 @@ async fn a_collector_that_is_away_holds_nothing_up_and_is_told_of_once() -> Resu
     eventually("traces are delivered again", || {
         operator
             .output()
-            .contains("traces are delivered again")
+            .contains("delivering traces again")
             .then_some(())
     })
     .await?;

@@ -268,7 +268,7 @@ async fn all_listed(mut listed: mpsc::Receiver<()>) {
         .await
         .is_err()
     {
-        tracing::warn!("not every watch has listed its objects yet; beginning without");
+        tracing::warn!("not every watch has listed its objects yet; starting anyway");
     }
 }
 

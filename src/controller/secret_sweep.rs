@@ -33,7 +33,7 @@ pub async fn follow(context: Arc<Context>) {
 async fn compare(context: &Context, used: HashSet<SecretKey>) {
     tracing::debug!(
         secrets = used.len(),
-        "the watch on Secrets fails; comparing their versions"
+        "the watch on Secrets fails; comparing their versions instead"
     );
     let looks = iter(used).map(|secret| look(context, secret));
     looks.buffer_unordered(AT_ONCE).collect::<()>().await;

@@ -47,7 +47,7 @@ pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
         // One that breaks down is logged, and must not be the last.
         let looking = AssertUnwindSafe(look_and_compare(&context, &workspace)).catch_unwind();
         if looking.instrument(spans::sweep()).await.is_err() {
-            tracing::error!("the comparison with the inventory panicked; trying again later");
+            tracing::error!("sweep panicked; retrying later");
         }
     }
 }
@@ -63,7 +63,7 @@ async fn probe<T>(
     match look.await {
         Ok(_) => wake_recovered(context, session),
         Err(error) => {
-            tracing::debug!(%error, "the API does not work yet; trying again");
+            tracing::debug!(%error, "the API does not work yet; retrying");
             session.fails();
         }
     }
@@ -96,7 +96,7 @@ async fn look_and_compare(context: &Context, workspace: &Workspace) {
         }
         Err(error) => {
             spans::failed(&Span::current(), error.kind.as_str(), error.message());
-            tracing::warn!(%error, "the inventory could not be read; trying again");
+            tracing::warn!(%error, "could not read the inventory; retrying");
             workspace.session.fails();
         }
     }
@@ -124,7 +124,7 @@ fn compare(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
     tracing::debug!(
         connectors = snapshot.len(),
         differing,
-        "the inventory was compared"
+        "compared the inventory"
     );
 }
 

@@ -57,7 +57,7 @@ pub async fn resources(
                 tracing::info!(
                     kind = kind.name,
                     resources = listed.len(),
-                    "the resources are listed"
+                    "listed the resources"
                 );
                 listed.clear();
                 listing.is_done();
@@ -176,7 +176,7 @@ pub async fn key_file(context: Arc<Context>) {
                     context.queue.add(&key, lane, Priority::Changed, since);
                 }
             }
-            Err(error) => tracing::warn!("{error}; the key read before stays in use"),
+            Err(error) => tracing::warn!("{error}; keeping the previous key"),
         }
     }
 }
@@ -231,7 +231,7 @@ fn set_aside(context: &Context, holding: &Holding) {
     let key = Key::of(holding.kind, &holding.metadata);
     tracing::error!(
         resource = %key,
-        "a resource cannot be read: it does not fit the installed definition; apply the definition of this release"
+        "cannot read a resource: it does not match the CRD; apply the CRD of this release"
     );
     hold(context, holding);
     context.index.set_aside(&key);

@@ -67,7 +67,7 @@ where
                             watch = name,
                             kind,
                             error,
-                            "a watch failed; trying again until it works"
+                            "a watch failed; retrying until it works"
                         );
                         said = Some(error);
                     }

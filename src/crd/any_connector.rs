@@ -13,7 +13,7 @@ use super::connector::{secret_key, secret_name};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnyConnector {
-    /// The connector's type, as the Unstructured API names it, for example `s3`. Immutable.
+    /// The connector's type, under its name in the Unstructured API, for example `s3`. Immutable.
     #[serde(rename = "type")]
     #[schemars(
         length(min = 1, max = 63),
@@ -24,12 +24,12 @@ pub struct AnyConnector {
         .reason(Reason::FieldValueForbidden))]
     pub connector_type: String,
 
-    /// The parameters that anyone may read, as the Unstructured API names them. They are sent as they are written.
+    /// The parameters that are not secret, under the names of the Unstructured API. The operator sends them as written.
     #[serde(default)]
     #[schemars(schema_with = "parameters")]
     pub config: Parameters,
 
-    /// The parameters that nobody may read: for each, the key of a Secret that holds its value.
+    /// The secret parameters: for each, the key of a Secret that holds its value.
     #[serde(default)]
     #[schemars(schema_with = "secret_parameters")]
     pub secret_config: BTreeMap<String, SecretParameter>,
@@ -38,7 +38,7 @@ pub struct AnyConnector {
 /// A key of a Secret whose value is one parameter of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SecretParameter {
-    /// Name of the Secret. It is always read from the resource's own namespace.
+    /// Name of the Secret, always in the resource's own namespace.
     #[schemars(schema_with = "secret_name")]
     pub name: String,
     /// Key inside the Secret whose value is the parameter.
@@ -46,7 +46,7 @@ pub struct SecretParameter {
     pub key: String,
 }
 
-/// Values that anyone may read, by parameter, as the API names them. Sent as they are written.
+/// Values that are not secret, by parameter, under the names of the API. The operator sends them as written.
 pub type Parameters = BTreeMap<String, Value>;
 
 /// The schema of [`Parameters`]: whatever JSON there is.

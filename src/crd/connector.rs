@@ -6,13 +6,13 @@ use kube::core::{Message, Reason, Rule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// What to do with a connector that already carries the resource's `connectorName`.
+/// What to do with a connector that already has the resource's `connectorName`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AdoptionPolicy {
     /// Leave it alone and report `NameConflict`.
     #[default]
     Never,
-    /// Take it over if exactly one connector has that name and no other resource holds it.
+    /// Adopt it if exactly one connector has that name and no other resource holds it.
     ByName,
 }
 
@@ -29,7 +29,7 @@ pub enum DeletionPolicy {
 /// A Secret in the namespace of the resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SecretReference {
-    /// Name of the Secret. It is always read from the resource's own namespace.
+    /// Name of the Secret, always in the resource's own namespace.
     #[schemars(schema_with = "secret_name")]
     pub name: String,
 }
@@ -37,7 +37,7 @@ pub struct SecretReference {
 /// One key of a Secret in the namespace of the resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SecretKeyReference {
-    /// Name of the Secret. It is always read from the resource's own namespace.
+    /// Name of the Secret, always in the resource's own namespace.
     #[schemars(schema_with = "secret_name")]
     pub name: String,
     /// Key inside the Secret whose value is the API key.
@@ -57,14 +57,14 @@ fn api_key() -> String {
     .message("workspace.apiUrl cannot be changed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
     .reason(Reason::FieldValueForbidden))]
 pub struct WorkspaceReference {
-    /// Base URL of the Unstructured API, with or without `/api/v1`. Without it, the operator's own `--api-url`. Immutable.
+    /// Base URL of the Unstructured API, with or without `/api/v1`. Defaults to the operator's own `--api-url`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 1024),
         regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
     )]
     pub api_url: Option<String>,
-    /// Where the API key of the workspace is. The Secret may change at any time: that is how a key is rotated.
+    /// The Secret that holds the API key of the workspace. To rotate the key, change this Secret.
     pub api_key_secret_ref: SecretKeyReference,
 }
 
@@ -83,32 +83,32 @@ pub struct WorkspaceReference {
         .reason(Reason::FieldValueForbidden)
 )]
 pub struct ConnectorOptions {
-    /// Name of the connector in Unstructured. Without it, `<namespace>.<name>.<cluster>`, and for other kinds than `DropboxSource`
-    /// `<namespace>.<name>.<kind>.<cluster>`. Immutable.
+    /// Name of the connector in Unstructured. Defaults to `<namespace>.<name>.<cluster>` for a `DropboxSource`, and to
+    /// `<namespace>.<name>.<kind>.<cluster>` for any other kind. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     #[x_kube(validation = Rule::new(r"!self.matches('^[[:space:]]|[[:space:]]$|[[:cntrl:]]')")
         .message("connectorName must not begin or end with white space, nor contain control characters"))]
     pub connector_name: Option<String>,
 
-    /// What to do with a connector that already carries `connectorName`: `Never` leaves it alone and reports `NameConflict`,
-    /// `ByName` takes it over.
+    /// What to do with a connector that already has `connectorName`: `Never` leaves it alone and reports `NameConflict`; `ByName` adopts
+    /// it.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,
 
-    /// The workspace that holds the connector. Without it, the operator's own. It cannot be added, removed or pointed elsewhere.
+    /// The workspace that holds the connector. Defaults to the operator's own. It cannot be added, removed or pointed at another workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceReference>,
 
-    /// Whether `Ready` waits for Unstructured's own connection check after each accepted change.
+    /// If true, `Ready` waits for Unstructured's own connection check after each accepted change.
     #[serde(default = "yes")]
     pub verify: bool,
 
-    /// What happens to the connector when this resource is deleted: `Delete` removes it, `Retain` leaves it in the workspace.
+    /// What happens to the connector when this resource is deleted: `Delete` deletes it; `Retain` leaves it in the workspace.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// Stops all writes to Unstructured for this resource. Deleting it still works.
+    /// If true, the operator writes nothing to Unstructured for this resource. Deletion still works.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -158,11 +158,11 @@ pub(super) fn secret_key(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What the operator last knew to be true.
+/// The state that the operator last observed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectorStatus {
-    /// The `metadata.generation` that the rest of this status speaks of; -1 before the operator first saw the resource.
+    /// The `metadata.generation` that the rest of this status describes; -1 until the operator first sees the resource.
     #[serde(default = "unobserved")]
     pub observed_generation: i64,
     /// Id of the connector in the Unstructured workspace.
@@ -171,36 +171,37 @@ pub struct ConnectorStatus {
     /// Name of the connector in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connector_name: Option<String>,
-    /// Key with which the connector was made, or is being made, where the service has keys: what shows it belongs to this resource.
-    /// Absent for a connector from before keys.
+    /// Key with which the connector was created, or is being created, if the service has keys. It shows that the connector belongs to this
+    /// resource. Absent if the connector was created before the service had keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The workspace in which the connector was last seen.
+    /// The workspace where the operator last saw the connector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceStatus>,
-    /// Keyed digest of the configuration, secrets included, that Unstructured last accepted. It reveals nothing of them.
+    /// Keyed digest of the configuration, secrets included, that Unstructured last accepted. It does not reveal the secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_digest: Option<String>,
     /// When Unstructured last accepted a configuration from this resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sync_time: Option<Time>,
-    /// Value of the annotation `connectors.unstructured.io/reconcile-at` that was handled last.
+    /// The last value of the annotation `connectors.unstructured.io/reconcile-at` that the operator handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// Unstructured's connection check of the current configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_check: Option<ConnectionCheck>,
-    /// Present while a connector may be being created: the record that lets a restarted operator find it again.
+    /// Present while a create may be in progress: the record by which a restarted operator finds the connector again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateIntent>,
-    /// Present while creates that were given up may still be carried out: what they make with this resource's key, or under its
-    /// own name, is a duplicate.
+    /// Present while Unstructured may still carry out creates that the operator gave up. Whatever they create with this resource's key, or
+    /// under its own name, is a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_creates: Option<LostCreates>,
-    /// Present while an update whose answer was lost may still be carried out: the configuration is sent once more after this time.
+    /// Present while Unstructured may still carry out an update whose response was lost. The operator sends the configuration once more
+    /// after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resend_after: Option<Time>,
-    /// `Ready`, `Reconciling`, `Stalled`, `CredentialsValid`, `Synced`, `ConnectionVerified`, as kstatus defines them.
+    /// The conditions `Ready`, `Reconciling`, `Stalled`, `CredentialsValid`, `Synced` and `ConnectionVerified`. They follow kstatus.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -279,7 +280,7 @@ impl ConnectorStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceStatus {
-    /// Base URL of its API.
+    /// Base URL of the workspace's API.
     pub api_url: String,
     /// Fingerprint of the API key that was used. The key cannot be computed from it.
     pub key_fingerprint: String,
@@ -294,22 +295,22 @@ pub struct ConnectionCheck {
     pub status: String,
 }
 
-/// The record of a create whose answer has not arrived yet.
+/// The record of a create whose response has not arrived yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateIntent {
     /// Name under which the connector is being created.
     pub name: String,
-    /// When the create was started.
+    /// When the create started.
     pub started_at: Time,
 }
 
-/// Creates that were given up and may still be carried out.
+/// Creates that the operator gave up, and that Unstructured may still carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LostCreates {
-    /// How many.
+    /// How many there are.
     #[schemars(with = "i32")]
     pub count: u32,
-    /// When the first of them was started.
+    /// When the first of them started.
     pub since: Time,
 }

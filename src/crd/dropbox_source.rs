@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::connector::{ConnectorOptions, SecretReference, connector_id, fixed, secret_key};
 use super::definition::{SOURCE, complete};
 
-/// A Dropbox folder that an Unstructured workspace reads documents from. The operator makes the matching source connector exist
-/// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
+/// A Dropbox folder that an Unstructured workspace reads documents from. The operator creates the matching source connector in the
+/// workspace, keeps it in sync with this spec and the Secret, and deletes it with this resource.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -24,8 +24,8 @@ use super::definition::{SOURCE, complete};
 )]
 #[x_kube(validation = fixed(SOURCE.existing_field))]
 pub struct DropboxSourceSpec {
-    /// The folder to read, as `dropbox://<subfolder>[/...]`, relative to the Dropbox app's own folder. The app folder's root
-    /// cannot be used: Unstructured does not support it.
+    /// The folder to read, as `dropbox://<subfolder>[/...]`, relative to the Dropbox app's own folder. Name a subfolder: Unstructured does
+    /// not support the root of the app folder.
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(r"self.matches('^dropbox://[^/[:cntrl:][:space:]][^/[:cntrl:]]*(/[^/[:cntrl:]]+)*/?$')")
         .message("remoteUrl must be dropbox://<subfolder>[/...]: name a subfolder of the Dropbox app's folder, for example dropbox://contracts/2026; the root itself cannot be read"))]
@@ -33,14 +33,14 @@ pub struct DropboxSourceSpec {
         .message("remoteUrl must not contain '.' or '..' as a folder and must not end in white space"))]
     pub remote_url: String,
 
-    /// Whether files in subfolders are read too.
+    /// Whether to read files in subfolders too.
     #[serde(default)]
     pub recursive: bool,
 
-    /// Where the Dropbox app's key, secret and refresh token are.
+    /// The Secret that holds the Dropbox app's key, secret and refresh token.
     pub credentials: Credentials,
 
-    /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
+    /// Id of an existing connector to adopt, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub existing_source_id: Option<String>,
@@ -59,7 +59,7 @@ pub fn definition() -> CustomResourceDefinition {
     )
 }
 
-/// Where the Dropbox app's key, secret and refresh token are.
+/// The Secret that holds the Dropbox app's key, secret and refresh token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credentials {
@@ -80,7 +80,7 @@ pub struct CredentialKeys {
     /// Key whose value is the app secret of the Dropbox app.
     #[schemars(schema_with = "secret_key")]
     pub app_secret: String,
-    /// Key whose value is the refresh token: the one that lasts, not an access token (`sl.…`), which dies after four hours.
+    /// Key whose value is the refresh token, which lasts. Do not use an access token (`sl.…`): it expires after four hours.
     #[schemars(schema_with = "secret_key")]
     pub refresh_token: String,
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::connector::{ConnectorOptions, SecretReference, connector_id, fixed, secret_key};
 use super::definition::{DESTINATION, complete};
 
-/// A Pinecone index that an Unstructured workspace writes vectors to. The operator makes the matching destination connector exist
-/// in the workspace, keeps it equal to this spec and to the Secret, and removes it with this resource.
+/// A Pinecone index that an Unstructured workspace writes vectors to. The operator creates the matching destination connector in the
+/// workspace, keeps it in sync with this spec and the Secret, and deletes it with this resource.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -28,7 +28,7 @@ use super::definition::{DESTINATION, complete};
     validation = fixed(DESTINATION.existing_field)
 )]
 pub struct PineconeDestinationSpec {
-    /// The index to write to. It has to exist, with as many dimensions as the embeddings have.
+    /// The index to write to. It must exist, and have as many dimensions as the embeddings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 45),
@@ -36,7 +36,7 @@ pub struct PineconeDestinationSpec {
     )]
     pub index_name: Option<String>,
 
-    /// Whether Unstructured makes a serverless index of its own in the account when a workflow first runs.
+    /// Whether Unstructured creates a serverless index of its own in the account when a workflow first runs.
     #[serde(default)]
     pub auto_create_index: bool,
 
@@ -45,15 +45,15 @@ pub struct PineconeDestinationSpec {
     #[schemars(length(min = 1, max = 512))]
     pub namespace: String,
 
-    /// How many vectors are written at once.
+    /// How many vectors to write at once.
     #[serde(default = "default_batch_size")]
     #[schemars(with = "i32", range(min = 1, max = 1000))]
     pub batch_size: u16,
 
-    /// Where the Pinecone API key is.
+    /// The Secret that holds the Pinecone API key.
     pub credentials: PineconeCredentials,
 
-    /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
+    /// Id of an existing connector to adopt, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub existing_destination_id: Option<String>,
@@ -63,7 +63,7 @@ pub struct PineconeDestinationSpec {
     pub options: ConnectorOptions,
 }
 
-/// Where the Pinecone API key is.
+/// The Secret that holds the Pinecone API key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PineconeCredentials {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When a workflow runs by itself, in the words of the Unstructured API.
+/// When a workflow runs by itself, in the terms of the Unstructured API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum WorkflowSchedule {
     /// At minute 0, 15, 30 and 45.
@@ -33,10 +33,10 @@ pub enum WorkflowSchedule {
     /// At midnight.
     #[serde(rename = "daily")]
     Daily,
-    /// At midnight before Sunday.
+    /// At midnight at the start of Sunday.
     #[serde(rename = "weekly")]
     Weekly,
-    /// At midnight before the first of the month.
+    /// At midnight at the start of the first day of the month.
     #[serde(rename = "monthly")]
     Monthly,
 }

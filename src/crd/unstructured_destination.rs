@@ -8,8 +8,8 @@ use super::any_connector::AnyConnector;
 use super::connector::{ConnectorOptions, connector_id, fixed};
 use super::definition::{DESTINATION, complete};
 
-/// A place of any type that an Unstructured workspace writes its results to. The operator makes the matching
-/// destination connector exist in the workspace, keeps it equal to this spec and to the Secrets, and removes it with this resource.
+/// A destination of any type that an Unstructured workspace writes results to. The operator creates the matching destination connector in
+/// the workspace, keeps it in sync with this spec and the Secrets, and deletes it with this resource.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -28,7 +28,7 @@ pub struct UnstructuredDestinationSpec {
     #[serde(flatten)]
     pub connector: AnyConnector,
 
-    /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
+    /// Id of an existing connector to adopt, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub existing_destination_id: Option<String>,

@@ -24,29 +24,29 @@ use super::definition::{column, finish};
     category = "unstructured"
 )]
 pub struct UnstructuredJobSpec {
-    /// The workflow to run, as a resource of this namespace. It may be made later than the job. Immutable.
+    /// The workflow to run: a resource in this namespace. You may create it after the job. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf").message("workflowRef cannot be changed: a job is one run of one workflow; make a new job"))]
     pub workflow_ref: WorkflowReference,
 
-    /// What to do while another run of the workflow is under way: `Wait` begins when that has ended, `Adopt` follows that one instead,
-    /// `Fail` gives up. Immutable.
+    /// What to do while another run of the workflow is in progress: `Wait` starts when that run has ended; `Adopt` follows that run
+    /// instead; `Fail` gives up. Immutable.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("onActive cannot be changed: make a new job"))]
     pub on_active: OnActive,
 
-    /// Cancel the run when it has not ended after this time, for example `2h`. Without it, it may take as long as it takes. Immutable.
+    /// Cancel the run if it has not ended after this time, for example `2h`. Without it, the run has no time limit. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(s|m|h))+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("timeout cannot be changed: make a new job"))]
     pub timeout: Option<String>,
 
-    /// Cancel the run. It cannot be taken back.
+    /// Cancel the run. This cannot be undone.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self || !oldSelf").message("a job that was cancelled stays cancelled: make a new job"))]
     pub cancel: bool,
 
-    /// Delete this resource when it has been finished for this time, for example `24h`. Without it, it stays. Do not set it on a job
-    /// that Argo CD or Flux applies: the tool would make it again.
+    /// Delete this resource this long after it finished, for example `24h`. Without it, the resource stays. Do not set it on a job that
+    /// Argo CD or Flux applies: the tool would create the job again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(s|m|h))+$"))]
     pub ttl_after_finished: Option<String>,
@@ -60,41 +60,41 @@ pub struct WorkflowReference {
     pub name: String,
 }
 
-/// What to do while another run of the workflow is under way.
+/// What to do while another run of the workflow is in progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OnActive {
-    /// Begin when it has ended.
+    /// Start when it has ended.
     #[default]
     Wait,
     /// Follow it.
     Adopt,
-    /// Give up.
+    /// Give up: the job fails.
     Fail,
 }
 
-/// Where a job stands.
+/// The phase of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum JobPhase {
     /// The workflow or a connector is not ready yet.
     #[default]
     Pending,
-    /// Another run of the workflow has to end first.
+    /// Another run of the workflow must end first.
     Waiting,
-    /// A run is being asked for.
+    /// The operator is requesting a run.
     Starting,
     /// The run is queued in Unstructured.
     Scheduled,
-    /// It runs.
+    /// The run is in progress.
     Running,
-    /// It has ended, and no document failed.
+    /// The run has ended, and no document failed.
     Succeeded,
-    /// It has ended, and some documents failed.
+    /// The run has ended, and some documents failed.
     PartiallyFailed,
-    /// It could not start, or no document succeeded.
+    /// The run could not start, or no document succeeded.
     Failed,
-    /// It was cancelled.
+    /// The run was cancelled.
     Stopped,
-    /// It is not known what became of it, or it must not be started.
+    /// The outcome of the run is unknown, or the run must not start.
     Abandoned,
 }
 
@@ -128,11 +128,11 @@ impl JobPhase {
     }
 }
 
-/// What the operator last knew to be true.
+/// The state that the operator last observed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatus {
-    /// The `metadata.generation` that the rest of this status speaks of; -1 before the operator first saw the resource.
+    /// The `metadata.generation` that the rest of this status describes; -1 until the operator first sees the resource.
     #[serde(default = "unobserved")]
     pub observed_generation: i64,
     /// Id of the workflow in the Unstructured workspace.
@@ -141,38 +141,39 @@ pub struct JobStatus {
     /// Id of the run in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// Whether somebody else had started the run.
+    /// Whether somebody else started the run.
     #[serde(default)]
     pub adopted: bool,
-    /// Present while a run may be being started: the record that lets a restarted operator find it again.
+    /// Present while the operator may be starting a run: the record by which a restarted operator finds the run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RunRequest>,
-    /// Where the job stands.
+    /// The phase of the job.
     #[serde(default)]
     pub phase: JobPhase,
-    /// How many documents it had, and what became of them: once the run has ended, and before that while somebody follows it.
+    /// How many documents the run had, and how many succeeded or failed. Set once the run has ended, and before that while somebody follows
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<Documents>,
-    /// What each node of the workflow did: once the run has ended, and before that while somebody follows it.
+    /// What each node of the workflow did. Set once the run has ended, and before that while somebody follows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeCounts>,
     /// Documents that failed, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_files: Vec<FailedDocument>,
-    /// How many documents failed in all.
+    /// How many documents failed in total.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub failed_files_total: Option<u64>,
-    /// When the operator learnt that the run had been started.
+    /// When the operator learnt that the run had started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When the operator saw that the run had ended.
+    /// When the operator saw that the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// The workspace in which it runs.
+    /// The workspace where it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceStatus>,
-    /// `Complete`, `Failed`, and `Ready`, `Reconciling`, `Stalled`, as kstatus defines them.
+    /// The conditions `Complete`, `Failed`, `Ready`, `Reconciling` and `Stalled`. They follow kstatus.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -199,38 +200,38 @@ impl Default for JobStatus {
     }
 }
 
-/// The record of a run whose answer has not arrived yet.
+/// The record of a requested run whose response has not arrived yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunRequest {
-    /// When the run was asked for.
+    /// When the run was requested.
     pub started_at: Time,
-    /// The newest run that the workflow had before. None: it had none. Only the service's own times are compared, as its clock may differ
-    /// from that of the cluster.
+    /// The newest run that the workflow had before this request; absent if it had none. The operator compares only the service's own times,
+    /// because its clock may differ from the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
 }
 
-/// A run, and when the service says that it was made.
+/// A run, and when the service says that it created it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRun {
-    /// The run.
+    /// Id of the run.
     pub id: String,
-    /// When it was made, as the service says.
+    /// When the service says that it created the run.
     pub created_at: String,
 }
 
-/// How many documents a run had.
+/// How many documents a run had, and how many succeeded or failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Documents {
-    /// All of them.
+    /// All documents.
     #[schemars(with = "i64")]
     pub total: u64,
     /// Documents that succeeded.
     #[schemars(with = "i64")]
     pub succeeded: u64,
-    /// Those that failed.
+    /// Documents that failed.
     #[schemars(with = "i64")]
     pub failed: u64,
 }
@@ -244,10 +245,10 @@ pub struct NodeCounts {
     /// Documents that wait for it.
     #[schemars(with = "i64")]
     pub ready: u64,
-    /// Documents that it works on.
+    /// Documents that it is processing.
     #[schemars(with = "i64")]
     pub in_progress: u64,
-    /// Documents that it is done with.
+    /// Documents that it has finished.
     #[schemars(with = "i64")]
     pub success: u64,
     /// Documents that failed in it.
@@ -258,9 +259,9 @@ pub struct NodeCounts {
 /// A document that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedDocument {
-    /// Which.
+    /// Which document.
     pub document: String,
-    /// Why, in Unstructured's words, without any secret.
+    /// Why it failed, in Unstructured's words, with all secrets removed.
     pub error: String,
 }
 

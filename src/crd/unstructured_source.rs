@@ -8,8 +8,8 @@ use super::any_connector::AnyConnector;
 use super::connector::{ConnectorOptions, connector_id, fixed};
 use super::definition::{SOURCE, complete};
 
-/// A place of any type that an Unstructured workspace reads documents from. The operator makes the matching
-/// source connector exist in the workspace, keeps it equal to this spec and to the Secrets, and removes it with this resource.
+/// A source of any type that an Unstructured workspace reads documents from. The operator creates the matching source connector in the
+/// workspace, keeps it in sync with this spec and the Secrets, and deletes it with this resource.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -28,7 +28,7 @@ pub struct UnstructuredSourceSpec {
     #[serde(flatten)]
     pub connector: AnyConnector,
 
-    /// Id of an existing connector to take over: exactly this one, whatever its name. Immutable.
+    /// Id of an existing connector to adopt, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub existing_source_id: Option<String>,

@@ -17,8 +17,8 @@ use super::definition::{column, condition_columns, finish};
 use super::schedule::WorkflowSchedule;
 use super::unstructured_job::Documents;
 
-/// The way of documents from a source to a destination. The operator makes the matching workflow exist in the workspace, keeps it equal
-/// to this spec and to the connectors that it refers to, and removes it with this resource.
+/// A pipeline that takes documents from a source to a destination. The operator creates the matching workflow in the workspace, keeps it in
+/// sync with this spec and the connectors that it refers to, and deletes it with this resource.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -45,33 +45,33 @@ use super::unstructured_job::Documents;
         .message("workspace cannot be added or removed: a workflow cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its workflow unless deletionPolicy is Retain")
 )]
 pub struct UnstructuredWorkflowSpec {
-    /// The source, as a resource of this namespace. It may be made later than the workflow.
+    /// The source: a resource in this namespace. You may create it after the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ref: Option<SourceReference>,
 
-    /// The id of a source that no resource stands for.
+    /// The id of a source that no resource manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub source_id: Option<String>,
 
-    /// The destination, as a resource of this namespace. It may be made later than the workflow.
+    /// The destination: a resource in this namespace. You may create it after the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination_ref: Option<DestinationReference>,
 
-    /// The id of a destination that no resource stands for.
+    /// The id of a destination that no resource manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub destination_id: Option<String>,
 
-    /// What is done with each document, in this order.
+    /// The steps that process each document, in this order.
     #[schemars(length(min = 1, max = 32))]
     pub nodes: Vec<WorkflowNode>,
 
-    /// When Unstructured runs the workflow by itself, in UTC. Without it, it runs on demand only.
+    /// When Unstructured runs the workflow by itself, in UTC. Without a schedule, the workflow runs on demand only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<WorkflowSchedule>,
 
-    /// Whether each run processes all documents again, also those that have not changed.
+    /// Whether each run processes all documents again, including those that have not changed.
     #[serde(default)]
     pub reprocess_all: bool,
 
@@ -79,42 +79,41 @@ pub struct UnstructuredWorkflowSpec {
     #[serde(default)]
     pub state: WorkflowActivity,
 
-    /// Name of the workflow in Unstructured. Without it, `<namespace>.<name>.UnstructuredWorkflow.<cluster>`.
+    /// Name of the workflow in Unstructured. Defaults to `<namespace>.<name>.UnstructuredWorkflow.<cluster>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     #[x_kube(validation = Rule::new(r"!self.matches('^[[:space:]]|[[:space:]]$|[[:cntrl:]]')")
         .message("workflowName must not begin or end with white space, nor contain control characters"))]
     pub workflow_name: Option<String>,
 
-    /// Id of an existing workflow to take over: exactly this one, whatever its name. Immutable.
+    /// Id of an existing workflow to adopt, whatever its name. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "connector_id")]
     pub existing_workflow_id: Option<String>,
 
-    /// What to do with a workflow that already carries `workflowName`: `Never` leaves it alone and reports `NameConflict`,
-    /// `ByName` takes it over.
+    /// What to do with a workflow that already has `workflowName`: `Never` leaves it alone and reports `NameConflict`; `ByName` adopts it.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,
 
-    /// The workspace that holds the workflow and both connectors. Without it, the operator's own. It cannot be added, removed or
-    /// pointed elsewhere.
+    /// The workspace that holds the workflow and both connectors. Defaults to the operator's own. It cannot be added, removed or pointed at
+    /// another workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceReference>,
 
-    /// What happens to the workflow when this resource is deleted: `Delete` removes it, `Retain` leaves it in the workspace.
+    /// What happens to the workflow when this resource is deleted: `Delete` deletes it; `Retain` leaves it in the workspace.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// Stops all writes to Unstructured for this resource. Deleting it still works. Runs go on.
+    /// If true, the operator writes nothing to Unstructured for this resource. Deletion still works. Runs continue.
     #[serde(default)]
     pub suspend: bool,
 
-    /// How many finished jobs that the annotation `connectors.unstructured.io/run-at` made are kept.
+    /// How many finished jobs to keep of those that the annotation `connectors.unstructured.io/run-at` created.
     #[serde(default = "five")]
     #[schemars(with = "i32", range(min = 0, max = 100))]
     pub job_history_limit: u16,
 
-    /// Whether a run under way is cancelled when this resource is deleted together with its workflow.
+    /// Whether to cancel a run in progress when this resource is deleted together with its workflow.
     #[serde(default = "yes")]
     pub cancel_job_on_delete: bool,
 }
@@ -130,7 +129,7 @@ fn yes() -> bool {
 /// A source in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SourceReference {
-    /// Its kind.
+    /// The connector's kind.
     pub kind: SourceKind,
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
@@ -149,7 +148,7 @@ pub enum SourceKind {
 /// A destination in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct DestinationReference {
-    /// Its kind.
+    /// The connector's kind.
     pub kind: DestinationKind,
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
@@ -185,7 +184,7 @@ impl DestinationKind {
     }
 }
 
-/// One step.
+/// One step of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowNode {
@@ -196,14 +195,14 @@ pub struct WorkflowNode {
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 63))]
     pub node_type: String,
-    /// How it does it, for example `vlm`, `chunk_by_title` or `azure_openai`.
+    /// Its variant, for example `vlm`, `chunk_by_title` or `azure_openai`.
     #[schemars(length(min = 1, max = 63))]
     pub subtype: String,
-    /// The settings that anyone may read, as the Unstructured API names them. They are sent as they are written.
+    /// The settings that are not secret, under the names of the Unstructured API. The operator sends them as written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parameters")]
     pub settings: Parameters,
-    /// The settings that nobody may read: for each, the key of a Secret that holds its value.
+    /// The secret settings: for each, the key of a Secret that holds its value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "secret_parameters")]
     pub secret_settings: BTreeMap<String, SecretParameter>,
@@ -212,18 +211,18 @@ pub struct WorkflowNode {
 /// Whether Unstructured runs the workflow by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum WorkflowActivity {
-    /// By its schedule, if it has one.
+    /// It runs by its schedule, if it has one.
     #[default]
     Active,
-    /// Never.
+    /// It never runs by its schedule.
     Inactive,
 }
 
-/// What the operator last knew to be true.
+/// The state that the operator last observed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowStatus {
-    /// The `metadata.generation` that the rest of this status speaks of; -1 before the operator first saw the resource.
+    /// The `metadata.generation` that the rest of this status describes; -1 until the operator first sees the resource.
     #[serde(default = "unobserved")]
     pub observed_generation: i64,
     /// Id of the workflow in the Unstructured workspace.
@@ -232,58 +231,59 @@ pub struct WorkflowStatus {
     /// Name of the workflow in the Unstructured workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_name: Option<String>,
-    /// Key that the workflow shows, where the service has keys: it belongs to this resource, whatever its name.
+    /// Key that the workflow shows, if the service has keys. It shows that the workflow belongs to this resource, whatever its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Id of the source that was sent last.
+    /// Id of the source that the operator last sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_id: Option<String>,
-    /// Id of the destination that was sent last.
+    /// Id of the destination that the operator last sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination_id: Option<String>,
-    /// The workspace in which the workflow was last seen.
+    /// The workspace where the operator last saw the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceStatus>,
-    /// Keyed digest of all that Unstructured last accepted, secrets included. It reveals nothing of them.
+    /// Keyed digest of all that Unstructured last accepted, secrets included. It does not reveal the secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_digest: Option<String>,
     /// When Unstructured last accepted a change from this resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sync_time: Option<Time>,
-    /// Value of the annotation `connectors.unstructured.io/reconcile-at` that was handled last.
+    /// The last value of the annotation `connectors.unstructured.io/reconcile-at` that the operator handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// Value of the annotation `connectors.unstructured.io/run-at` that was handled last.
+    /// The last value of the annotation `connectors.unstructured.io/run-at` that the operator handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_run_at: Option<String>,
-    /// Present while a workflow may be being created: the record that lets a restarted operator find it again.
+    /// Present while a create may be in progress: the record by which a restarted operator finds the workflow again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateIntent>,
-    /// Present while creates that were given up may still be carried out: what they make with this resource's key, or under its own
-    /// name, is a duplicate.
+    /// Present while Unstructured may still carry out creates that the operator gave up. Whatever they create with this resource's key, or
+    /// under its own name, is a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_creates: Option<LostCreates>,
-    /// Present while an update whose answer was lost may still be carried out: the workflow is sent once more after this time.
+    /// Present while Unstructured may still carry out an update whose response was lost. The operator sends the workflow once more after
+    /// this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resend_after: Option<Time>,
-    /// The names of the `UnstructuredJob`s that asked for a run, newest first, at most 64: one of these that is made again runs no
-    /// second time.
+    /// The names of the `UnstructuredJob`s that requested a run, newest first, at most 64. One of these that is created again does not run
+    /// a second time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
-    /// The run that is under way, whoever started it.
+    /// The run in progress, whoever started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_job: Option<JobSummary>,
     /// The run that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_job: Option<JobSummary>,
-    /// When the operator last saw a run ended without a failure.
+    /// When the operator last saw a run end without a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success_time: Option<Time>,
-    /// Runs in a row that failed, as far as the operator saw them.
+    /// How many runs failed in a row, as far as the operator saw them.
     #[serde(default)]
     #[schemars(with = "i32")]
     pub consecutive_failures: u32,
-    /// `Ready`, `Reconciling`, `Stalled`, `Synced`, `ReferencesReady`, `LastJobSucceeded`, as kstatus defines them.
+    /// The conditions `Ready`, `Reconciling`, `Stalled`, `Synced`, `ReferencesReady` and `LastJobSucceeded`. They follow kstatus.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -316,7 +316,7 @@ impl Default for WorkflowStatus {
     }
 }
 
-/// An `UnstructuredJob` that asked for a run.
+/// An `UnstructuredJob` that requested a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunRecord {
@@ -324,7 +324,7 @@ pub struct RunRecord {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// When the run was asked for.
+    /// When the run was requested.
     pub started_at: Time,
 }
 
@@ -334,15 +334,15 @@ pub struct RunRecord {
 pub struct JobSummary {
     /// Its id in the Unstructured workspace.
     pub id: String,
-    /// Where it stands: `Scheduled`, `Running`, `Succeeded`, `PartiallyFailed`, `Failed` or `Stopped`.
+    /// Its phase: `Scheduled`, `Running`, `Succeeded`, `PartiallyFailed`, `Failed` or `Stopped`.
     pub phase: String,
-    /// When Unstructured made it.
+    /// When Unstructured created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When the operator saw that it had ended.
+    /// When the operator saw that it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_finished_at: Option<Time>,
-    /// How many documents it had, and what became of them.
+    /// How many documents it had, and how many succeeded or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<Documents>,
 }

@@ -42,9 +42,9 @@ Examples:
     | jq '.findings[] | select(.verdict == \"wrong\")'
 UNSTRUCTURED_API_KEY may also hold the key of the operator's own workspace.
 Without it, doctor checks resources that name no workspace only in the cluster
-and at Dropbox. A workflow is checked with both connectors, and a job with its
-workflow. Without a name, doctor also looks for connectors of this cluster that
-no resource holds.";
+and at Dropbox. It checks a workflow with both connectors, and a job with its
+workflow. Without a name, it also looks for connectors of this cluster that no
+resource holds.";
 
 /// Looks, and prints what it finds.
 ///

@@ -30,12 +30,12 @@ pub struct Options {
     #[command(flatten)]
     pub(super) network: Network,
 
-    /// Look for connectors with this name of the cluster; pass the operator's [default: derived from the cluster]
+    /// Look for connectors with this cluster name; pass the operator's [default: derived from the cluster]
     #[arg(long, value_name = "NAME", value_parser = crate::options::cluster_name)]
     pub(super) cluster_name: Option<String>,
 
-    /// Let resources name only these hosts as workspace.apiUrl; pass the operator's
-    /// [default: any public host; never private, link-local or in-cluster addresses]
+    /// Allow only these hosts in workspace.apiUrl; pass the operator's [default: any public host; never private, link-local or in-cluster
+    /// addresses]
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = crate::options::host_pattern)]
     pub(super) allowed_api_hosts: Vec<HostPattern>,
 }

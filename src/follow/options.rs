@@ -8,20 +8,20 @@ use crate::options::{Cluster, object_name, span};
 /// What the help of `start` ends with.
 pub(crate) const START_EXAMPLES: &str = "\
 Examples:
-  Run a workflow, and wait for what comes of it:
+  Run a workflow, and wait for its result:
     unstructured-operator start contracts-to-index -n legal --follow
-  Start it, and look at it later:
+  Start it now, and follow it later:
     job=$(unstructured-operator start contracts-to-index -n legal)
     unstructured-operator follow \"$job\" -n legal
-Exits with 0 when no document failed. The same without this command:
-kubectl create of an UnstructuredJob with generateName.";
+Exits with 0 if no document failed. To do the same without this command, use
+kubectl create with an UnstructuredJob that has generateName.";
 
 /// What the help of `follow` ends with.
 pub(crate) const FOLLOW_EXAMPLES: &str = "\
 Examples:
   unstructured-operator follow contracts-to-index-x7k2p -n legal
-Exits with 0 when no document failed, with 1 when the run ended otherwise, and
-with 130 after Ctrl-C. To cancel a run:
+Exits with 0 if no document failed, with 1 if the run ended in any other way,
+and with 130 after Ctrl-C. To cancel a run:
 kubectl patch ujob <job> --type merge -p '{\"spec\":{\"cancel\":true}}'";
 
 /// Which workflow to run, and how.
@@ -34,15 +34,15 @@ pub struct StartOptions {
     #[command(flatten)]
     pub(super) cluster: Cluster,
 
-    /// Show what the run does until it has ended
+    /// Show the progress of the run until it ends
     #[arg(long)]
     pub(super) follow: bool,
 
-    /// While another run is under way: begin after it, follow that one instead, or give up
+    /// If another run is in progress: start after it, follow it instead, or give up
     #[arg(long, value_name = "WHAT", default_value = "Wait", ignore_case = true, value_parser = on_active())]
     pub(super) on_active: OnActive,
 
-    /// Let the operator cancel the run when it has not ended after this time [default: it may take any time]
+    /// Have the operator cancel the run if it has not ended after this time [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub(super) timeout: Option<String>,
 }

@@ -36,16 +36,16 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   Answer the questions, and write two files into the current directory:
     unstructured-operator login dropbox --output .
-  Straight to the cluster:
+  Write straight to the cluster:
     unstructured-operator login dropbox --apply --namespace legal
-  New credentials for a resource that exists, which stays as it is:
+  Write new credentials for an existing resource, and leave it as it is:
     unstructured-operator login dropbox --apply --namespace legal \\
       --name contracts --secret-only
-  In a script:
+  Run it in a script:
     unstructured-operator login dropbox --app-key abc --folder contracts \\
       --app-secret-file secret --code-file code --output manifests
 In the environment, DROPBOX_APP_SECRET may hold the app secret, and DROPBOX_CODE
-the code of the authorization page.";
+may hold the code of the authorization page.";
 
 impl From<NoAnswer> for Exit {
     fn from(reason: NoAnswer) -> Self {

@@ -24,25 +24,25 @@ pub struct Options {
     #[arg(long, value_name = "KEY")]
     pub(super) app_key: Option<String>,
 
-    /// Read the app secret from this file. Set `DROPBOX_APP_SECRET` to give the secret itself
+    /// Read the app secret from this file. To pass the secret itself, set `DROPBOX_APP_SECRET`
     #[arg(long, value_name = "PATH")]
     pub(super) app_secret_file: Option<PathBuf>,
 
     #[arg(skip)]
     pub(crate) app_secret: Option<SecretString>,
 
-    /// Read the code of the authorization page from this file. Set `DROPBOX_CODE` to give the code itself
+    /// Read the code of the authorization page from this file. To pass the code itself, set `DROPBOX_CODE`
     #[arg(long, value_name = "PATH")]
     pub(super) code_file: Option<PathBuf>,
 
     #[arg(skip)]
     pub(crate) code: Option<SecretString>,
 
-    /// Open the authorization page in a browser, besides printing it
+    /// Open the authorization page in a browser, and also print its URL
     #[arg(long)]
     pub(super) open: bool,
 
-    /// Read this folder, such as contracts/2026, inside of what the app can see
+    /// Read this folder, such as contracts/2026, relative to what the app can see
     #[arg(long, value_name = "PATH")]
     pub(super) folder: Option<String>,
 
@@ -50,12 +50,12 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true)]
     pub(super) recursive: Option<bool>,
 
-    /// Write the `DropboxSource` of this name [default: made from the folder's name]. If it exists and you give no folder, only
-    /// its credentials change
+    /// Write the `DropboxSource` with this name [default: derived from the folder's name]. If it exists and you pass no folder, only its
+    /// credentials change
     #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     pub(super) name: Option<String>,
 
-    /// Write the Secret of this name [default: the one that the `DropboxSource` reads; for a new one, its name and -dropbox]
+    /// Write the Secret with this name [default: the one that the `DropboxSource` reads; for a new one, its name and -dropbox]
     #[arg(long, value_name = "NAME", value_parser = crate::options::object_name)]
     pub(super) secret_name: Option<String>,
 
@@ -63,16 +63,16 @@ pub struct Options {
     #[arg(long, requires = "name", conflicts_with_all = ["folder", "recursive"])]
     pub(super) secret_only: bool,
 
-    /// Point a `DropboxSource` that reads another folder at this one, without a question
+    /// Point a `DropboxSource` that reads another folder at this one, without asking
     #[arg(long)]
     pub(super) force: bool,
 
-    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory, or to standard output for -. An existing
-    /// manifest keeps the fields that you do not give
+    /// Write <name>.yaml and <name>-secret.yaml (mode 0600) into this directory, or to standard output for -. An existing manifest keeps
+    /// the fields that you do not pass
     #[arg(long, short, value_name = "DIRECTORY", conflicts_with = "apply")]
     pub(super) output: Option<PathBuf>,
 
-    /// Create both objects in the cluster, or change only what you give
+    /// Create both objects in the cluster, or change only the fields that you pass
     #[arg(long)]
     pub(super) apply: bool,
 

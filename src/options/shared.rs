@@ -20,11 +20,11 @@ use crate::unstructured::{ApiKey, Client, Endpoint};
 /// How requests are sent.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Network {
-    /// Accept http:// URLs, which send secrets in the clear
+    /// Accept http:// URLs, which send secrets in clear text
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub allow_insecure_http: bool,
 
-    /// Give up a request to the Unstructured API or Dropbox after this time
+    /// Give up on a request to the Unstructured API or Dropbox after this time
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub request_timeout: Duration,
 }
@@ -52,7 +52,7 @@ pub struct Workspace {
     )]
     api_url: String,
 
-    /// Read the API key of the workspace from this file. Set `UNSTRUCTURED_API_KEY` to give the key itself
+    /// Read the API key of the workspace from this file. To pass the key itself, set `UNSTRUCTURED_API_KEY`
     #[arg(long, value_name = "PATH")]
     api_key_file: Option<PathBuf>,
 
@@ -71,7 +71,7 @@ pub struct Cluster {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// Use this namespace [default: that of the context]
+    /// Use this namespace [default: the context's]
     #[arg(short, long, value_name = "NAME", value_parser = values::namespace)]
     pub namespace: Option<String>,
 }

@@ -38,8 +38,8 @@ pub struct Options {
     )]
     pub(crate) api_url: String,
 
-    /// Read the API key of the operator's own workspace from this file, and again when it changes. Set
-    /// `UNSTRUCTURED_API_KEY` to give the key itself. Without either, each resource names its workspace
+    /// Read the API key of the operator's own workspace from this file, and read it again when it changes. To pass the key itself, set
+    /// `UNSTRUCTURED_API_KEY`. Without either, each resource must name its workspace
     #[arg(long, value_name = "PATH")]
     api_key_file: Option<PathBuf>,
 
@@ -62,16 +62,16 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub validate_pinecone_credentials: bool,
 
-    /// Let resources name only these hosts as workspace.apiUrl, separated by commas; `*.` stands for all hosts of a domain
-    /// [default: any public host; never private, link-local or in-cluster addresses]
+    /// Allow only these hosts in workspace.apiUrl, separated by commas; `*.` stands for all hosts of a domain [default: any public host;
+    /// never private, link-local or in-cluster addresses]
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', value_parser = values::host_pattern)]
     pub allowed_api_hosts: Vec<HostPattern>,
 
-    /// Accept http:// URLs, which send secrets in the clear, and workspaces on the loopback interface
+    /// Accept http:// URLs, which send secrets in clear text, and workspaces on the loopback interface
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub allow_insecure_http: bool,
 
-    /// Put this name of the cluster into connector names [default: derived from the cluster]
+    /// Use this cluster name in connector names [default: derived from the cluster]
     #[arg(long, value_name = "NAME", value_parser = values::cluster_name)]
     pub cluster_name: Option<String>,
 
@@ -79,7 +79,7 @@ pub struct Options {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::namespace)]
     pub watch_namespaces: Vec<String>,
 
-    /// Watch only resources with these labels, such as shard=1 [default: all]
+    /// Watch only resources that match this label selector, such as shard=1 [default: all]
     #[arg(long, value_name = "SELECTOR", value_parser = values::label_selector)]
     pub watch_label_selector: Option<String>,
 
@@ -87,40 +87,41 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
     pub sync_interval: Duration,
 
-    /// Look at the runs that are under way at this interval; two requests for each workspace, however many there are
+    /// Check the runs in progress at this interval; this takes two requests for each workspace, however many runs there are
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = values::duration)]
     pub job_interval: Duration,
 
-    /// Give up a request to the Unstructured API after this time, and one to Dropbox after a third of it
+    /// Give up on a request to the Unstructured API after this time, and on a request to Dropbox after a third of it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub request_timeout: Duration,
 
-    /// Wait this long for the connector of a create that got no answer; longer than the request timeout
-    /// [default: twice the request timeout]
+    /// Wait this long for the connector of a create that got no response; must be longer than the request timeout [default: twice the
+    /// request timeout]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     settle_time: Option<Duration>,
 
-    /// Send at most so many requests per second to each workspace
+    /// Send at most this many requests per second to each workspace
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = values::positive)]
     pub max_requests_per_second: NonZeroU32,
 
-    /// Have at most so many requests in flight to each workspace
+    /// Keep at most this many requests in flight to each workspace
     #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = values::positive)]
     pub max_concurrent_requests: NonZeroU32,
 
-    /// Reconcile at most so many resources at once, and half as many more while one workspace has more to do than its share
+    /// Reconcile at most this many resources at once, and half as many more while one workspace has more to do than its share
     #[arg(long, value_name = "NUMBER", default_value = "64", value_parser = values::positive)]
     pub max_concurrent_reconciles: NonZeroU32,
 
-    /// Use at most so much memory for the lists of all workspaces together; the largest gives way. A connector takes about 400 bytes
+    /// Use at most this much memory for the lists of all workspaces together; beyond it, drop the largest list. A connector takes about 400
+    /// bytes
     #[arg(long, value_name = "SIZE", default_value = "256Mi", value_parser = values::memory)]
     pub max_inventory_memory: usize,
 
-    /// Work only while holding a Lease; needed for more than one replica
+    /// Work only while holding the Lease; required with more than one replica
     #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub leader_elect: bool,
 
-    /// Use this Lease. In one namespace, operators that watch the same resources must share one, and all others need one each
+    /// Use this Lease. Within a namespace, operators that watch the same resources must share a Lease; any other operator needs its own
     #[arg(long, value_name = "NAME", default_value = "unstructured-operator", value_parser = values::object_name)]
     pub lease_name: String,
 
@@ -128,7 +129,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", value_parser = values::address)]
     pub listen: SocketAddr,
 
-    /// Write log lines in this format [default: text on a terminal, else json]
+    /// Write log lines in this format [default: text on a terminal, otherwise json]
     #[arg(
         long,
         value_name = "FORMAT",

@@ -239,7 +239,7 @@ impl Writer {
             // Nothing is wrong, and nobody could read it for long.
             Ok(Err(error)) if is_terminating(&error) => {
                 self.metrics.event_dropped();
-                debug!("no event is written in a namespace that is being deleted");
+                debug!("skipped an event: its namespace is being deleted");
             }
             Ok(Err(error)) => self.failed(&error),
             Err(elapsed) => self.failed(&elapsed),
@@ -272,11 +272,11 @@ impl Writer {
     fn failed(&mut self, error: &dyn fmt::Display) {
         self.metrics.event_dropped();
         if std::mem::replace(&mut self.failing, true) {
-            debug!(%error, "event not written");
+            debug!(%error, "could not write an event");
         } else {
             warn!(
                 %error,
-                "events cannot be written; the work goes on without them"
+                "cannot write events; continuing without them"
             );
         }
     }

@@ -166,10 +166,7 @@ impl LeaderElection {
             drop(tenure);
             observe(Standing::Standby);
             match ended {
-                Ended::Lost => warn!(
-                    lease = self.name,
-                    "leadership lost: the work has been stopped"
-                ),
+                Ended::Lost => warn!(lease = self.name, "leadership lost; stopped all work"),
                 Ended::Work(output) => {
                     leases.release(lease).await;
                     return output;
@@ -253,7 +250,7 @@ impl Leases<'_> {
                     observe(Standing::Standby);
                 }
                 Ok(None) => {}
-                Err(error) => self.complain("the Lease cannot be acquired", &error),
+                Err(error) => self.complain("cannot acquire the Lease", &error),
             }
             sleep(self.election.retry_period / 2).await;
         }
@@ -308,7 +305,7 @@ impl Leases<'_> {
             match self.within(limit, self.renew(lease)).await {
                 Ok(true) => tenure.extend(asked + self.election.renew_deadline),
                 Ok(false) => return,
-                Err(error) => self.complain("the Lease cannot be renewed", &error),
+                Err(error) => self.complain("cannot renew the Lease", &error),
             }
         }
     }
@@ -340,7 +337,7 @@ impl Leases<'_> {
     async fn release(&self, lease: Lease) {
         let released = self.within(RELEASE_TIMEOUT, self.try_release(lease)).await;
         if let Err(error) = released {
-            self.complain("the Lease could not be released and has to run out", &error);
+            self.complain("could not release the Lease; it must expire", &error);
         } else {
             info!(lease = self.election.name, "Lease released");
         }

@@ -159,7 +159,7 @@ impl Metrics {
         let registry = root.sub_registry_with_prefix("unstructured_operator");
         registry.register(
             "build",
-            "The version that runs",
+            "The running version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
 
@@ -180,29 +180,32 @@ impl Metrics {
         runs.register(registry);
         let mut metrics = Registrar(registry);
         Self(Arc::new(Inner {
-            reconciles: metrics.add("reconciles", "Reconciles by how they ended"),
+            reconciles: metrics.add("reconciles", "Reconciles, by result"),
             queue_depth: metrics.add("queue_depth", "Resources waiting for a reconcile"),
             queue_oldest_age: metrics.add_seconds(
                 "queue_oldest_age",
-                "Age of the longest waiting entry of the queue",
+                "Age of the oldest entry in the queue",
                 Family::default(),
             ),
             reconcile_duration: metrics.add_seconds(
                 "reconcile_duration",
-                "Time a reconcile took",
+                "Duration of a reconcile",
                 reconcile_duration,
             ),
             api_requests: metrics.add(
                 "api_requests",
-                "Requests to the Unstructured API by what came of them",
+                "Requests to the Unstructured API, by outcome",
             ),
             api_request_duration: metrics.add_seconds(
                 "api_request_duration",
-                "Time a request to the Unstructured API took",
+                "Duration of a request to the Unstructured API",
                 api_request_duration,
             ),
-            dropbox_grants: metrics.add("dropbox_grants", "Refresh-token grants asked of Dropbox"),
-            resources: metrics.add("resources", "Resources by condition"),
+            dropbox_grants: metrics.add(
+                "dropbox_grants",
+                "Refresh-token grants requested from Dropbox",
+            ),
+            resources: metrics.add("resources", "Resources, by condition"),
             resource_states: Mutex::default(),
             orphans: metrics.add(
                 "orphans",
@@ -214,9 +217,9 @@ impl Metrics {
             ),
             drift_corrected: metrics.add(
                 "drift_corrected",
-                "Connectors put right after a change that was not ours",
+                "Connectors corrected after somebody else changed them",
             ),
-            leader: metrics.add("leader", "1 while this process leads, else 0"),
+            leader: metrics.add("leader", "1 while this process leads, otherwise 0"),
             leader_transitions: metrics.add(
                 "leader_transitions",
                 "Times this process won or lost leadership",
@@ -224,7 +227,7 @@ impl Metrics {
             events_dropped: metrics.add("events_dropped", "Kubernetes events not written"),
             secret_to_update: metrics.add_seconds(
                 "secret_to_update",
-                "Time from a Secret's change to the API's acceptance of it",
+                "Time from a change of a Secret until the API accepts it",
                 secret_to_update,
             ),
             time_to_ready: metrics.add_seconds(
@@ -233,17 +236,15 @@ impl Metrics {
                 time_to_ready,
             ),
             watch_errors: metrics.add("watch_errors", "Failures of watches on the Kubernetes API"),
-            paused_workspaces: metrics.add(
-                "paused_workspaces",
-                "Workspaces whose requests are held back",
-            ),
+            paused_workspaces: metrics
+                .add("paused_workspaces", "Workspaces whose requests are paused"),
             unclaimed_connectors: metrics.add(
                 "unclaimed_connectors",
                 "Connectors with default names of this cluster that belong to no resource",
             ),
             stuck_deletions: metrics.add(
                 "stuck_deletions",
-                "Resources that the operator lacks the right to let go",
+                "Resources that the operator lacks permission to release",
             ),
             runs,
             registry: root,

@@ -40,7 +40,7 @@ impl Collector for Process {
             let gauge = ConstGauge::new(seconds);
             gauge.encode(encoder.encode_descriptor(
                 "process_start_time",
-                "Start of the process since 1970",
+                "Start time of the process, since 1970",
                 Some(&Unit::Seconds),
                 MetricType::Gauge,
             )?)?;
@@ -49,7 +49,7 @@ impl Collector for Process {
             ("process_open_fds", "Open file descriptors", open_files()),
             (
                 "process_max_fds",
-                "File descriptors that may be open",
+                "Maximum number of open file descriptors",
                 most_files(),
             ),
         ] {

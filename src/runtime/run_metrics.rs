@@ -57,34 +57,34 @@ impl RunMetrics {
         } = self;
         registry.register(
             "jobs_finished",
-            "UnstructuredJobs by how they ended",
+            "UnstructuredJobs that finished, by phase",
             jobs.clone(),
         );
         registry.register(
             "runs",
-            "Runs of a workflow that were seen to end, by how they did",
+            "Runs of a workflow that the operator saw end, by phase",
             runs.clone(),
         );
         registry.register(
             "documents",
-            "Documents of the runs of a workflow, by what became of them",
+            "Documents of the runs of a workflow, by result",
             documents.clone(),
         );
         registry.register_with_unit(
             "last_run_timestamp",
-            "When a run of the workflow was last seen to have ended, since 1970",
+            "Time when the operator last saw a run of the workflow end, since 1970",
             Unit::Seconds,
             last_run.clone(),
         );
         registry.register_with_unit(
             "last_success_timestamp",
-            "When a run of the workflow was last seen to have ended without a failure, since 1970",
+            "Time when the operator last saw a run of the workflow end without a failure, since 1970",
             Unit::Seconds,
             last_success.clone(),
         );
         registry.register(
             "consecutive_failed_runs",
-            "Runs of the workflow in a row that failed",
+            "Runs of the workflow that failed in a row",
             failures.clone(),
         );
     }

@@ -33,7 +33,7 @@ pub fn on_signal() -> io::Result<CancellationToken> {
         let second = next().await;
         warn!(
             signal = second.as_raw_value(),
-            "second signal: ending without waiting for the work in hand"
+            "received a second signal; stopping without waiting for work in progress"
         );
         std::process::exit(128 + second.as_raw_value());
     });

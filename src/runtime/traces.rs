@@ -95,7 +95,7 @@ impl Traces {
         let flushed =
             tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(FLUSH_TIMEOUT));
         if !matches!(flushed.await, Ok(Ok(()))) {
-            warn!("the last traces could not be delivered");
+            warn!("could not deliver the last traces");
         }
     }
 }
@@ -178,10 +178,10 @@ impl Courier {
         match failure {
             Some(error) if !was_failing => warn!(
                 error,
-                "traces cannot be delivered; the work goes on without them: --otlp-endpoint (OTEL_EXPORTER_OTLP_ENDPOINT) has to be \
-                 an address at which a collector takes OTLP over HTTP, usually port 4318"
+                "cannot deliver traces; continuing without them: --otlp-endpoint (OTEL_EXPORTER_OTLP_ENDPOINT) must be an address \
+                 where a collector accepts OTLP over HTTP, usually port 4318"
             ),
-            None if was_failing => info!("traces are delivered again"),
+            None if was_failing => info!("delivering traces again"),
             _ => {}
         }
     }

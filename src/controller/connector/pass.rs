@@ -52,7 +52,7 @@ pub async fn make(context: &Context, job: &Job) {
             let guarded =
                 AssertUnwindSafe(pass(context, &mut memory, resource.clone(), job)).catch_unwind();
             let (next, result) = guarded.await.unwrap_or_else(|_| {
-                tracing::error!(resource = %job.key, "the pass panicked; trying again");
+                tracing::error!(resource = %job.key, "reconcile panicked; retrying");
                 (
                     follow_up(&mut memory, Requeue::Backoff, context),
                     ReconcileResult::Panicked,
@@ -143,7 +143,7 @@ async fn pass(
     let (mut situation, mut hand) = match observe(context, memory, resource, job).await {
         Ok(observed) => observed,
         Err(failure) => {
-            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "the resource could not be observed; trying again");
+            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not observe the resource; retrying");
             return (
                 follow_up(memory, Requeue::Backoff, context),
                 ReconcileResult::Failed,
@@ -207,7 +207,7 @@ async fn pass(
             ReconcileResult::Conflict,
         ),
         Err(failure) => {
-            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
+            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not write the status; retrying");
             (
                 follow_up(memory, Requeue::Backoff, context),
                 ReconcileResult::Failed,

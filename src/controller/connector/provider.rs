@@ -144,12 +144,12 @@ impl Record {
             if self.unanswered == MOST_UNANSWERED {
                 tracing::warn!(
                     why,
-                    "the provider of the credentials gives no answer; asking for one resource at a time until it does"
+                    "the credentials provider does not respond; asking it for one resource at a time"
                 );
             }
         } else {
             if self.unanswered >= MOST_UNANSWERED {
-                tracing::info!("the provider of the credentials answers again");
+                tracing::info!("the credentials provider responds again");
             }
             self.unanswered = 0;
             self.answers += 1;

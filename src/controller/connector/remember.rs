@@ -50,11 +50,11 @@ pub fn note_effect(
             }
         }
         (Effect::Create { .. }, Answer::KeyRefused) => {
-            tracing::info!("the service takes no keys of connectors: creating without one");
+            tracing::info!("the service does not accept connector keys; creating without one");
             note_lost(context, memory, situation, hand, Commit::Never, None);
         }
         (Effect::Create { .. }, Answer::KeyTaken(why)) => {
-            tracing::info!(reason = %why, "the service says that the key is taken: looking for what has it");
+            tracing::info!(reason = %why, "the service says that the key is taken; looking for its holder");
             memory.key_taken = digest.map(|digest| Box::new((digest, why.clone())));
             note_lost(context, memory, situation, hand, Commit::Never, None);
         }

@@ -140,7 +140,7 @@ pub async fn contested(context: &Context, key: &Key, resource: &Resource) {
         Ok(object) => status_writer(&object.metadata),
         Err(_) => "unknown".to_owned(),
     };
-    tracing::warn!(resource = %key, writer, "somebody else keeps writing to the status");
+    tracing::warn!(resource = %key, writer, "another writer keeps changing the status");
     let note = format!(
         "The status is the operator's alone, and another writer (field manager {writer:?}) keeps changing it. Stop that writer: a \
          second operator for this resource, or a tool that restores its status again and again."

@@ -55,7 +55,7 @@ pub async fn make(context: &Context, job: &Job) {
         Ok(Requeue::Blocked) => ReconcileResult::Stalled,
         Ok(_) => ReconcileResult::Settled,
         Err(_) => {
-            tracing::error!(resource = %job.key, "the pass panicked; trying again");
+            tracing::error!(resource = %job.key, "reconcile panicked; retrying");
             let lane = wake::lane_of(&job.key);
             rest::until(context, &job.key, lane, Requeue::Backoff, &mut 0, None);
             ReconcileResult::Panicked

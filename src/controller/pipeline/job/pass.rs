@@ -58,7 +58,7 @@ async fn pass(
     let (mut s, mut hand) = match observe(context, memory, job).await {
         Ok(observed) => observed,
         Err(failure) => {
-            tracing::info!(error = failure.as_str(), reason = %failure, "a job could not be observed; trying again");
+            tracing::info!(error = failure.as_str(), reason = %failure, "could not observe a job; retrying");
             return (Requeue::Backoff, None);
         }
     };
@@ -94,7 +94,7 @@ async fn pass(
         }
         Err(Failure::Conflict) => (Requeue::AtOnce, None),
         Err(failure) => {
-            tracing::warn!(resource = %hand.job.key(), error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
+            tracing::warn!(resource = %hand.job.key(), error = failure.as_str(), reason = %failure, "could not write the status; retrying");
             (Requeue::Backoff, None)
         }
     }

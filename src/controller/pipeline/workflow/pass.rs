@@ -58,7 +58,7 @@ async fn pass(
     let (mut s, mut hand) = match observe(context, memory, workflow).await {
         Ok(observed) => observed,
         Err(failure) => {
-            tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "the workflow could not be observed; trying again");
+            tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not observe the workflow; retrying");
             return Requeue::Backoff;
         }
     };
@@ -99,7 +99,7 @@ async fn pass(
             Ok(true) if next == Requeue::OnChange => next = Requeue::NextPoll,
             Ok(_) => {}
             Err(failure) => {
-                tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "the runs of a workflow could not be followed; trying again");
+                tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not follow the runs of a workflow; retrying");
                 if let Some(board) = &hand.board {
                     heard(context, &board.session, &job.key, Some(&failure));
                 }
@@ -116,7 +116,7 @@ async fn pass(
         }
         Err(Failure::Conflict) => Requeue::AtOnce,
         Err(failure) => {
-            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "the status could not be written; trying again");
+            tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not write the status; retrying");
             Requeue::Backoff
         }
     }
