@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
+use kube::api::DynamicObject;
 use serde_json::json;
 use support::fake::Recorded;
-use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, Stage, eventually};
+use support::stage::{API_KEY, APP_KEY, APP_SECRET, PATIENCE, Stage, condition, eventually};
 
-use crate::stage;
+use crate::{pipeline, stage};
 
 /// Enough that a request too many for each, or for every second, cannot be overlooked.
 const MANY: usize = 30;
@@ -187,5 +188,40 @@ async fn a_restart_costs_one_list_and_no_write() -> Result<()> {
     assert_eq!(stage.dropbox.requests().len(), asked);
     assert_eq!(writes(&stage).await?, written);
     assert!(passes().await? <= once_each, "each was looked at once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_rest_many_workflows_share_one_list_an_interval_and_are_not_written() -> Result<()> {
+    let mut stage = pipeline::pipeline().await?;
+    stage.set("SYNC_INTERVAL", "500ms");
+    let _operator = stage.operator().await?;
+    pipeline::connectors(&stage).await?;
+    let names = (0..MANY).map(|number| format!("flow-{number}"));
+    for name in names.clone() {
+        pipeline::create(&stage, pipeline::WORKFLOW, &name, pipeline::workflow()).await?;
+    }
+    let versions = async || {
+        let mut versions = Vec::new();
+        for name in names.clone() {
+            let ready = |object: &DynamicObject| {
+                condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
+            };
+            let workflow = pipeline::until(&stage, pipeline::WORKFLOW, &name, ready).await?;
+            versions.push(workflow.resource_version());
+        }
+        anyhow::Ok(versions)
+    };
+    versions().await?;
+    stage.after_sweeps(2).await?;
+    let (before, written) = (stage.api.requests().len(), versions().await?);
+    stage.after_sweeps(10).await?;
+    let since = stage.api.requests().split_off(before);
+    let others: Vec<_> = since.iter().filter(|r| r.method != "GET").collect();
+    assert!(others.is_empty(), "nothing but lists: {others:?}");
+    let lists = since.iter().filter(|r| r.path == "/api/v1/workflows/");
+    let lists = lists.count();
+    assert!((8..=12).contains(&lists), "{lists} lists for all");
+    assert_eq!(versions().await?, written);
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! The drift check: one list for each workspace and interval, compared with all of its resources at once. Only those that differ
-//! are queued; there is no periodic pass for each resource.
+//! The drift check: one list for each workspace and interval, compared with all of its resources at once. Of connectors, only those that
+//! differ are queued; there is no periodic pass for each resource.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::connector::recall::Awaits;
 use super::connector::{recall, unclaimed};
 use super::context::Context;
 use super::key::Key;
-use super::pipeline::board::Board;
+use super::pipeline::{self, board::Board};
 use super::queue::Priority;
 use super::recovery::wake_recovered;
 use super::session::Session;
@@ -22,9 +22,31 @@ use crate::kinds::{Credentials, Resource};
 use crate::spans;
 use crate::unstructured::{ApiError, Snapshot};
 
-/// Sweeps a workspace at every interval for as long as any resource uses it, and more often while somebody waits for its API.
-pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
-    let Some(ailing) = workspace.upgrade().map(|open| open.session.ailing()) else {
+/// What has to be looked at for as long as anybody uses it.
+trait Swept: Send + Sync + 'static {
+    fn session(&self) -> &Session;
+
+    /// Asks for a list, to find out whether the API works. What that shows is compared at the next interval: a resource whose own
+    /// request fails is not to be retried sooner for it.
+    fn probe(&self) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Asks for a list, and for passes over whoever needs one by what it shows.
+    fn look(&self, context: &Context) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
+
+/// Sweeps at every interval for as long as anything is in use, and finds out more often whether its API works while somebody waits for
+/// that.
+pub async fn connectors(context: Arc<Context>, workspace: Weak<Workspace>) {
+    sweep(context, workspace).await;
+}
+
+/// The same for workflows.
+pub async fn workflows(context: Arc<Context>, board: Weak<Board>) {
+    sweep(context, board).await;
+}
+
+async fn sweep<T: Swept>(context: Arc<Context>, swept: Weak<T>) {
+    let Some(ailing) = swept.upgrade().map(|open| open.session().ailing()) else {
         return;
     };
     let interval = context.policy.sync_interval;
@@ -35,33 +57,28 @@ pub async fn workspace(context: Arc<Context>, workspace: Weak<Workspace>) {
             () = tokio::time::sleep_until(due) => true,
             () = ailing.probe_due() => false,
         };
-        let Some(workspace) = workspace.upgrade() else {
+        let Some(open) = swept.upgrade() else {
             return;
         };
         if !is_due {
-            let look = workspace.inventory.at_least(Instant::now());
-            probe(&context, &workspace.session, look).await;
+            probe(&context, &*open).await;
             continue;
         }
         due = next();
         // One that breaks down is logged, and must not be the last.
-        let looking = AssertUnwindSafe(look_and_compare(&context, &workspace)).catch_unwind();
+        let looking = AssertUnwindSafe(look(&context, &*open)).catch_unwind();
         if looking.instrument(spans::sweep()).await.is_err() {
-            tracing::error!("sweep panicked; retrying later");
+            tracing::error!("the comparison with the inventory panicked; trying again later");
         }
     }
 }
 
-/// Finds out by a look whether the API works again. What that shows is compared at the next interval: a resource whose own request
-/// fails is not to be retried sooner for it.
-async fn probe<T>(
-    context: &Context,
-    session: &Session,
-    look: impl Future<Output = Result<T, ApiError>>,
-) {
+/// Finds out whether the API works again.
+async fn probe(context: &Context, swept: &impl Swept) {
+    let session = swept.session();
     session.client.invite_probe();
-    match look.await {
-        Ok(_) => wake_recovered(context, session),
+    match swept.probe().await {
+        Ok(()) => wake_recovered(context, session),
         Err(error) => {
             tracing::debug!(%error, "the API does not work yet; retrying");
             session.fails();
@@ -69,36 +86,55 @@ async fn probe<T>(
     }
 }
 
-/// Looks at a workspace's workflows for as long as anybody waits for its API.
-pub async fn board(context: Arc<Context>, board: Weak<Board>) {
-    let Some(ailing) = board.upgrade().map(|open| open.session.ailing()) else {
-        return;
-    };
-    loop {
-        let waited = timeout(context.policy.sync_interval, ailing.probe_due()).await;
-        let is_due = waited.is_ok();
-        let Some(board) = board.upgrade() else {
-            return;
-        };
-        if is_due {
-            let look = board.all_workflows(Instant::now());
-            probe(&context, &board.session, look).await;
+async fn look(context: &Context, swept: &impl Swept) {
+    match swept.look(context).await {
+        Ok(()) => wake_recovered(context, swept.session()),
+        Err(error) => {
+            spans::failed(&Span::current(), error.kind.as_str(), error.message());
+            tracing::warn!(%error, "could not read the inventory; retrying");
+            swept.session().fails();
         }
     }
 }
 
-async fn look_and_compare(context: &Context, workspace: &Workspace) {
-    match workspace.inventory.at_least(Instant::now()).await {
-        Ok(snapshot) => {
-            compare(context, workspace, &snapshot);
-            unclaimed::report(context, workspace, &snapshot);
-            wake_recovered(context, &workspace.session);
+impl Swept for Workspace {
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    async fn probe(&self) -> Result<(), ApiError> {
+        self.inventory.at_least(Instant::now()).await.map(drop)
+    }
+
+    async fn look(&self, context: &Context) -> Result<(), ApiError> {
+        let snapshot = self.inventory.at_least(Instant::now()).await?;
+        compare(context, self, &snapshot);
+        unclaimed::report(context, self, &snapshot);
+        Ok(())
+    }
+}
+
+impl Swept for Board {
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    async fn probe(&self) -> Result<(), ApiError> {
+        self.all_workflows(Instant::now()).await.map(drop)
+    }
+
+    /// Each workflow that rests is compared in a pass of its own, which shares the list.
+    async fn look(&self, context: &Context) -> Result<(), ApiError> {
+        let resting = self.resting();
+        if resting.is_empty() {
+            return Ok(());
         }
-        Err(error) => {
-            spans::failed(&Span::current(), error.kind.as_str(), error.message());
-            tracing::warn!(%error, "could not read the inventory; retrying");
-            workspace.session.fails();
+        let listed = self.all_workflows(Instant::now()).await?;
+        for key in resting {
+            let lane = pipeline::wake::lane_of(&key);
+            context.queue.add(&key, lane, Priority::Drift, listed.since);
         }
+        Ok(())
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a workspace's lists of workflows and jobs said last. All that work in one workspace share them: following a thousand jobs
 //! costs as many requests as following one.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{self, Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::super::key::Key;
 use super::super::session::Session;
 use crate::unstructured::{
     ApiError, ErrorKind, Job, JobState, Jobs, Workflow, WorkflowId, Workflows,
@@ -25,6 +27,8 @@ pub struct Board {
     all_jobs: Shared<Job>,
     /// Since when the list of all jobs has been too long to be read.
     crowded: Mutex<Option<Instant>>,
+    /// The workflows that come back with the next list.
+    resting: sync::Mutex<BTreeSet<Key>>,
 }
 
 /// How long a list that could not be read is not asked for again: it only grows.
@@ -52,7 +56,27 @@ impl Board {
             active_jobs: Shared::default(),
             all_jobs: Shared::default(),
             crowded: Mutex::default(),
+            resting: sync::Mutex::default(),
         }
+    }
+
+    /// This workflow has nothing to wait for but the next list.
+    pub fn rest(&self, key: &Key) {
+        self.lock().insert(key.clone());
+    }
+
+    /// This one waits for something else, or is gone.
+    pub fn leave(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
+    /// The workflows that come back with the next list.
+    pub fn resting(&self) -> BTreeSet<Key> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> sync::MutexGuard<'_, BTreeSet<Key>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All workflows, as they were at this time or later.

@@ -57,7 +57,15 @@ pub async fn make(context: &Context, job: &Job) {
         Err(_) => {
             tracing::error!(resource = %job.key, "reconcile panicked; retrying");
             let lane = wake::lane_of(&job.key);
-            rest::until(context, &job.key, lane, Requeue::Backoff, &mut 0, None);
+            rest::until(
+                context,
+                &job.key,
+                lane,
+                Requeue::Backoff,
+                &mut 0,
+                None,
+                None,
+            );
             ReconcileResult::Panicked
         }
     };

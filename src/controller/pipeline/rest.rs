@@ -10,8 +10,10 @@ use super::super::follow_up::{self, Pace};
 use super::super::key::Key;
 use super::super::outcome::Requeue;
 use super::super::queue::{Lane, Priority};
+use super::board::Board;
 
-/// Asks for the next pass. Where nothing else is to be waited for, it is made after the sync interval, or after `at_the_latest`.
+/// Asks for the next pass. Where nothing else is to be waited for, it is made with the next list of `board`, or, without one, after the
+/// sync interval; after `at_the_latest` in any case.
 pub fn until(
     context: &Context,
     key: &Key,
@@ -19,6 +21,7 @@ pub fn until(
     requeue: Requeue,
     failures: &mut u32,
     at_the_latest: Option<Duration>,
+    board: Option<&Board>,
 ) {
     *failures = if follow_up::is_failure(requeue) {
         failures.saturating_add(1)
@@ -39,11 +42,23 @@ pub fn until(
             follow_up::after(requeue, &pace, Instant::now()).map(|next| (next.priority, next.delay))
         }
     };
-    let interval = jittered(context.policy.sync_interval);
-    let interval = at_the_latest.map_or(interval, |latest| latest.min(interval));
-    let (priority, delay) = match next {
-        Some((priority, delay)) => (priority, delay),
-        None => (Priority::Drift, interval),
+    if let Some(board) = board {
+        match next {
+            Some(_) => board.leave(key),
+            None => board.rest(key),
+        }
+    }
+    let (priority, delay) = match (next, board) {
+        (Some(next), _) => next,
+        (None, Some(_)) => match at_the_latest {
+            Some(latest) => (Priority::Drift, latest),
+            None => return,
+        },
+        (None, None) => {
+            let interval = jittered(context.policy.sync_interval);
+            let latest = at_the_latest.unwrap_or(interval);
+            (Priority::Drift, latest.min(interval))
+        }
     };
     context.queue.add_after(key, lane, priority, delay);
 }

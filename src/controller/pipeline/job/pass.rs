@@ -39,7 +39,7 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
     let (requeue, latest) = pass(context, &mut memory, resource).await;
     let lane = lane_of(&job.key);
     let failures = &mut memory.failures;
-    rest::until(context, &job.key, lane, requeue, failures, latest);
+    rest::until(context, &job.key, lane, requeue, failures, latest, None);
     context.pipelines.jobs.put(&job.key, memory);
     requeue
 }

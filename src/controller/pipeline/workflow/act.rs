@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
-use super::super::super::queue::{Job, Priority};
+use super::super::super::queue::Job;
 use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
@@ -192,20 +192,10 @@ async fn look(
     board: &Board,
     fresh: Fresh,
 ) -> Result<Answer, Failure> {
-    let now = Instant::now();
     let at = match fresh {
-        Fresh::Now => now,
+        Fresh::Now => Instant::now(),
         // Whoever asked for this pass may know of something newer than a list that others share.
-        Fresh::Any => {
-            let half = context.policy.sync_interval / 2;
-            let shared = now.checked_sub(half).unwrap_or(now);
-            let asked = match job.priority {
-                Priority::Drift => shared,
-                _ => job.since,
-            };
-            let written = memory.wrote_at.unwrap_or(shared);
-            shared.max(asked).max(written)
-        }
+        Fresh::Any => memory.wrote_at.map_or(job.since, |at| at.max(job.since)),
     };
     let listed = board.all_workflows(at).await?;
     let sight = match s.bound() {

@@ -74,8 +74,11 @@ pub async fn observe(
         Some(board) if deletion.is_some() => Ok(board.clone()),
         _ => Err(problem),
     });
-    if let Ok(board) = &board {
-        memory.board = Some(board.clone());
+    if let Ok(board) = &board
+        && let Some(former) = memory.board.replace(board.clone())
+        && !Arc::ptr_eq(&former, board)
+    {
+        former.leave(&key);
     }
     let (name, objection) = name(context, &workflow, &key.namespace, &key.name);
     let references = references::resolve(context, &workflow);

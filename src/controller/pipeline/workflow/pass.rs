@@ -29,6 +29,9 @@ const MOST_EFFECTS: usize = 32;
 pub async fn make(context: &Context, job: &Job) -> Requeue {
     let mut memory = context.pipelines.workflows.take(&job.key);
     let Some(watched) = context.catalogue.workflows.get(&job.key) else {
+        if let Some(board) = &memory.board {
+            board.leave(&job.key);
+        }
         return Requeue::OnChange;
     };
     let workflow = memory.latest(watched);
@@ -44,7 +47,16 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
         .into_iter()
         .chain(schedule.map(ticks::next_look))
         .min();
-    rest::until(context, &job.key, lane, requeue, failures, at_the_latest);
+    let board = memory.board.as_deref();
+    rest::until(
+        context,
+        &job.key,
+        lane,
+        requeue,
+        failures,
+        at_the_latest,
+        board,
+    );
     context.pipelines.workflows.put(&job.key, memory);
     requeue
 }

@@ -64,14 +64,22 @@ pub async fn follow(
         return Ok(false);
     }
     let now = Instant::now();
-    let age = if status.active_job.is_some() {
-        context.policy.job_interval
-    } else {
-        context.policy.sync_interval / 2
+    // One list for all that come back by themselves in an interval.
+    let shared = now.checked_sub(context.policy.job_interval).unwrap_or(now);
+    let mut at = match job.priority {
+        Priority::Retry => shared,
+        _ => job.since,
     };
-    let mut at = now.checked_sub(age).unwrap_or(now);
-    if job.priority != Priority::Drift {
-        at = at.max(job.since);
+    if let Some(active) = &mut status.active_job
+        && !is_behind
+    {
+        let listed = board.active_jobs(shared).await?;
+        let goes_on = |job: &&Seen| job.id.to_string() == active.id;
+        if let Some(job) = listed.items.iter().find(goes_on) {
+            phase_of(&job.state).as_str().clone_into(&mut active.phase);
+            return Ok(true);
+        }
+        at = at.max(listed.since);
     }
     if let Some(due) = schedule.and_then(|schedule| ticks::last_look(schedule, now)) {
         at = at.max(due);
