@@ -53,6 +53,7 @@ mod recovery;
 mod release;
 mod remedies;
 mod rights;
+mod runs;
 mod second_opinions;
 mod secrets;
 mod simulation;

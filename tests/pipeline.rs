@@ -144,7 +144,7 @@ pub async fn begin() -> Result<(Stage, Operator, String)> {
     begin_on(pipeline().await?).await
 }
 
-async fn begin_on(stage: Stage) -> Result<(Stage, Operator, String)> {
+pub async fn begin_on(stage: Stage) -> Result<(Stage, Operator, String)> {
     connectors(&stage).await?;
     create(&stage, WORKFLOW, "flow", workflow()).await?;
     let operator = stage.operator().await?;

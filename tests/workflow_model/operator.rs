@@ -190,6 +190,7 @@ impl Operator {
             }),
             retain: false,
             cancel_runs: false,
+            awaits_run: false,
             suspend: false,
             finalized: world.flow.finalized || self.has(Flaw::SetsNoFinalizer) && !world.flow.going,
             unrecorded: false,

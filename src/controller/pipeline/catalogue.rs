@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
+use tokio::time::Instant;
 
-use super::super::key::{Key, SecretKey};
+use super::super::key::{Key, SecretKey, version};
 use super::object::Object;
 use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
 
@@ -29,8 +30,15 @@ struct Starting {
     begun: u64,
 }
 
-/// The objects of one kind.
-pub struct Cache<K>(Mutex<HashMap<Key, Arc<K>>>);
+/// The objects of one kind, each as the watch showed it last or as our own write left it later: the watch may lag behind.
+pub struct Cache<K>(Mutex<HashMap<Key, Known<K>>>);
+
+/// One object.
+struct Known<K> {
+    shown: Arc<K>,
+    /// As our own last write left it, until the watch has caught up.
+    written: Option<(Arc<K>, Instant)>,
+}
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
@@ -39,9 +47,27 @@ impl<K> Default for Cache<K> {
 }
 
 impl<K: Object> Cache<K> {
-    /// Takes in an object as the watch shows it, and returns it as it was known before.
-    pub fn apply(&self, object: K) -> Option<Arc<K>> {
-        self.lock().insert(object.key(), Arc::new(object))
+    /// Takes in an object as the watch shows it, and returns it as the watch showed it before. `listed` is when it was asked for, if it
+    /// comes from a list: that shows all that was written before, whatever the numbers of its versions.
+    pub fn apply(&self, object: K, listed: Option<Instant>) -> Option<Arc<K>> {
+        let shown = Arc::new(object);
+        let mut objects = self.lock();
+        let before = objects.remove(&shown.key());
+        let (before, written) = before.map_or((None, None), |b| (Some(b.shown), b.written));
+        let written = written.filter(|(written, at)| {
+            is_later(&**written, &*shown) && listed.is_none_or(|asked| *at >= asked)
+        });
+        objects.insert(shown.key(), Known { shown, written });
+        before
+    }
+
+    /// Takes in an object as a write of ours left it.
+    pub fn wrote(&self, object: &Arc<K>) {
+        if let Some(known) = self.lock().get_mut(&object.key())
+            && is_later(&**object, known.latest())
+        {
+            known.written = Some((object.clone(), Instant::now()));
+        }
     }
 
     /// Forgets an object that is gone.
@@ -49,9 +75,10 @@ impl<K: Object> Cache<K> {
         self.lock().remove(key);
     }
 
-    /// The object, as far as the watch has shown it.
+    /// The object, as far as it is known.
     pub fn get(&self, key: &Key) -> Option<Arc<K>> {
-        self.lock().get(key).cloned()
+        let objects = self.lock();
+        objects.get(key).map(|known| known.latest().clone())
     }
 
     /// Every object in a namespace, or in all.
@@ -66,12 +93,44 @@ impl<K: Object> Cache<K> {
     /// The objects that are wanted.
     pub fn filtered(&self, mut wanted: impl FnMut(&Key, &K) -> bool) -> Vec<Arc<K>> {
         let objects = self.lock();
-        let found = objects.iter().filter(|(key, object)| wanted(key, object));
+        let latest = objects.iter().map(|(key, known)| (key, known.latest()));
+        let found = latest.filter(|(key, object)| wanted(key, object));
         found.map(|(_, object)| object.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<K>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known<K>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K> Known<K> {
+    fn latest(&self) -> &Arc<K> {
+        self.written
+            .as_ref()
+            .map_or(&self.shown, |(written, _)| written)
+    }
+}
+
+/// Whether it is a later version of the same object.
+fn is_later<K: Object>(object: &K, than: &K) -> bool {
+    object.uid() == than.uid() && version(object.meta()) > version(than.meta())
+}
+
+/// An object of a kind that has a cache here.
+pub trait Cached: Object {
+    /// Its cache.
+    fn cache(catalogue: &Catalogue) -> &Cache<Self>;
+}
+
+impl Cached for UnstructuredWorkflow {
+    fn cache(catalogue: &Catalogue) -> &Cache<Self> {
+        &catalogue.workflows
+    }
+}
+
+impl Cached for UnstructuredJob {
+    fn cache(catalogue: &Catalogue) -> &Cache<Self> {
+        &catalogue.jobs
     }
 }
 
@@ -107,9 +166,9 @@ impl Catalogue {
     /// The Secrets that any workflow reads.
     pub fn secrets(&self) -> Vec<SecretKey> {
         let workflows = self.workflows.lock();
-        let secrets = workflows.iter().flat_map(|(key, workflow)| {
+        let secrets = workflows.iter().flat_map(|(key, known)| {
             let namespace = &*key.namespace;
-            secrets_of(workflow).map(move |name| SecretKey::new(namespace, name))
+            secrets_of(&known.shown).map(move |name| SecretKey::new(namespace, name))
         });
         secrets.collect()
     }
@@ -139,6 +198,7 @@ impl Catalogue {
     /// Whether this job may ask for a run of the workflow, having looked when so many had begun to; if so, no other may until it has
     /// [let go](Self::started).
     pub fn may_start(&self, workflow: &Key, uid: &str, begun: u64) -> bool {
+        self.starting_by(workflow);
         let mut starting = self.starting();
         let starting = starting.entry(workflow.clone()).or_default();
         let may = starting.begun == begun && starting.by.as_deref().is_none_or(|by| by == uid);
@@ -149,9 +209,22 @@ impl Catalogue {
         may
     }
 
-    /// The job that has begun to ask for a run of the workflow, by UID.
+    /// The job that has begun to ask for a run of the workflow, by UID. One that has ended meanwhile, or is gone, asks for nothing.
     pub fn starting_by(&self, workflow: &Key) -> Option<String> {
-        self.starting().get(workflow)?.by.clone()
+        let by = self.starting().get(workflow)?.by.clone()?;
+        if self.may_ask(workflow, &by) {
+            return Some(by);
+        }
+        self.started(workflow, &by);
+        None
+    }
+
+    /// Whether there is such a job of the workflow that has not ended.
+    fn may_ask(&self, workflow: &Key, uid: &str) -> bool {
+        self.jobs_of(workflow).iter().any(|job| {
+            let has_ended = job.status().is_some_and(|status| status.phase.is_final());
+            job.uid().as_deref() == Some(uid) && !has_ended
+        })
     }
 
     /// The job asks for no run any more: it has one, or is finished or gone.
@@ -166,6 +239,13 @@ impl Catalogue {
     }
 }
 
+/// Whether a job has asked for a run and does not know it yet.
+pub fn asks(job: &UnstructuredJob) -> bool {
+    job.status().is_some_and(|status| {
+        status.request.is_some() && status.job_id.is_none() && !status.phase.is_final()
+    })
+}
+
 /// The names of the Secrets that a workflow reads.
 fn secrets_of(workflow: &UnstructuredWorkflow) -> impl Iterator<Item = &String> {
     let spec = &workflow.spec;
@@ -176,4 +256,65 @@ fn secrets_of(workflow: &UnstructuredWorkflow) -> impl Iterator<Item = &String> 
 
 fn refers(kind: &str, name: &str, connector: &Key) -> bool {
     kind == connector.kind && *name == *connector.name
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(version: &str, run: Option<&str>) -> UnstructuredJob {
+        let job = json!({
+            "apiVersion": "connectors.unstructured.io/v1alpha1", "kind": "UnstructuredJob",
+            "metadata": { "name": "once", "namespace": "legal", "uid": "a", "resourceVersion": version },
+            "spec": { "workflowRef": { "name": "flow" } },
+            "status": { "observedGeneration": 1, "phase": "Starting", "jobId": run },
+        });
+        serde_json::from_value(job).expect("a job")
+    }
+
+    fn run(jobs: &Cache<UnstructuredJob>) -> Option<String> {
+        let known = jobs.get(&job("1", None).key())?;
+        known.status()?.job_id.clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_written_is_known_before_the_watch_shows_it() {
+        let jobs = Cache::default();
+        let list = Some(Instant::now());
+        jobs.wrote(&Arc::new(job("5", Some("x"))));
+        assert_eq!(run(&jobs), None, "no watch has shown it");
+        jobs.apply(job("5", None), list);
+        jobs.wrote(&Arc::new(job("7", Some("x"))));
+        jobs.wrote(&Arc::new(job("6", None)));
+        assert_eq!(run(&jobs).as_deref(), Some("x"));
+        jobs.apply(job("6", None), None);
+        assert_eq!(run(&jobs).as_deref(), Some("x"), "the watch lags behind");
+        jobs.apply(job("6", None), list);
+        assert_eq!(run(&jobs).as_deref(), Some("x"), "the list is older");
+        jobs.apply(job("8", Some("y")), None);
+        assert_eq!(run(&jobs).as_deref(), Some("y"));
+
+        jobs.wrote(&Arc::new(job("9", Some("z"))));
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        // The server's data was restored from a backup: its versions begin anew.
+        jobs.apply(job("2", None), Some(Instant::now()));
+        assert_eq!(run(&jobs), None);
+    }
+
+    #[test]
+    fn whoever_has_ended_or_is_gone_asks_for_no_run() {
+        let catalogue = Catalogue::default();
+        let flow = Key::new(UnstructuredWorkflow::KIND, "legal", "flow");
+        catalogue.jobs.apply(job("1", None), None);
+        assert!(catalogue.may_start(&flow, "a", 0));
+        assert!(!catalogue.may_start(&flow, "b", 1));
+        let mut ended = job("2", None);
+        ended.status.as_mut().expect("a status").phase = crate::crd::JobPhase::Failed;
+        catalogue.jobs.wrote(&Arc::new(ended));
+        assert_eq!(catalogue.starting_by(&flow), None);
+        assert!(catalogue.may_start(&flow, "b", 1));
+        assert_eq!(catalogue.starting_by(&flow), None, "there is no such job");
+    }
 }

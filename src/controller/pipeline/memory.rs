@@ -8,19 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::super::key::{Key, version};
+use super::super::key::Key;
 use super::super::outcome::Failure;
 use super::board::Board;
 use super::object::Object;
-use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
 use crate::unstructured::{Digest, JobId};
 
 /// What is remembered of one object.
-pub struct Memory<K> {
+#[derive(Default)]
+pub struct Memory {
     /// Whose memory it is: an object of the same name is another.
     uid: Option<String>,
-    /// The object as our own last write left it.
-    written: Option<Arc<K>>,
     /// The lists of its workspace, kept for as long as it uses them.
     pub board: Option<Arc<Board>>,
     /// Passes in a row that failed.
@@ -58,45 +56,15 @@ pub enum Doubt {
     Untold,
 }
 
-impl<K> Default for Memory<K> {
-    fn default() -> Self {
-        Self {
-            uid: None,
-            written: None,
-            board: None,
-            failures: 0,
-            intent: None,
-            known: BTreeSet::new(),
-            sent: None,
-            cancelled: false,
-            unstopped: None,
-            doubt: None,
-            refused: None,
-            key_taken: None,
-            normal: BTreeSet::new(),
-            resend: None,
-            wrote_at: None,
-        }
-    }
-}
-
-impl<K: Object> Memory<K> {
-    /// The newest version of the object that this process knows: the watch may lag behind our own writes.
-    pub fn latest(&mut self, watched: Arc<K>) -> Arc<K> {
-        if self.uid != watched.uid() {
+impl Memory {
+    /// Forgets what it knows, if that is of another object of this name.
+    pub fn is_of(&mut self, object: &impl Object) {
+        if self.uid != object.uid() {
             *self = Self {
-                uid: watched.uid(),
+                uid: object.uid(),
                 ..Self::default()
             };
         }
-        self.written
-            .take_if(|written| version(written.meta()) <= version(watched.meta()));
-        self.written.clone().unwrap_or(watched)
-    }
-
-    /// Takes note of the object as our own write left it.
-    pub fn wrote(&mut self, object: &Arc<K>) {
-        self.written = Some(object.clone());
     }
 
     /// Whether what the service says, and what may only be passing, has been its word for as long as this.
@@ -129,23 +97,18 @@ impl<K: Object> Memory<K> {
 }
 
 /// The memories of all objects of a kind.
-pub struct Memories<K>(Mutex<HashMap<Key, Memory<K>>>);
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<Key, Memory>>);
 
-impl<K> Default for Memories<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K> Memories<K> {
+impl Memories {
     /// Takes the memory of an object for the time of a pass.
-    pub fn take(&self, key: &Key) -> Memory<K> {
+    pub fn take(&self, key: &Key) -> Memory {
         let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memories.remove(key).unwrap_or_default()
     }
 
     /// Puts it back.
-    pub fn put(&self, key: &Key, memory: Memory<K>) {
+    pub fn put(&self, key: &Key, memory: Memory) {
         let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memories.insert(key.clone(), memory);
     }
@@ -155,7 +118,7 @@ impl<K> Memories<K> {
 #[derive(Default)]
 pub struct Pipelines {
     /// Of workflows.
-    pub workflows: Memories<UnstructuredWorkflow>,
+    pub workflows: Memories,
     /// Of jobs.
-    pub jobs: Memories<UnstructuredJob>,
+    pub jobs: Memories,
 }

@@ -19,7 +19,7 @@ use crate::unstructured::{ErrorKind, JobId};
 /// [`Failure`] when it may be told later.
 pub async fn stop<K: Object>(
     context: &Context,
-    memory: &mut Memory<K>,
+    memory: &mut Memory,
     board: &Board,
     object: &K,
     id: &JobId,
@@ -46,7 +46,7 @@ pub async fn stop<K: Object>(
 }
 
 /// Whether runs could not be stopped for as long as anything is waited for.
-pub fn is_given_up<K>(context: &Context, memory: &mut Memory<K>) -> bool {
+pub fn is_given_up(context: &Context, memory: &mut Memory) -> bool {
     let since = memory.unstopped.get_or_insert_with(Instant::now);
     since.elapsed() >= context.policy.settle_time
 }

@@ -93,14 +93,18 @@ async fn follow<K: Object>(
     }
     let failed = |error: &watcher::Error| listing.failed(error);
     let mut events = std::pin::pin!(watch("resources", K::KIND, &context, api, config, failed));
-    let mut listed = BTreeSet::new();
+    let (mut listed, mut asked) = (BTreeSet::new(), None);
     while let Some(event) = events.next().await {
         match event {
-            watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
-                listed.insert(object.key());
-                apply(&context, cache(&context), object, &seen);
+            watcher::Event::Init => {
+                listed.clear();
+                asked = Some(Instant::now());
             }
+            watcher::Event::InitApply(object) => {
+                listed.insert(object.key());
+                apply(&context, cache(&context), object, asked, &seen);
+            }
+            watcher::Event::Apply(object) => apply(&context, cache(&context), object, None, &seen),
             watcher::Event::InitDone => {
                 for key in cache(&context)
                     .keys(namespace.as_deref())
@@ -126,11 +130,12 @@ fn apply<K: Object>(
     context: &Context,
     cache: &Cache<K>,
     mut object: K,
+    listed: Option<Instant>,
     seen: &impl Fn(&Context, Option<&K>, &K),
 ) {
     object.meta_mut().managed_fields = None;
     let shown = object.clone();
-    let before = cache.apply(object);
+    let before = cache.apply(object, listed);
     seen(context, before.as_deref(), &shown);
 }
 

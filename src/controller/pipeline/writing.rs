@@ -13,7 +13,7 @@ use super::super::finalizer::finalizers;
 use super::super::outcome::Failure;
 use super::super::record::{Earnest, Unknown, put};
 use super::super::refusal::kubernetes;
-use super::memory::Memory;
+use super::catalogue::Cached;
 use super::object::Object;
 use crate::kube_error::is_missing;
 
@@ -26,44 +26,51 @@ pub fn api<K: Object>(context: &Context, namespace: &str) -> Api<K> {
 }
 
 /// Puts the finalizer on, or takes it off, and sets annotations with it.
-pub async fn set_finalizer<K: Object>(
+pub async fn set_finalizer<K: Cached>(
     context: &Context,
     object: &K,
     present: bool,
     annotations: &BTreeMap<&str, String>,
-) -> Result<K, kube::Error> {
+) -> Result<Arc<K>, kube::Error> {
     let finalizers = finalizers(object.meta(), present);
     let metadata = json!({ "finalizers": finalizers, "annotations": annotations });
     patch_metadata(context, object, metadata).await
 }
 
 /// Sets an annotation.
-pub async fn annotate<K: Object>(
+pub async fn annotate<K: Cached>(
     context: &Context,
     object: &K,
     annotation: &str,
     value: &str,
-) -> Result<K, kube::Error> {
+) -> Result<Arc<K>, kube::Error> {
     let metadata = json!({ "annotations": { annotation: value } });
     patch_metadata(context, object, metadata).await
 }
 
 /// The resourceVersion makes a decision on a stale cache die with a conflict instead of taking effect.
-async fn patch_metadata<K: Object>(
+async fn patch_metadata<K: Cached>(
     context: &Context,
     object: &K,
     mut metadata: Value,
-) -> Result<K, kube::Error> {
+) -> Result<Arc<K>, kube::Error> {
     metadata["resourceVersion"] = json!(object.resource_version());
     let patch = json!({ "metadata": metadata });
     let params = PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let namespace = object.namespace().unwrap_or_default();
-    api(context, &namespace)
-        .patch(&object.name_any(), &params, &Patch::Merge(patch))
-        .await
+    let objects = api::<K>(context, &object.namespace().unwrap_or_default());
+    let (name, patch) = (object.name_any(), Patch::Merge(patch));
+    let patched = objects.patch(&name, &params, &patch).await?;
+    Ok(known(context, patched))
+}
+
+/// Others see at once what was written, though the watch may lag behind.
+fn known<K: Cached>(context: &Context, written: K) -> Arc<K> {
+    let written = Arc::new(written);
+    K::cache(&context.catalogue).wrote(&written);
+    written
 }
 
 /// Writes the status as a whole, over the version of the object that it was decided on. A field that the installed definition does
@@ -73,23 +80,17 @@ async fn patch_metadata<K: Object>(
 ///
 /// [`Failure::Conflict`] when somebody changed the object meanwhile, [`Failure::Definition`] when the installed definition cannot hold
 /// the status.
-pub async fn write_status<K: Object>(
+pub async fn write_status<K: Cached>(
     context: &Context,
-    object: &K,
+    object: &Arc<K>,
     status: &K::Status,
-) -> Result<K, Failure> {
+) -> Result<Arc<K>, Failure> {
     if object.status() == Some(status) {
         return Ok(object.clone());
     }
-    put(
-        context,
-        object,
-        &(),
-        status,
-        Unknown::Refused,
-        Earnest::Meant,
-    )
-    .await
+    let (unknown, earnest) = (Unknown::Refused, Earnest::Meant);
+    let written = put(context, &**object, &(), status, unknown, earnest).await?;
+    Ok(known(context, written))
 }
 
 /// What a pass holds in hand beside its situation, the object among it.
@@ -99,20 +100,15 @@ pub trait Hand<K> {
 }
 
 /// Takes in the object as a write of ours left it.
-pub fn took<K: Object>(
-    memory: &mut Memory<K>,
-    hand: &mut impl Hand<K>,
-    written: Result<K, Failure>,
-) -> Result<(), Failure> {
-    *hand.object() = Arc::new(written?);
-    memory.wrote(hand.object());
+pub fn took<K>(hand: &mut impl Hand<K>, written: Result<Arc<K>, Failure>) -> Result<(), Failure> {
+    *hand.object() = written?;
     Ok(())
 }
 
 /// Lets the object go. Whoever took the last finalizer off, it is gone as intended.
-pub async fn let_go<K: Object>(context: &Context, hand: &mut impl Hand<K>) -> Result<(), Failure> {
+pub async fn let_go<K: Cached>(context: &Context, hand: &mut impl Hand<K>) -> Result<(), Failure> {
     match set_finalizer(context, &**hand.object(), false, &BTreeMap::new()).await {
-        Ok(written) => *hand.object() = Arc::new(written),
+        Ok(written) => *hand.object() = written,
         Err(error) if is_missing(&error) => {}
         Err(error) => return Err(kubernetes(&error)),
     }
@@ -121,9 +117,8 @@ pub async fn let_go<K: Object>(context: &Context, hand: &mut impl Hand<K>) -> Re
 
 /// Writes down what must not be lost. What is recorded here is lost at the price of a search, so it is tried for longer than anything
 /// else, and an object that was changed meanwhile is read again rather than given up.
-pub async fn record<K: Object, H: Hand<K>>(
+pub async fn record<K: Cached, H: Hand<K>>(
     context: &Context,
-    memory: &mut Memory<K>,
     hand: &mut H,
     status: impl Fn(&H) -> K::Status,
 ) -> Result<(), Failure> {
@@ -132,8 +127,8 @@ pub async fn record<K: Object, H: Hand<K>>(
             return Err(Failure::NotLeading);
         }
         let status = status(hand);
-        let written = write_status(context, &**hand.object(), &status).await;
-        match took(memory, hand, written) {
+        let written = write_status(context, hand.object(), &status).await;
+        match took(hand, written) {
             Ok(()) => return Ok(()),
             Err(failure @ Failure::Definition(_)) => return Err(failure),
             Err(Failure::Conflict) => {

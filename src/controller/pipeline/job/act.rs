@@ -41,21 +41,21 @@ const WITHHELD: &str =
 /// Performs one effect.
 pub async fn perform(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     s: &Situation,
     hand: &mut Hand,
     effect: &Effect,
 ) -> Answer {
     let done = match effect {
-        Effect::AddFinalizer => add_finalizer(context, memory, hand).await,
+        Effect::AddFinalizer => add_finalizer(context, hand).await,
         Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
-        Effect::RecordIntent => record_intent(context, memory, s, hand).await,
+        Effect::RecordIntent => record_intent(context, s, hand).await,
         Effect::Withdraw => edit_runs(context, hand, |_| {}).await,
         Effect::Record => {
             let status = |hand: &Hand| {
                 report::status(&hand.status(), s, &Outcome::Scheduled, &occasion(hand))
             };
-            record(context, memory, hand, status).await
+            record(context, hand, status).await
         }
         Effect::Bind { id, adopted } => {
             bind(context, hand, *id, *adopted);
@@ -74,7 +74,7 @@ pub async fn perform(
 /// The calls to the service.
 async fn call(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     hand: &Hand,
     board: &Board,
     effect: &Effect,
@@ -99,7 +99,7 @@ async fn call(
 
 async fn run(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     hand: &Hand,
     board: &Board,
 ) -> Result<Answer, Failure> {
@@ -129,7 +129,7 @@ async fn run(
 
 async fn look_at_runs(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     hand: &Hand,
     board: &Board,
 ) -> Result<Answer, Failure> {
@@ -182,7 +182,7 @@ async fn active_jobs(context: &Context, board: &Board) -> Result<Arc<Listed<Job>
 
 async fn look_at_run(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     hand: &Hand,
     board: &Board,
     id: &JobId,
@@ -236,7 +236,7 @@ fn is_followed(job: &UnstructuredJob) -> bool {
 /// else they tell is waited for, but not for ever.
 async fn end_of(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     hand: &Hand,
     board: &Board,
     id: &JobId,
@@ -281,14 +281,10 @@ async fn end_of(
     Ok(Some(end))
 }
 
-async fn add_finalizer(
-    context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
-    hand: &mut Hand,
-) -> Result<(), Failure> {
+async fn add_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
     let mark = BTreeMap::from([(RUN, hand.job.uid().unwrap_or_default())]);
     let written = set_finalizer(context, &*hand.job, true, &mark).await;
-    took(memory, hand, written.map_err(|error| kubernetes(&error)))
+    took(hand, written.map_err(|error| kubernetes(&error)))
 }
 
 async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {
@@ -299,12 +295,7 @@ async fn remove_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Fail
 }
 
 /// The job's own record first: a workflow's record without it means that it was lost.
-async fn record_intent(
-    context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
-    s: &Situation,
-    hand: &mut Hand,
-) -> Result<(), Failure> {
+async fn record_intent(context: &Context, s: &Situation, hand: &mut Hand) -> Result<(), Failure> {
     let uid = hand.job.uid().unwrap_or_default();
     let catalogue = &context.catalogue;
     if !catalogue.may_start(&hand.workflow_key, &uid, hand.begun) {
@@ -314,8 +305,8 @@ async fn record_intent(
     then.run = Run::Asked(Asking::Recorded);
     let on = occasion(hand);
     let status = report::status(&hand.status(), &then, &Outcome::Unsettled, &on);
-    let written = write_status(context, &*hand.job, &status).await;
-    took(memory, hand, written)?;
+    let written = write_status(context, &hand.job, &status).await;
+    took(hand, written)?;
     let run = RunRecord {
         name: hand.job.name_any(),
         uid,
@@ -342,7 +333,9 @@ async fn edit_runs(
     let name = hand.job.name_any();
     status.runs.retain(|run| run.name != name);
     edit(&mut status.runs);
-    write_status(context, &workflow, &status).await.map(drop)
+    write_status(context, &Arc::new(workflow), &status)
+        .await
+        .map(drop)
 }
 
 fn bind(context: &Context, hand: &Hand, id: JobId, adopted: bool) {

@@ -11,6 +11,7 @@ use super::super::super::key::Key;
 use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
+use super::super::catalogue::asks;
 use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::{span, writing};
@@ -61,7 +62,7 @@ impl Hand {
 /// [`Failure`] when the Kubernetes API fails, or not all workflows are listed yet: one that is not there may then be there.
 pub async fn observe(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     job: Arc<UnstructuredJob>,
 ) -> Result<(Situation, Hand), Failure> {
     let namespace = job.namespace().unwrap_or_default();
@@ -218,11 +219,6 @@ fn outrun(context: &Context, hand: &Hand) -> bool {
         return Some(by) != uid;
     }
     let jobs = context.catalogue.jobs_of(&hand.workflow_key);
-    let asks = |job: &UnstructuredJob| {
-        job.status().is_some_and(|status| {
-            status.request.is_some() && status.job_id.is_none() && !status.phase.is_final()
-        })
-    };
     let rank = |job: &UnstructuredJob| {
         let created = job.metadata.creation_timestamp.clone();
         (created.map(|time| time.0), job.uid())

@@ -32,10 +32,10 @@ const MOST_EFFECTS: usize = 24;
 /// Makes the pass that the queue asked for. Returns what it ended in.
 pub async fn make(context: &Context, job: &Job) -> Requeue {
     let mut memory = context.pipelines.jobs.take(&job.key);
-    let Some(watched) = context.catalogue.jobs.get(&job.key) else {
+    let Some(resource) = context.catalogue.jobs.get(&job.key) else {
         return Requeue::OnChange;
     };
-    let resource = memory.latest(watched);
+    memory.is_of(&*resource);
     let (requeue, latest) = pass(context, &mut memory, resource).await;
     let lane = lane_of(&job.key);
     let failures = &mut memory.failures;
@@ -47,13 +47,9 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
 /// When the next pass has to follow, and by when it has to at the latest.
 type Next = (Requeue, Option<Duration>);
 
-async fn pass(
-    context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
-    job: Arc<UnstructuredJob>,
-) -> Next {
+async fn pass(context: &Context, memory: &mut Memory, job: Arc<UnstructuredJob>) -> Next {
     if !job.is_going() && job.status().is_some_and(|status| status.phase.is_final()) {
-        return acknowledge(context, memory, &job).await;
+        return acknowledge(context, &job).await;
     }
     let (mut s, mut hand) = match observe(context, memory, job).await {
         Ok(observed) => observed,
@@ -82,10 +78,8 @@ async fn pass(
     }
     let before = hand.status();
     let status = report::status(&before, &s, &outcome, &occasion(&hand));
-    match write_status(context, &*hand.job, &status).await {
+    match write_status(context, &hand.job, &status).await {
         Ok(written) => {
-            let written = Arc::new(written);
-            memory.wrote(&written);
             if before.phase != status.phase && status.phase.is_final() {
                 announce(context, &written, &outcome, &row.message);
                 look_again(context, &hand.workflow_key, Priority::Changed);
@@ -101,11 +95,7 @@ async fn pass(
 }
 
 /// Nothing follows any more, but that a change of the spec was seen is written down, and that the job goes when its time is over.
-async fn acknowledge(
-    context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
-    job: &UnstructuredJob,
-) -> Next {
+async fn acknowledge(context: &Context, job: &Arc<UnstructuredJob>) -> Next {
     let generation = job.metadata.generation;
     let mut status = job.status().cloned().unwrap_or_default();
     if !context.leadership.is_valid() {
@@ -122,17 +112,14 @@ async fn acknowledge(
         condition.observed_generation = generation;
     }
     match write_status(context, job, &status).await {
-        Ok(written) => {
-            memory.wrote(&Arc::new(written));
-            (Requeue::AtOnce, None)
-        }
+        Ok(_) => (Requeue::AtOnce, None),
         Err(_) => (Requeue::Backoff, None),
     }
 }
 
 async fn decide_and_act(
     context: &Context,
-    memory: &mut Memory<UnstructuredJob>,
+    memory: &mut Memory,
     s: &mut Situation,
     hand: &mut Hand,
 ) -> Outcome {

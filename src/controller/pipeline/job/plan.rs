@@ -26,6 +26,8 @@ pub fn plan(s: &Situation) -> Step {
         return Step::Rest(Outcome::Finished);
     }
     match &s.run {
+        // A tool that replaces whole objects took it away: nothing would stop the run when the job is deleted.
+        Run::Started(_) | Run::Asked(_) if !s.finalized => Step::Act(Effect::AddFinalizer),
         Run::Started(id) => follow(s, *id),
         Run::Asked(Asking::Recorded) => Step::Act(Effect::Run),
         Run::Asked(Asking::Refused) => refused(s),
@@ -77,11 +79,14 @@ fn refused(s: &Situation) -> Step {
 
 /// The answer to the request is not on record: the run may be there, may come, or may not. Never ask again before that is known.
 fn recover(s: &Situation, stage: Asking) -> Step {
-    if s.workflow == Workflow::Gone {
-        return Step::Rest(Outcome::WorkflowGone);
-    }
+    let gone = s.workflow == Workflow::Gone;
     if let Err(problem) = &s.workspace {
-        return Step::Rest(Outcome::Blocked(problem.clone()));
+        // Which workspace it may run in, only the workflow said.
+        return Step::Rest(if gone {
+            Outcome::WorkflowGone
+        } else {
+            Outcome::Blocked(problem.clone())
+        });
     }
     // What there is by now may be the run of whoever goes first and has not put it on record yet.
     if s.outrun {
@@ -92,6 +97,7 @@ fn recover(s: &Situation, stage: Asking) -> Step {
     };
     match (runs.ours, stage) {
         (Some(id), _) => Step::Act(Effect::Bind { id, adopted: false }),
+        (None, Asking::Settled) if gone => Step::Rest(Outcome::WorkflowGone),
         (None, Asking::Settled) if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
         (None, Asking::Settled) => begin(s),
         (None, _) => Step::Rest(Outcome::Unsettled),

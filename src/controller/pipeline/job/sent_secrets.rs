@@ -11,7 +11,7 @@ use super::super::object::Object;
 use super::super::references;
 use super::super::workflow::asked::secrets_of;
 use super::observe::Hand;
-use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
+use crate::crd::UnstructuredWorkflow;
 use crate::unstructured::Config;
 
 /// The values that the Secrets of the workflow's nodes and of both connectors held during the run, to be taken out of foreign texts.
@@ -22,7 +22,7 @@ use crate::unstructured::Config;
 /// [`Failure`] when the Kubernetes API fails: what cannot be scrubbed is not shown.
 pub async fn sent_secrets(
     context: &Context,
-    memory: &Memory<UnstructuredJob>,
+    memory: &Memory,
     hand: &Hand,
 ) -> Result<Option<Config>, Failure> {
     let Some(workflow) = &hand.workflow else {

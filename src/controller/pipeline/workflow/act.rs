@@ -13,6 +13,7 @@ use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::notice::warn;
+use super::super::object::Object;
 use super::super::stop;
 use super::super::writing::{let_go, record, set_finalizer, took, write_status};
 use super::observe::Hand;
@@ -20,16 +21,16 @@ use super::outcome::Outcome;
 use super::report::{self, Occasion};
 use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situation};
 use crate::clock;
-use crate::crd::{EventReason, UnstructuredWorkflow, WorkflowStatus, WorkspaceStatus};
+use crate::crd::{EventReason, WorkflowStatus, WorkspaceStatus};
 use crate::unstructured::{
-    ApiError, Digest, ErrorKind, Job as Run, KeyObjection, Workflow, WorkflowId, WorkflowSpec,
-    WorkflowState,
+    ApiError, Digest, ErrorKind, Job as Run, JobId, KeyObjection, Workflow, WorkflowId,
+    WorkflowSpec, WorkflowState,
 };
 
 /// Performs one effect.
 pub async fn perform(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     s: &Situation,
     hand: &mut Hand,
     job: &Job,
@@ -38,7 +39,7 @@ pub async fn perform(
     let done = match effect {
         Effect::AddFinalizer => {
             let written = set_finalizer(context, &*hand.workflow, true, &BTreeMap::new()).await;
-            took(memory, hand, written.map_err(|error| kubernetes(&error)))
+            took(hand, written.map_err(|error| kubernetes(&error)))
         }
         Effect::RemoveFinalizer => remove_finalizer(context, hand).await,
         Effect::RecordIntent | Effect::RecordUpdate => {
@@ -47,13 +48,13 @@ pub async fn perform(
             match recorded {
                 Ok(()) => {
                     let status = provisional(context, &then, hand);
-                    let written = write_status(context, &*hand.workflow, &status).await;
-                    took(memory, hand, written)
+                    let written = write_status(context, &hand.workflow, &status).await;
+                    took(hand, written)
                 }
                 Err(failure) => Err(failure),
             }
         }
-        Effect::Record => record(context, memory, hand, |hand| provisional(context, s, hand)).await,
+        Effect::Record => record(context, hand, |hand| provisional(context, s, hand)).await,
         Effect::Bind(..) => Ok(()),
         _ => {
             let Some(board) = hand.board.clone() else {
@@ -69,7 +70,7 @@ pub async fn perform(
 /// The calls to the service.
 async fn call(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     s: &Situation,
     hand: &Hand,
     job: &Job,
@@ -122,10 +123,8 @@ async fn call(
             Ok(Answer::Updated(digest))
         }
         Effect::CancelRuns(id) => {
-            for job in runs_of(context, memory, board, id).await? {
-                if !job.state.is_final() {
-                    stop::stop(context, memory, board, &*hand.workflow, &job.id).await?;
-                }
+            for run in runs_under_way(context, memory, hand, board, id).await? {
+                stop::stop(context, memory, board, &*hand.workflow, &run).await?;
             }
             Ok(Answer::Done)
         }
@@ -139,11 +138,29 @@ async fn call(
     }
 }
 
+/// The runs of a workflow that have not ended, as far as the service shows them or its jobs know them.
+async fn runs_under_way(
+    context: &Context,
+    memory: &mut Memory,
+    hand: &Hand,
+    board: &Board,
+    id: &WorkflowId,
+) -> Result<BTreeSet<JobId>, Failure> {
+    let shown = runs_of(context, memory, board, id).await?;
+    let (ended, going): (Vec<_>, Vec<_>) = shown.iter().partition(|run| run.state.is_final());
+    let jobs = context.catalogue.jobs_of(&hand.workflow.key());
+    let known = jobs.iter().filter_map(|job| job.status());
+    let known = known.filter(|status| !status.phase.is_final());
+    let known = known.filter_map(|status| status.job_id.as_deref()?.parse().ok());
+    let known = known.filter(|id| ended.iter().all(|run| run.id != *id));
+    Ok(going.iter().map(|run| run.id).chain(known).collect())
+}
+
 /// The runs of a workflow that is to be deleted. One that is gone has none, whatever the service says to a list of them, and one that is
 /// there does not wait for ever for that list.
 async fn runs_of(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     board: &Board,
     id: &WorkflowId,
 ) -> Result<Vec<Run>, Failure> {
@@ -185,7 +202,7 @@ fn asked<'a>(s: &Situation, hand: &'a Hand) -> Result<(&'a WorkflowSpec, Digest)
 
 async fn look(
     context: &Context,
-    memory: &Memory<UnstructuredWorkflow>,
+    memory: &Memory,
     s: &Situation,
     hand: &Hand,
     job: &Job,
@@ -234,7 +251,7 @@ fn namesakes(context: &Context, s: &Situation, hand: &Hand, shown: &[Workflow]) 
 }
 
 /// What the service shows, compared with what is asked for. What it showed in its answer to our own write is its way of writing that.
-fn compared(memory: &Memory<UnstructuredWorkflow>, hand: &Hand, shown: &Workflow) -> Sight {
+fn compared(memory: &Memory, hand: &Hand, shown: &Workflow) -> Sight {
     let drift = match &hand.spec {
         Some(spec) => spec.differences(shown).drift,
         None => BTreeSet::new(),
@@ -245,7 +262,7 @@ fn compared(memory: &Memory<UnstructuredWorkflow>, hand: &Hand, shown: &Workflow
 /// Takes note of how the service answered our own write: what it dropped is told once, what it writes in its own way is no drift.
 fn learn_ways(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     hand: &Hand,
     spec: &WorkflowSpec,
     shown: &Workflow,

@@ -11,6 +11,7 @@ use super::super::super::deletion::deletion;
 use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
+use super::super::catalogue::asks;
 use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::{references, writing};
@@ -52,7 +53,7 @@ impl Hand {
 /// [`Failure`] when the Kubernetes API fails, or not all resources are listed yet: what refers to one that is not there may then be wrong.
 pub async fn observe(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     workflow: Arc<UnstructuredWorkflow>,
 ) -> Result<(Situation, Hand), Failure> {
     if !context.unlisted.none() {
@@ -113,6 +114,7 @@ pub async fn observe(
         deletion,
         retain: spec_of.deletion_policy == DeletionPolicy::Retain,
         cancel_runs: spec_of.cancel_job_on_delete,
+        awaits_run: context.catalogue.jobs_of(&key).iter().any(|job| asks(job)),
         suspend: spec_of.suspend,
         finalized: workflow.is_finalized(),
         unrecorded: false,
@@ -159,11 +161,7 @@ fn known_of<T: Clone>(digest: Option<Digest>, known: Option<&(Digest, T)>) -> Op
     known.map(|(_, what)| what.clone())
 }
 
-fn binding(
-    context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
-    status: &WorkflowStatus,
-) -> Binding {
+fn binding(context: &Context, memory: &mut Memory, status: &WorkflowStatus) -> Binding {
     let bound = status.workflow_id.as_deref().and_then(|id| id.parse().ok());
     match (bound, &status.create) {
         (Some(id), _) => Binding::Bound(id),

@@ -48,6 +48,8 @@ pub enum Outcome {
     ForeignRecord(String),
     /// It is not known whether a create was carried out.
     CreateUnsettled,
+    /// It is to be deleted, and one of its jobs has asked for a run and does not know it yet.
+    RunUnknown,
     /// The resource may go.
     Released,
     /// The workflow cannot be deleted without something that the user has to supply.
@@ -164,6 +166,13 @@ impl Outcome {
                 Settled,
                 "The response to the create request was lost. The operator waits until it knows whether the workflow \
                  exists. No action is needed.",
+            ),
+            Self::RunUnknown => row(
+                InProgress,
+                Reason::Deleting,
+                Requeue::NextPoll,
+                "A job has requested a run, and its response was lost. The operator waits until it knows the run, to cancel it before it \
+                 deletes the workflow. No action is needed.",
             ),
             Self::Released => row(
                 Current,

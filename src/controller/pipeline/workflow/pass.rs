@@ -28,13 +28,13 @@ const MOST_EFFECTS: usize = 32;
 /// Makes the pass that the queue asked for. Returns what it ended in.
 pub async fn make(context: &Context, job: &Job) -> Requeue {
     let mut memory = context.pipelines.workflows.take(&job.key);
-    let Some(watched) = context.catalogue.workflows.get(&job.key) else {
+    let Some(workflow) = context.catalogue.workflows.get(&job.key) else {
         if let Some(board) = &memory.board {
             board.leave(&job.key);
         }
         return Requeue::OnChange;
     };
-    let workflow = memory.latest(watched);
+    memory.is_of(&*workflow);
     let schedule = ticks::schedule(&workflow.spec);
     let requeue = pass(context, &mut memory, workflow, job).await;
     let lane = lane_of(&job.key);
@@ -63,7 +63,7 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
 
 async fn pass(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     workflow: Arc<UnstructuredWorkflow>,
     job: &Job,
 ) -> Requeue {
@@ -107,7 +107,7 @@ async fn pass(
     let mut status = report::status(&hand.status(), &s, &outcome, &on);
     let mut next = row.requeue;
     if s.deletion.is_none() {
-        match runs::follow(context, memory, &mut hand, &s, &mut status, job, &on).await {
+        match runs::follow(context, &mut hand, &s, &mut status, job, &on).await {
             Ok(true) if next == Requeue::OnChange => next = Requeue::NextPoll,
             Ok(_) => {}
             Err(failure) => {
@@ -121,11 +121,8 @@ async fn pass(
             }
         }
     }
-    match write_status(context, &*hand.workflow, &status).await {
-        Ok(written) => {
-            memory.wrote(&Arc::new(written));
-            next
-        }
+    match write_status(context, &hand.workflow, &status).await {
+        Ok(_) => next,
         Err(Failure::Conflict) => Requeue::AtOnce,
         Err(failure) => {
             tracing::warn!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not write the status; retrying");
@@ -143,7 +140,7 @@ fn forced(hand: &Hand) -> Option<String> {
 
 async fn decide_and_act(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
+    memory: &mut Memory,
     s: &mut Situation,
     hand: &mut Hand,
     job: &Job,

@@ -217,6 +217,8 @@ fn finalize(s: &Situation, deletion: Deletion) -> Step {
             (_, Some(fingerprint), Sight::Gone) => {
                 Step::Rest(Outcome::WorkspaceChanged(*id, fingerprint.clone()))
             }
+            // A run that nobody knows cannot be stopped. Its job finds it, or learns that there is none.
+            _ if s.cancel_runs && s.awaits_run => Step::Rest(Outcome::RunUnknown),
             _ if s.cancel_runs => Step::Act(Effect::CancelRuns(*id)),
             _ => Step::Act(Effect::Delete(*id)),
         },

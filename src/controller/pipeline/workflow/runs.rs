@@ -15,7 +15,6 @@ use super::super::super::verdict::Verdict;
 use super::super::board::Board;
 use super::super::job::ending::end_from;
 use super::super::job::situation::{End, Ending};
-use super::super::memory::Memory;
 use super::super::notice::{tell, warn};
 use super::super::object::Object;
 use super::super::writing::{annotate, api, took};
@@ -39,7 +38,6 @@ use crate::unstructured::{ErrorKind, Job as Seen, JobState, WorkflowId};
 /// [`Failure`] when the service or the Kubernetes API fails.
 pub async fn follow(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
     hand: &mut Hand,
     s: &Situation,
     status: &mut WorkflowStatus,
@@ -47,7 +45,7 @@ pub async fn follow(
     on: &Occasion,
 ) -> Result<bool, Failure> {
     recall(context, hand, status);
-    ask(context, memory, hand, status).await?;
+    ask(context, hand, status).await?;
     clear_away(context, hand).await?;
     let (Some(id), Some(board)): (Option<WorkflowId>, _) = (
         status.workflow_id.as_deref().and_then(|id| id.parse().ok()),
@@ -292,7 +290,6 @@ fn phase_of(state: &JobState) -> JobPhase {
 /// without the status.
 async fn ask(
     context: &Context,
-    memory: &mut Memory<UnstructuredWorkflow>,
     hand: &mut Hand,
     status: &mut WorkflowStatus,
 ) -> Result<(), Failure> {
@@ -306,7 +303,7 @@ async fn ask(
     if !is_handled {
         make_job(context, &hand.workflow, &asked).await?;
         let marked = annotate(context, &*hand.workflow, HANDLED_RUN_AT, &asked).await;
-        took(memory, hand, marked.map_err(|error| kubernetes(&error)))?;
+        took(hand, marked.map_err(|error| kubernetes(&error)))?;
     }
     status.last_handled_run_at = Some(asked);
     Ok(())

@@ -21,6 +21,8 @@ pub struct Situation {
     pub retain: bool,
     /// Stop its runs before it goes.
     pub cancel_runs: bool,
+    /// One of its jobs has asked for a run and does not know it yet.
+    pub awaits_run: bool,
     /// Write nothing.
     pub suspend: bool,
     /// The finalizer holds it.

@@ -34,9 +34,10 @@ impl JobCall<'_> {
         let rules = &self.rules.pipelines;
         let ours = |job: &StoredJob| workflow.as_ref().is_none_or(|id| *id == job.workflow_id);
         self.workspace.poll_jobs(ours, rules);
+        let newest = crate::wall::now() - rules.job_list_lag;
         let wanted = |job: &&StoredJob| {
             let is = |status: &String| job.status.text(rules).eq_ignore_ascii_case(status);
-            ours(job) && status.as_ref().is_none_or(is)
+            ours(job) && job.created_at <= newest && status.as_ref().is_none_or(is)
         };
         let jobs = self.workspace.pipelines.jobs.iter();
         let mut jobs: Vec<_> = jobs.filter(wanted).collect();

@@ -32,6 +32,8 @@ pub struct PipelineRules {
     pub zoned_job_times: bool,
     /// How far the service's clock is behind in what it says of jobs.
     pub clock_behind: Duration,
+    /// For how long after its beginning no list shows a job.
+    pub job_list_lag: Duration,
     /// The statuses of jobs are in lower case.
     pub lower_case_status: bool,
     /// What a cancel comes to.
@@ -55,6 +57,7 @@ impl Default for PipelineRules {
             polls_per_state: 1,
             zoned_job_times: false,
             clock_behind: Duration::ZERO,
+            job_list_lag: Duration::ZERO,
             lower_case_status: false,
             cancel: Cancel::Honoured,
             cancel_ended: Permission::Allowed,
