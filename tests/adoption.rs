@@ -1,10 +1,11 @@
 //! Connectors that exist already: whose are they?
 
 use anyhow::Result;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use support::stage::{PATIENCE, REFRESH_TOKEN, Stage, condition, eventually, message, source_id};
 
+use crate::pipeline::{self, WORKFLOW};
 use crate::stage;
 
 fn foreign() -> Value {
@@ -390,5 +391,49 @@ async fn of_two_resources_that_choose_one_name_at_once_one_gets_it() -> Result<(
     stage.gone(loser).await?;
     assert_eq!(stage.deletes().len(), 0);
     stage.until_ready(winner).await?;
+    Ok(())
+}
+
+/// Passes over both are made at once, and neither sees the other's record.
+#[tokio::test]
+async fn of_two_resources_that_adopt_one_workflow_by_name_one_gets_it() -> Result<()> {
+    let (stage, _operator, _) = pipeline::begin().await?;
+    let names: Vec<_> = (0..8).map(|number| format!("theirs-{number}")).collect();
+    for name in &names {
+        let body = json!({ "name": name, "workflow_type": "custom", "workflow_nodes": [] });
+        stage.workspace.insert_workflow(body);
+    }
+    for name in &names {
+        let mut spec = pipeline::workflow();
+        spec["workflowName"] = json!(name);
+        spec["adoptionPolicy"] = json!("ByName");
+        let both = ["a", "b"].map(|rival| format!("{rival}-{name}"));
+        let [a, b] = &both;
+        tokio::try_join!(
+            pipeline::create(&stage, WORKFLOW, a, spec.clone()),
+            pipeline::create(&stage, WORKFLOW, b, spec.clone()),
+        )?;
+    }
+    for name in &names {
+        let mut bound = Vec::new();
+        for rival in ["a", "b"] {
+            let settled = |object: &DynamicObject| {
+                condition(object, "Ready").is_some_and(|ready| {
+                    ready["status"] == "True" || ready["reason"] == "NameConflict"
+                })
+            };
+            let name = format!("{rival}-{name}");
+            let object = pipeline::until(&stage, WORKFLOW, &name, settled).await?;
+            bound.extend(
+                object.data["status"]["workflowId"]
+                    .as_str()
+                    .map(str::to_owned),
+            );
+        }
+        let theirs = stage.workspace.workflows();
+        let theirs: Vec<_> = theirs.iter().filter(|one| one.name == *name).collect();
+        assert_eq!(theirs.len(), 1, "{name}");
+        assert_eq!(bound, [theirs[0].id.clone()], "{name}");
+    }
     Ok(())
 }

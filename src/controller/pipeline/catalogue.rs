@@ -19,6 +19,8 @@ pub struct Catalogue {
     pub jobs: Cache<UnstructuredJob>,
     /// Who asks for runs of a workflow.
     starting: Mutex<HashMap<Key, Starting>>,
+    /// Who takes over which workflow of the service at this moment, by its id and the resource's UID.
+    adopting: Mutex<HashMap<String, String>>,
 }
 
 /// Who asks for runs of a workflow.
@@ -187,6 +189,27 @@ impl Catalogue {
                 && (!is_on_record || rank(other) < rank(asking))
         });
         others.first().map(|other| other.key())
+    }
+
+    /// Takes over a workflow of the service for this resource, unless another has it or takes it over at this moment.
+    pub fn adopt(&self, id: &str, who: &UnstructuredWorkflow) -> bool {
+        let mut adopting = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is on record needs no claim, and what is gone has none.
+        adopting.retain(|_, by| {
+            let waits = |other: &UnstructuredWorkflow| {
+                let bound = other
+                    .status()
+                    .and_then(|status| status.workflow_id.as_ref());
+                other.uid().as_ref() == Some(by) && bound.is_none()
+            };
+            !self.workflows.filtered(|_, other| waits(other)).is_empty()
+        });
+        let uid = who.uid().unwrap_or_default();
+        if self.holder(id, who).is_some() || adopting.get(id).is_some_and(|by| *by != uid) {
+            return false;
+        }
+        adopting.insert(id.to_owned(), uid);
+        true
     }
 
     /// How many jobs have begun to ask for a run of the workflow.

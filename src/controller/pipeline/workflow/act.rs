@@ -55,7 +55,10 @@ pub async fn perform(
             }
         }
         Effect::Record => record(context, hand, |hand| provisional(context, s, hand)).await,
-        Effect::Bind(..) => Ok(()),
+        Effect::Bind(id, _) => {
+            let adopted = context.catalogue.adopt(&id.to_string(), &hand.workflow);
+            adopted.then_some(()).ok_or(Failure::Conflict)
+        }
         _ => {
             let Some(board) = hand.board.clone() else {
                 return Answer::Failed(Failure::Overrun("a call was planned without a workspace"));
