@@ -138,3 +138,18 @@ async fn a_run_whose_answer_was_lost_is_stopped_with_its_workflow_once_it_shows(
     })
     .await
 }
+
+/// A proxy may send a request twice: the second time it meets the run of the first.
+#[tokio::test]
+async fn a_conflict_with_the_run_that_was_asked_for_costs_no_second_one() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let detail = json!({ "detail": "Workflow already has a job scheduled or in progress" });
+    let conflict = Fault::answer(Answer::json(409, &detail)).committed();
+    stage.api.inject(Route::RunWorkflow, conflict);
+    create(&stage, JOB, "once", job()).await?;
+    let once = phase(&stage, "once", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
+    let run = &stage.workspace.jobs(&id)[0];
+    assert_eq!(once.data["status"]["jobId"], json!(run.id));
+    Ok(())
+}

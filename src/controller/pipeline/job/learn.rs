@@ -22,9 +22,9 @@ impl Situation {
                 self.runs = None;
             }
             (Effect::Run, Answer::Failed(failure)) => {
+                self.runs = None;
                 if failure.commit() == Commit::Unknown {
                     self.run = Run::Asked(Asking::Unsettled);
-                    self.runs = None;
                 } else {
                     self.run = Run::Asked(Asking::Refused);
                     self.refused = Some(failure);

@@ -1,7 +1,8 @@
 //! The decision: from what is known to the one next effect, or the end of the pass. Pure.
 
+use super::super::super::outcome::Failure;
 use super::outcome::Outcome;
-use super::situation::{Asking, Effect, Run, Sight, Situation, Workflow};
+use super::situation::{Asking, Effect, Run, Runs, Sight, Situation, Workflow};
 use crate::crd::OnActive;
 use crate::unstructured::{ErrorKind, JobId};
 
@@ -69,9 +70,18 @@ fn begin(s: &Situation) -> Step {
 
 /// Nothing came of the request. What the workflow's record says of it goes first: the job would be taken for one that was restored.
 fn refused(s: &Situation) -> Step {
-    match &s.refused {
-        Some(failure) if matches!(failure.kind(), Some(ErrorKind::Invalid { .. })) => {
+    let kind = s.refused.as_ref().and_then(Failure::kind);
+    match (&s.refused, kind, &s.runs) {
+        (Some(failure), Some(ErrorKind::Invalid { .. }), _) => {
             Step::Rest(Outcome::Refused(failure.to_string()))
+        }
+        // What stands before the service may have sent the request twice, and the second met the run of the first.
+        (_, Some(ErrorKind::Conflict), None) => Step::Act(Effect::LookAtRuns),
+        (_, Some(ErrorKind::Conflict), Some(Runs { ours: Some(id), .. })) => {
+            Step::Act(Effect::Bind {
+                id: *id,
+                adopted: false,
+            })
         }
         _ => Step::Act(Effect::Withdraw),
     }
