@@ -162,6 +162,14 @@ impl fmt::Debug for ApiError {
 
 impl std::error::Error for ApiError {}
 
+/// An error's message without what the service said: the answer's status is the last of our own words.
+pub fn own_words(message: &str) -> &str {
+    match message.split_once("): ") {
+        Some((ours, _)) => &message[..=ours.len()],
+        None => message,
+    }
+}
+
 // === impl ErrorKind ===
 
 impl ErrorKind {

@@ -44,7 +44,7 @@ pub use config::{Config, ConfigBuilder};
 pub use connectors::Connectors;
 pub use digest::Digest;
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
-pub use error::{ApiError, Commit, ErrorKind, KeyObjection};
+pub use error::{ApiError, Commit, ErrorKind, KeyObjection, own_words};
 pub use ids::{ConnectorId, JobId, WorkflowId};
 pub use inventory::{Inventory, Snapshot};
 pub use jobs::{

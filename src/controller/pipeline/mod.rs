@@ -9,6 +9,7 @@ pub mod job;
 pub mod memory;
 pub mod notice;
 pub mod object;
+pub mod quoting;
 pub mod references;
 pub mod rest;
 pub mod span;

@@ -13,6 +13,7 @@ use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::notice::warn;
+use super::super::quoting::{Quoting, secrets_in_use};
 use super::super::stop;
 use super::super::writing::{let_go, record, set_finalizer, took, write_status};
 use super::observe::Hand;
@@ -59,8 +60,12 @@ pub async fn perform(
             let Some(board) = hand.board.clone() else {
                 return Answer::Failed(Failure::Overrun("a call was planned without a workspace"));
             };
-            let answer = call(context, memory, s, hand, job, &board, effect).await;
-            return answer.unwrap_or_else(Answer::Failed);
+            let failure = match call(context, memory, s, hand, job, &board, effect).await {
+                Ok(answer) => return answer,
+                Err(failure) => failure,
+            };
+            let secrets = secrets_in_use(context, &hand.workflow).await;
+            return Answer::Failed(Quoting::of(&board, secrets).failure(failure));
         }
     };
     done.map_or_else(Answer::Failed, |()| Answer::Done)
