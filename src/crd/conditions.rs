@@ -154,6 +154,8 @@ words! {
     Succeeded,
     /// The run ended without processing a document: nothing has changed, or the source is empty.
     NoDocuments,
+    /// The run ended, and Unstructured does not say what came of its documents. Look at the run in its console.
+    DocumentsUnknown,
     /// The run ended, and some documents failed. `status.failedFiles` of the job names them.
     CompletedWithErrors,
     /// The run failed.

@@ -1,11 +1,14 @@
 //! What a status says is true: of nothing more than the service has said, and without what it should not have said.
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::*;
+use jiff::{SignedDuration, Timestamp};
 
 fn answer(body: &Value) -> Fault {
     Fault::answer(Answer::json(200, body))
+}
+
+fn missing(what: &str) -> Fault {
+    Fault::answer(Answer::json(404, &json!({ "detail": what })))
 }
 
 #[tokio::test]
@@ -61,5 +64,89 @@ async fn no_secret_comes_to_light_where_the_service_names_a_node_or_refuses_a_ru
         shown.contains("did not start the run") && !shown.contains("zebra"),
         "{shown}"
     );
+    Ok(())
+}
+
+/// The service calls a run completed before it has counted its documents.
+#[tokio::test]
+async fn what_a_run_came_to_is_not_concluded_from_counts_that_still_change() -> Result<()> {
+    let mut stage = pipeline().await?;
+    stage.set("SETTLE_TIME", "20s");
+    let (stage, _operator, id) = begin_on(stage).await?;
+    let partly = JobEnd::some_failed(2, 5, "the file is encrypted");
+    stage.workspace.script_jobs(&id, [partly]);
+    let early = json!({
+        "processing_status": "IN_PROGRESS", "node_stats": [],
+        "summary": { "total_docs": 1, "total_docs_succeeded": 1, "total_docs_failed": 0 },
+    });
+    stage.api.inject(Route::JobDetails, answer(&early).always());
+    patch(
+        &stage,
+        WORKFLOW,
+        "flow",
+        &json!({ "spec": { "schedule": "daily" } }),
+    )
+    .await?;
+    let run = eventually("the schedule is there", || {
+        match stage.workspace.tick(&id) {
+            Tick::Started(run) => Some(run),
+            _ => None,
+        }
+    })
+    .await?;
+    eventually("it is told of the counts so far", || {
+        (requests(&stage, "GET", "/details") >= 3).then_some(())
+    })
+    .await?;
+    let waits = objects(&stage, WORKFLOW).get("flow").await?;
+    let status = &waits.data["status"];
+    ensure!(status.get("lastJob").is_none(), "concluded: {status}");
+    assert_eq!(status["activeJob"]["id"], json!(run), "{status}");
+
+    stage.api.clear_faults();
+    let flow = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "LastJobSucceeded", "False", "CompletedWithErrors")
+    })
+    .await?;
+    let status = &flow.data["status"];
+    let documents = json!({ "total": 5, "succeeded": 3, "failed": 2 });
+    assert_eq!(status["lastJob"]["documents"], documents);
+    ensure!(status.get("activeJob").is_none(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn details_that_are_not_there_yet_are_waited_for_and_not_taken_for_success() -> Result<()> {
+    let mut stage = pipeline().await?;
+    stage.set("SETTLE_TIME", "4s");
+    let (stage, _operator, id) = begin_on(stage).await?;
+    let partly = JobEnd::some_failed(2, 5, "the file is encrypted");
+    stage.workspace.script_jobs(&id, [partly, JobEnd::all(3)]);
+    let late = missing("Job not found").times(3);
+    stage.api.inject(Route::JobDetails, late);
+    create(&stage, JOB, "late", job()).await?;
+    let late = phase(&stage, "late", "PartiallyFailed").await?;
+    let documents = json!({ "total": 5, "succeeded": 3, "failed": 2 });
+    assert_eq!(late.data["status"]["documents"], documents);
+
+    // Of a run whose details never come, nobody knows what came of its documents.
+    let never = missing("Job not found").always();
+    stage.api.inject(Route::JobDetails, never);
+    create(&stage, JOB, "untold", job()).await?;
+    let untold = phase(&stage, "untold", "Succeeded").await?;
+    ensure!(
+        is(&untold, "Complete", "True", "DocumentsUnknown")
+            && message(&untold, "Complete").contains("does not say what came of its documents"),
+        "{untold:?}"
+    );
+    let flow = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "LastJobSucceeded", "Unknown", "DocumentsUnknown")
+    })
+    .await?;
+    let said = message(&flow, "LastJobSucceeded");
+    ensure!(!said.contains("succeeded"), "{said}");
+    let status = &flow.data["status"];
+    ensure!(status.get("lastSuccessTime").is_none(), "{status}");
+    assert_eq!(status["lastJob"]["id"], untold.data["status"]["jobId"]);
     Ok(())
 }

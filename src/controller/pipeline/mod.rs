@@ -14,6 +14,7 @@ pub mod references;
 pub mod rest;
 pub mod span;
 pub mod stop;
+pub mod told;
 pub mod triggers;
 pub mod wake;
 pub mod workflow;

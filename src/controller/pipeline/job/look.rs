@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -9,7 +11,9 @@ use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
 use super::super::board::{Board, Listed};
 use super::super::memory::{Doubt, Memory};
+use super::super::object::Object;
 use super::super::quoting::Quoting;
+use super::super::told::{self, Told};
 use super::ending::{end_from, progress_from};
 use super::observe::Hand;
 use super::sent_secrets::sent_secrets;
@@ -107,19 +111,16 @@ async fn end_of(
     id: &JobId,
     state: &JobState,
 ) -> Result<Option<End>, Failure> {
-    let settle_time = context.policy.settle_time;
-    let decide = *state == JobState::Completed;
-    let details = match board.jobs.details(id).await {
-        Ok(details) if decide && details.processing.is_under_way() => {
-            if !memory.has_stayed(Doubt::Untold, settle_time) {
-                return Ok(None);
-            }
-            Some(details)
-        }
-        Ok(details) => Some(details),
-        Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(_) if !decide && memory.has_stayed(Doubt::Untold, settle_time) => None,
-        Err(error) => return Err(error.into()),
+    // Whoever goes waits for nothing.
+    let settle_time = if hand.job.is_going() {
+        Duration::ZERO
+    } else {
+        context.policy.settle_time
+    };
+    let details = match told::ask(memory, board, id, state, settle_time).await? {
+        Told::NotYet if !hand.job.is_going() => return Ok(None),
+        Told::Details(details) => Some(details),
+        Told::Nothing | Told::NotYet => None,
     };
     let mut end = end_from(state, details.as_ref());
     let quoting = Quoting::of(board, sent_secrets(context, memory, hand).await?);
@@ -136,7 +137,7 @@ async fn end_of(
                 end.failed_files = files.collect();
             }
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(_) if memory.has_stayed(Doubt::Untold, settle_time) => {}
+            Err(_) if memory.has_stayed(Doubt::Untold(*id), settle_time) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -71,7 +71,7 @@ impl Outcome {
             Self::Scheduled => JobPhase::Scheduled,
             Self::Running => JobPhase::Running,
             Self::Ended(end) => match end.how {
-                Ending::Completed => JobPhase::Succeeded,
+                Ending::Completed | Ending::Untold => JobPhase::Succeeded,
                 Ending::WithErrors => JobPhase::PartiallyFailed,
                 Ending::Failed => JobPhase::Failed,
                 Ending::Stopped => JobPhase::Stopped,
@@ -203,6 +203,13 @@ fn ended(end: &End, overdue: bool) -> Row {
                 Some(documents) => format!("{} documents succeeded.", documents.succeeded),
                 None => "The run ended.".to_owned(),
             },
+        ),
+        Ending::Untold => (
+            Current,
+            Reason::DocumentsUnknown,
+            format!(
+                "The run ended, and Unstructured does not say what came of its documents. Look at the run in its console.{said}"
+            ),
         ),
         Ending::WithErrors => (
             Stalled,

@@ -151,6 +151,8 @@ pub enum Ending {
     /// To its end.
     #[default]
     Completed,
+    /// To its end, and the service does not say what came of its documents.
+    Untold,
     /// To its end, and documents failed.
     WithErrors,
     /// It failed.

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod advice;
 pub mod asked;
+pub mod conclude;
 pub mod learn;
 pub mod observe;
 pub mod outcome;
