@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use crate::crd::Reason;
 use crate::flaw::Flaw;
 use crate::kinds::{Impostor, Objection, family};
-use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind};
+use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind, UnknownConnector};
 
 use super::departure::Users;
 
@@ -173,6 +173,17 @@ pub enum Failure {
         /// Whether it carried the configuration, so that a refusal speaks of the spec or the Secret.
         sent_configuration: bool,
     },
+    /// A connector that a workflow names is not in the workspace, as the Unstructured API says.
+    UnknownConnector {
+        /// Which.
+        which: UnknownConnector,
+        /// The spec names it by its id, so that only the user can do something about it.
+        by_id: bool,
+        /// A sentence that is safe to show.
+        message: String,
+        /// What there is to do: sentences.
+        advice: String,
+    },
     /// Somebody changed the resource meanwhile; the pass starts again from what it is now.
     Conflict,
     /// The Kubernetes API.
@@ -212,6 +223,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Api { message, .. }
+            | Self::UnknownConnector { message, .. }
             | Self::Kubernetes(message)
             | Self::Forbidden(message)
             | Self::Definition(message) => message,
@@ -240,6 +252,7 @@ impl Failure {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Api { kind, .. } => kind.as_str(),
+            Self::UnknownConnector { .. } => "unknown_connector",
             Self::Conflict => "changed_meanwhile",
             Self::Kubernetes(_) => "kubernetes",
             Self::Forbidden(_) => "forbidden_in_cluster",
@@ -261,7 +274,15 @@ impl Failure {
     /// What the API or the transport said, if it is theirs.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Api { message, .. } => Some(message),
+            Self::Api { message, .. } | Self::UnknownConnector { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The same, to take out what must not be shown.
+    pub fn message_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Api { message, .. } | Self::UnknownConnector { message, .. } => Some(message),
             _ => None,
         }
     }
@@ -818,6 +839,29 @@ impl Failure {
                         Requeue::Backoff,
                         "The operator retries with backoff. If this persists, check the API URL and any proxy in front of it.",
                     ),
+                };
+                row(
+                    class,
+                    reason,
+                    requeue,
+                    format!("{}. {advice}", sentence(message)),
+                )
+            }
+            Self::UnknownConnector {
+                which,
+                by_id,
+                message,
+                advice,
+            } => {
+                let (class, requeue) = if *by_id {
+                    (Stalled, Requeue::NextInventory)
+                } else {
+                    (InProgress, Requeue::Backoff)
+                };
+                let reason = match which {
+                    UnknownConnector::Source => Reason::SourceNotFound,
+                    UnknownConnector::Destination => Reason::DestinationNotFound,
+                    UnknownConnector::Either => Reason::InvalidConfiguration,
                 };
                 row(
                     class,

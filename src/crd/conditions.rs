@@ -103,9 +103,10 @@ words! {
     AmbiguousConnector,
     /// The connector belongs to another resource. Resources never share a connector; choose another.
     ConnectorInUse,
-    /// `existingSourceId` names a connector that is not in this workspace. Correct it.
+    /// `existingSourceId` names a connector that is not in this workspace, or a workflow refers to a source that is not there. Correct it.
     SourceNotFound,
-    /// `existingDestinationId` names a connector that is not in this workspace. Correct it.
+    /// `existingDestinationId` names a connector that is not in this workspace, or a workflow refers to a destination that is not there.
+    /// Correct it.
     DestinationNotFound,
     /// The API key now belongs to a workspace without this connector. Restore the old key, or confirm the move by annotation.
     WorkspaceChanged,

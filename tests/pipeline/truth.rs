@@ -11,6 +11,12 @@ fn missing(what: &str) -> Fault {
     Fault::answer(Answer::json(404, &json!({ "detail": what })))
 }
 
+/// The message of `Ready`, wherever it says this.
+async fn until_said(stage: &Stage, of: &str, name: &str, reason: &str) -> Result<String> {
+    let object = until(stage, of, name, |o| is(o, "Ready", "False", reason)).await?;
+    Ok(message(&object, "Ready").to_owned())
+}
+
 #[tokio::test]
 async fn no_secret_comes_to_light_where_the_service_names_a_node_or_refuses_a_run() -> Result<()> {
     let stage = pipeline().await?;
@@ -148,5 +154,54 @@ async fn details_that_are_not_there_yet_are_waited_for_and_not_taken_for_success
     let status = &flow.data["status"];
     ensure!(status.get("lastSuccessTime").is_none(), "{status}");
     assert_eq!(status["lastJob"]["id"], untold.data["status"]["jobId"]);
+    Ok(())
+}
+
+/// It is not the URL that is wrong.
+#[tokio::test]
+async fn a_connector_that_the_workspace_does_not_know_is_named() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let unknown = "0b0e7a52-5f3c-4f0e-9d43-6f1f8c1d2e3a";
+    let mut spec = workflow();
+    let spec_of = spec.as_object_mut().context("a spec")?;
+    spec_of.remove("sourceRef");
+    spec_of.insert("sourceId".to_owned(), json!(unknown));
+    create(&stage, WORKFLOW, "flow", spec).await?;
+    let _operator = stage.operator().await?;
+    let said = until_said(&stage, WORKFLOW, "flow", "SourceNotFound").await?;
+    ensure!(
+        said.contains(unknown) && said.contains("spec.sourceId") && !said.contains("URL"),
+        "{said}"
+    );
+
+    // One that a resource stands for is made anew, and the workflow follows.
+    let mut spec = workflow();
+    spec["workflowName"] = json!("second");
+    let gone = missing("Destination not found").times(2);
+    stage.api.inject(Route::CreateWorkflow, gone);
+    create(&stage, WORKFLOW, "second", spec).await?;
+    let said = until_said(&stage, WORKFLOW, "second", "DestinationNotFound").await?;
+    ensure!(
+        said.contains("PineconeDestination \"index\"") && !said.contains("URL"),
+        "{said}"
+    );
+    until(&stage, WORKFLOW, "second", |o| {
+        is(o, "Ready", "True", "Ready")
+    })
+    .await?;
+    let gone = missing("Source not found").times(2);
+    stage.api.inject(Route::UpdateWorkflow, gone);
+    let change = json!({ "spec": { "schedule": "daily" } });
+    patch(&stage, WORKFLOW, "second", &change).await?;
+    let said = until_said(&stage, WORKFLOW, "second", "SourceNotFound").await?;
+    ensure!(
+        said.contains("DropboxSource \"contracts\"") && !said.contains("URL"),
+        "{said}"
+    );
+    until(&stage, WORKFLOW, "second", |o| {
+        is(o, "Ready", "True", "Ready")
+    })
+    .await?;
     Ok(())
 }

@@ -58,7 +58,7 @@ impl<'a> Quoting<'a> {
 
     /// A failure, with the service's words in it.
     pub fn failure(&self, mut failure: Failure) -> Failure {
-        if let Failure::Api { message, .. } = &mut failure {
+        if let Some(message) = failure.message_mut() {
             *message = match &self.secrets {
                 Some(secrets) => self.client.scrub(secrets, message),
                 None => own_words(message).to_owned(),

@@ -20,6 +20,7 @@ use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
 use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situation};
+use super::unknown_connector;
 use crate::clock;
 use crate::crd::{EventReason, UnstructuredWorkflow, WorkflowStatus, WorkspaceStatus};
 use crate::unstructured::{
@@ -106,7 +107,8 @@ async fn call(
                 },
                 shown => shown,
             };
-            let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
+            let shown =
+                shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
             memory.wrote_at = Some(Instant::now());
             learn_ways(context, memory, hand, spec, &shown);
             let whole = spec.state == WorkflowState::Active;
@@ -119,7 +121,8 @@ async fn call(
         Effect::Update(id) => {
             let (spec, digest) = asked(s, hand)?;
             let shown = board.workflows.update(id, spec).await;
-            let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
+            let shown =
+                shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
             memory.wrote_at = Some(Instant::now());
             if let Some(shown) = &shown {
                 learn_ways(context, memory, hand, spec, shown);

@@ -14,3 +14,4 @@ pub mod runs;
 pub mod situation;
 pub mod tell;
 pub mod ticks;
+pub mod unknown_connector;
