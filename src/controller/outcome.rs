@@ -131,12 +131,12 @@ pub struct ForeignRecord {
 /// Something that only the user can supply.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Problem {
-    /// The Secret with the credentials does not exist.
-    SecretNotFound(String),
+    /// The Secret with the credentials does not exist: Secret, the field that names it.
+    SecretNotFound(String, String),
     /// The operator may not read a Secret that the resource names.
     SecretForbidden(String),
-    /// It lacks a key.
-    SecretKeyMissing(String, String),
+    /// It lacks a key: Secret, key, the field that names it.
+    SecretKeyMissing(String, String, String),
     /// A value in it cannot be used: Secret, key, what is wrong.
     SecretInvalid(String, String, Flaw),
     /// Something else stands where a credential belongs: Secret, key, what.
@@ -648,7 +648,7 @@ impl Problem {
     pub fn is_about_credentials(&self) -> bool {
         matches!(
             self,
-            Self::SecretNotFound(_)
+            Self::SecretNotFound(..)
                 | Self::SecretKeyMissing(..)
                 | Self::SecretInvalid(..)
                 | Self::Impostor(..)
@@ -659,7 +659,7 @@ impl Problem {
     pub fn is_awaited(&self) -> bool {
         matches!(
             self,
-            Self::SecretNotFound(_)
+            Self::SecretNotFound(..)
                 | Self::SecretKeyMissing(..)
                 | Self::KeySecretNotFound(_)
                 | Self::KeyMissing(..)
@@ -669,9 +669,9 @@ impl Problem {
     /// The row for it.
     pub fn row(&self) -> Row {
         let (reason, message) = match self {
-            Self::SecretNotFound(secret) => (
+            Self::SecretNotFound(secret, field) => (
                 Reason::SecretNotFound,
-                format!("Secret {secret:?} does not exist in this namespace. Create it, or correct credentials.secretRef.name."),
+                format!("Secret {secret:?} does not exist in this namespace. Create it, or correct {field}."),
             ),
             Self::SecretForbidden(secret) => (
                 Reason::SecretForbidden,
@@ -680,9 +680,9 @@ impl Problem {
                      this namespace, as the Helm chart does."
                 ),
             ),
-            Self::SecretKeyMissing(secret, key) => (
+            Self::SecretKeyMissing(secret, key, field) => (
                 Reason::SecretKeyMissing,
-                format!("Secret {secret:?} has no key {key:?}. Add it, or name another key under credentials.keys."),
+                format!("Secret {secret:?} has no key {key:?}. Add it, or correct {field}."),
             ),
             Self::SecretInvalid(secret, key, flaw) => (
                 Reason::SecretInvalid,
@@ -772,7 +772,8 @@ impl Failure {
                         Stalled,
                         Reason::Unauthorized,
                         Requeue::Slowly,
-                        "Put a valid API key of this workspace there.",
+                        "Put a valid API key of this workspace into the Secret that spec.workspace names, or, where nothing does, into \
+                         the operator's --api-key-file or UNSTRUCTURED_API_KEY.",
                     ),
                     ErrorKind::Forbidden => (
                         Stalled,

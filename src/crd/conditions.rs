@@ -62,7 +62,7 @@ words! {
     SecretNotFound,
     /// The operator's role does not let it read the Secret. Grant that; the operator retries with backoff.
     SecretForbidden,
-    /// A key is missing from the Secret. Add it, or name another under `credentials.keys` or `secretConfig`.
+    /// A key is missing from the Secret. Add it, or name another under `credentials.keys`, `secretConfig` or `secretSettings`.
     SecretKeyMissing,
     /// A value in the Secret contains what no credential contains: spaces, quotation marks, or anything but printable ASCII. Store the
     /// bare value.
@@ -167,8 +167,8 @@ words! {
     TimedOut,
     /// Another run of the workflow was in progress, and `onActive` is `Fail`.
     WorkflowBusy,
-    /// A job of this name has already requested its run: it was restored or created again. Nothing is started; create a job with another
-    /// name.
+    /// A job of this name has already requested its run, or this one carries the mark of a job that has: it was restored, copied or created
+    /// again. Nothing is started; create a job with another name, and without the annotation `connectors.unstructured.io/run`.
     AlreadyRun,
     /// The workflow of the job is gone, or its run cannot be found any more.
     Abandoned,

@@ -205,3 +205,103 @@ async fn a_connector_that_the_workspace_does_not_know_is_named() -> Result<()> {
     .await?;
     Ok(())
 }
+
+/// Each kind names Secrets under a field of its own.
+#[tokio::test]
+async fn a_missing_secret_is_looked_for_under_the_field_of_its_kind() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let entries = [("other", "value")];
+    stage.secret("half", &entries).await?;
+    let place = |name: &str| json!({ "name": name, "key": "token" });
+    let generic =
+        |name| json!({ "type": "custom", "config": {}, "secretConfig": { "token": place(name) } });
+    create(&stage, "UnstructuredSource", "none", generic("nowhere")).await?;
+    create(&stage, "UnstructuredDestination", "half", generic("half")).await?;
+    let mut spec = workflow();
+    spec["nodes"][0]["secretSettings"] = json!({ "provider_api_key": place("nowhere") });
+    create(&stage, WORKFLOW, "flow", spec).await?;
+    let typed = json!({ "indexName": "x", "credentials": { "secretRef": { "name": "nowhere" } } });
+    create(&stage, "PineconeDestination", "typed", typed).await?;
+    let _operator = stage.operator().await?;
+    for (of, name, reason, field) in [
+        (
+            "UnstructuredSource",
+            "none",
+            "SecretNotFound",
+            "correct spec.secretConfig.token.name",
+        ),
+        (
+            "UnstructuredDestination",
+            "half",
+            "SecretKeyMissing",
+            "correct spec.secretConfig.token.key",
+        ),
+        (
+            WORKFLOW,
+            "flow",
+            "SecretNotFound",
+            "correct spec.nodes[Partitioner].secretSettings.provider_api_key.name",
+        ),
+        (
+            "PineconeDestination",
+            "typed",
+            "SecretNotFound",
+            "correct spec.credentials.secretRef.name",
+        ),
+    ] {
+        let said = until_said(&stage, of, name, reason).await?;
+        ensure!(said.contains(field), "{of}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_was_copied_with_its_mark_says_so() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    create(&stage, JOB, "first", job()).await?;
+    let done = phase(&stage, "first", "Succeeded").await?;
+    let mut copy = DynamicObject::new("copy", &kind(JOB)).data(json!({ "spec": job() }));
+    copy.metadata.annotations = done.metadata.annotations;
+    let jobs = objects(&stage, JOB);
+    jobs.create(&PostParams::default(), &copy).await?;
+    let marked = phase(&stage, "copy", "Abandoned").await?;
+    let said = message(&marked, "Failed");
+    ensure!(
+        is(&marked, "Failed", "True", "AlreadyRun")
+            && said.contains("annotation connectors.unstructured.io/run")
+            && said.contains("create it without the annotation"),
+        "{said}"
+    );
+
+    // And that is all that it takes.
+    jobs.delete("copy", &DeleteParams::default()).await?;
+    gone(&stage, JOB, "copy").await?;
+    create(&stage, JOB, "copy", job()).await?;
+    phase(&stage, "copy", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 2);
+    Ok(())
+}
+
+/// The service makes every workflow active; the update that follows is what it is told.
+#[tokio::test]
+async fn a_workflow_that_is_made_inactive_is_no_setting_that_was_ignored() -> Result<()> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let mut spec = workflow();
+    spec["state"] = json!("Inactive");
+    create(&stage, WORKFLOW, "flow", spec).await?;
+    let _operator = stage.operator().await?;
+    ready(&stage).await?;
+    assert_eq!(stage.workspace.workflows()[0].status, "inactive");
+    let mut stage = stage;
+    stage.kind = kind(WORKFLOW);
+    let events = stage.events("flow").await?;
+    ensure!(
+        events
+            .iter()
+            .all(|(_, reason, _)| reason != "SettingIgnored"),
+        "{events:?}"
+    );
+    Ok(())
+}

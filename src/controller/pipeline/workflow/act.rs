@@ -110,8 +110,8 @@ async fn call(
             let shown =
                 shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
             memory.wrote_at = Some(Instant::now());
-            learn_ways(context, memory, hand, spec, &shown);
             let whole = spec.state == WorkflowState::Active;
+            learn_ways(context, memory, hand, spec, &shown, whole);
             Ok(Answer::Created {
                 id: shown.id,
                 accepted: whole.then_some(digest),
@@ -125,7 +125,7 @@ async fn call(
                 shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
             memory.wrote_at = Some(Instant::now());
             if let Some(shown) = &shown {
-                learn_ways(context, memory, hand, spec, shown);
+                learn_ways(context, memory, hand, spec, shown, true);
             }
             Ok(Answer::Updated(digest))
         }
@@ -257,8 +257,13 @@ fn learn_ways(
     hand: &Hand,
     spec: &WorkflowSpec,
     shown: &Workflow,
+    with_state: bool,
 ) {
-    let differences = spec.differences(shown);
+    let mut differences = spec.differences(shown);
+    // What is made is active, whatever was asked for: an update follows.
+    if !with_state {
+        differences.drift.remove("state");
+    }
     let before = std::mem::replace(&mut memory.normal, differences.drift);
     // A value of a setting may be written in another way. What the whole workflow does may not.
     let others = memory.normal.difference(&before);
