@@ -1,7 +1,9 @@
 //! What a status says is true: of nothing more than the service has said, and without what it should not have said.
 
-use super::*;
 use jiff::{SignedDuration, Timestamp};
+use support::fake::unstructured::JobStatus;
+
+use super::*;
 
 fn answer(body: &Value) -> Fault {
     Fault::answer(Answer::json(200, body))
@@ -303,5 +305,24 @@ async fn a_workflow_that_is_made_inactive_is_no_setting_that_was_ignored() -> Re
             .all(|(_, reason, _)| reason != "SettingIgnored"),
         "{events:?}"
     );
+    Ok(())
+}
+
+/// A run that ended long ago, in a word that is not in the documentation, holds nobody up.
+#[tokio::test]
+async fn a_run_that_ended_in_other_words_is_not_waited_for() -> Result<()> {
+    let (stage, _operator, id) = begin().await?;
+    let long_ago = Timestamp::now() - SignedDuration::from_hours(24);
+    for (n, word) in ["COMPLETED_WITH_ERRORS", "success", "CANCELLED", "ERROR"]
+        .into_iter()
+        .enumerate()
+    {
+        let status = JobStatus::Other(word);
+        let at = long_ago + SignedDuration::from_mins(n.try_into()?);
+        stage.workspace.insert_job(&id, status, at);
+    }
+    create(&stage, JOB, "next", job()).await?;
+    phase(&stage, "next", "Succeeded").await?;
+    assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }

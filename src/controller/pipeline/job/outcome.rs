@@ -85,6 +85,10 @@ impl Outcome {
     }
 
     /// The row for it, where the run took longer than it may or not.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one table is read more easily than two halves of it"
+    )]
     pub fn row(&self, overdue: bool) -> Row {
         use Class::{Current, InProgress, Stalled};
         use Requeue::{Backoff, NextInventory, NextPoll, OnChange, Settled};
