@@ -13,7 +13,7 @@ use unstructured_operator::controller::outcome::{Class, Failure, Outcome, Requeu
 use unstructured_operator::crd::Reason;
 use unstructured_operator::unstructured::{
     ApiError, ApiKey, Budget, Client, Collection, Commit, Config, ConnectorId, Connectors,
-    Endpoint, ErrorKind, Kept, MASK, Options,
+    Endpoint, ErrorKind, Kept, MASK, Options, UnknownConnector,
 };
 
 /// What fails.
@@ -195,6 +195,13 @@ fn what_fails_in_the_cluster_is_tried_again_and_blames_nobody() {
             Failure::Kubernetes(_) | Failure::NotLeading | Failure::Overrun(_) => {
                 (InProgress, Reason::Progressing, Requeue::Backoff)
             }
+            Failure::UnknownConnector { by_id: false, .. } => {
+                (InProgress, Reason::SourceNotFound, Requeue::Backoff)
+            }
+            // Only the user can correct an id, or give the workspace that has it.
+            Failure::UnknownConnector { .. } => {
+                (Stalled, Reason::DestinationNotFound, Requeue::NextInventory)
+            }
             Failure::Forbidden(_) => (InProgress, Reason::KubernetesForbidden, Requeue::Backoff),
             Failure::Definition(_) => (Stalled, Reason::DefinitionOutdated, Requeue::Backoff),
         };
@@ -313,7 +320,19 @@ fn next_failure(last: Option<&Failure>) -> Option<Failure> {
         Failure::Forbidden(_) => Failure::Definition("no".to_owned()),
         Failure::Definition(_) => Failure::NotLeading,
         Failure::NotLeading => Failure::Overrun("it took too long"),
-        Failure::Overrun(_) => Failure::Api {
+        Failure::Overrun(_) => Failure::UnknownConnector {
+            which: UnknownConnector::Source,
+            by_id: false,
+            message: "no".to_owned(),
+            advice: "Wait.".to_owned(),
+        },
+        Failure::UnknownConnector { by_id: false, .. } => Failure::UnknownConnector {
+            which: UnknownConnector::Destination,
+            by_id: true,
+            message: "no".to_owned(),
+            advice: "Correct it.".to_owned(),
+        },
+        Failure::UnknownConnector { .. } => Failure::Api {
             kind: ErrorKind::Server,
             rate_limited: false,
             message: String::new(),

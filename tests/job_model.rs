@@ -112,6 +112,7 @@ impl Jobs {
             finalized: record.finalized,
             unrecorded: false,
             ran_before: record.noted && !record.asked && record.run.is_none(),
+            copied: false,
             on_active: self.on_active,
             cancel: false,
             overdue: false,

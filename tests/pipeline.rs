@@ -15,6 +15,8 @@ use support::stage::{PATIENCE, PINECONE_KEY, Stage, condition, eventually, kind,
 
 use crate::stage;
 
+mod truth;
+
 pub const WORKFLOW: &str = "UnstructuredWorkflow";
 pub const JOB: &str = "UnstructuredJob";
 const RUN_AT: &str = "connectors.unstructured.io/run-at";

@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use crate::crd::Reason;
 use crate::flaw::Flaw;
 use crate::kinds::{Impostor, Objection, family};
-use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind};
+use crate::unstructured::{ApiError, Collection, Commit, ConnectorId, ErrorKind, UnknownConnector};
 
 use super::departure::Users;
 
@@ -131,12 +131,12 @@ pub struct ForeignRecord {
 /// Something that only the user can supply.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Problem {
-    /// The Secret with the credentials does not exist.
-    SecretNotFound(String),
+    /// The Secret with the credentials does not exist: Secret, the field that names it.
+    SecretNotFound(String, String),
     /// The operator may not read a Secret that the resource names.
     SecretForbidden(String),
-    /// It lacks a key.
-    SecretKeyMissing(String, String),
+    /// It lacks a key: Secret, key, the field that names it.
+    SecretKeyMissing(String, String, String),
     /// A value in it cannot be used: Secret, key, what is wrong.
     SecretInvalid(String, String, Flaw),
     /// Something else stands where a credential belongs: Secret, key, what.
@@ -172,6 +172,17 @@ pub enum Failure {
         commit: Commit,
         /// Whether it carried the configuration, so that a refusal speaks of the spec or the Secret.
         sent_configuration: bool,
+    },
+    /// A connector that a workflow names is not in the workspace, as the Unstructured API says.
+    UnknownConnector {
+        /// Which.
+        which: UnknownConnector,
+        /// The spec names it by its id, so that only the user can do something about it.
+        by_id: bool,
+        /// A sentence that is safe to show.
+        message: String,
+        /// What there is to do: sentences.
+        advice: String,
     },
     /// Somebody changed the resource meanwhile; the pass starts again from what it is now.
     Conflict,
@@ -212,6 +223,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Api { message, .. }
+            | Self::UnknownConnector { message, .. }
             | Self::Kubernetes(message)
             | Self::Forbidden(message)
             | Self::Definition(message) => message,
@@ -240,6 +252,7 @@ impl Failure {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Api { kind, .. } => kind.as_str(),
+            Self::UnknownConnector { .. } => "unknown_connector",
             Self::Conflict => "changed_meanwhile",
             Self::Kubernetes(_) => "kubernetes",
             Self::Forbidden(_) => "forbidden_in_cluster",
@@ -261,7 +274,15 @@ impl Failure {
     /// What the API or the transport said, if it is theirs.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Api { message, .. } => Some(message),
+            Self::Api { message, .. } | Self::UnknownConnector { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The same, to take out what must not be shown.
+    pub fn message_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Api { message, .. } | Self::UnknownConnector { message, .. } => Some(message),
             _ => None,
         }
     }
@@ -627,7 +648,7 @@ impl Problem {
     pub fn is_about_credentials(&self) -> bool {
         matches!(
             self,
-            Self::SecretNotFound(_)
+            Self::SecretNotFound(..)
                 | Self::SecretKeyMissing(..)
                 | Self::SecretInvalid(..)
                 | Self::Impostor(..)
@@ -638,7 +659,7 @@ impl Problem {
     pub fn is_awaited(&self) -> bool {
         matches!(
             self,
-            Self::SecretNotFound(_)
+            Self::SecretNotFound(..)
                 | Self::SecretKeyMissing(..)
                 | Self::KeySecretNotFound(_)
                 | Self::KeyMissing(..)
@@ -648,9 +669,9 @@ impl Problem {
     /// The row for it.
     pub fn row(&self) -> Row {
         let (reason, message) = match self {
-            Self::SecretNotFound(secret) => (
+            Self::SecretNotFound(secret, field) => (
                 Reason::SecretNotFound,
-                format!("Secret {secret:?} does not exist in this namespace. Create it, or correct credentials.secretRef.name."),
+                format!("Secret {secret:?} does not exist in this namespace. Create it, or correct {field}."),
             ),
             Self::SecretForbidden(secret) => (
                 Reason::SecretForbidden,
@@ -659,9 +680,9 @@ impl Problem {
                      this namespace, as the Helm chart does."
                 ),
             ),
-            Self::SecretKeyMissing(secret, key) => (
+            Self::SecretKeyMissing(secret, key, field) => (
                 Reason::SecretKeyMissing,
-                format!("Secret {secret:?} has no key {key:?}. Add it, or name another key under credentials.keys."),
+                format!("Secret {secret:?} has no key {key:?}. Add it, or correct {field}."),
             ),
             Self::SecretInvalid(secret, key, flaw) => (
                 Reason::SecretInvalid,
@@ -751,7 +772,8 @@ impl Failure {
                         Stalled,
                         Reason::Unauthorized,
                         Requeue::Slowly,
-                        "Put a valid API key of this workspace there.",
+                        "Put a valid API key of this workspace into the Secret that spec.workspace names, or, where nothing does, into \
+                         the operator's --api-key-file or UNSTRUCTURED_API_KEY.",
                     ),
                     ErrorKind::Forbidden => (
                         Stalled,
@@ -818,6 +840,29 @@ impl Failure {
                         Requeue::Backoff,
                         "The operator retries with backoff. If this persists, check the API URL and any proxy in front of it.",
                     ),
+                };
+                row(
+                    class,
+                    reason,
+                    requeue,
+                    format!("{}. {advice}", sentence(message)),
+                )
+            }
+            Self::UnknownConnector {
+                which,
+                by_id,
+                message,
+                advice,
+            } => {
+                let (class, requeue) = if *by_id {
+                    (Stalled, Requeue::NextInventory)
+                } else {
+                    (InProgress, Requeue::Backoff)
+                };
+                let reason = match which {
+                    UnknownConnector::Source => Reason::SourceNotFound,
+                    UnknownConnector::Destination => Reason::DestinationNotFound,
+                    UnknownConnector::Either => Reason::InvalidConfiguration,
                 };
                 row(
                     class,

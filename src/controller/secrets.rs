@@ -61,13 +61,16 @@ pub(crate) async fn read_values(
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unread) => match read_secret(context, namespace, name).await? {
                 Reading::Found(secret) => unread.insert(secret),
-                Reading::Missing => return Ok(Err(Problem::SecretNotFound(name.to_owned()))),
+                Reading::Missing => {
+                    let field = wanted.name_field();
+                    return Ok(Err(Problem::SecretNotFound(name.to_owned(), field)));
+                }
                 Reading::Forbidden => return Ok(Err(Problem::SecretForbidden(name.to_owned()))),
             },
         };
         match secret.credential(wanted) {
             Ok(value) => values.push(value),
-            Err(defect) => return Ok(Err(defect.of(name, wanted.key))),
+            Err(defect) => return Ok(Err(defect.of(wanted))),
         }
     }
     Ok(Ok(values))
@@ -143,11 +146,11 @@ impl Drop for SecretData {
 }
 
 impl Defect {
-    /// The problem that it is where this key of this Secret is to hold a credential.
-    pub fn of(self, secret: &str, key: &str) -> Problem {
-        let (secret, key) = (secret.to_owned(), key.to_owned());
+    /// The problem that it is where a key of a Secret is to hold this credential.
+    pub fn of(self, wanted: &Credential<'_>) -> Problem {
+        let (secret, key) = (wanted.secret.to_owned(), wanted.key.to_owned());
         match self {
-            Self::Missing => Problem::SecretKeyMissing(secret, key),
+            Self::Missing => Problem::SecretKeyMissing(secret, key, wanted.key_field()),
             Self::Flawed(flaw) => Problem::SecretInvalid(secret, key, flaw),
             Self::Impostor(impostor) => Problem::Impostor(secret, key, impostor),
         }

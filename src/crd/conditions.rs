@@ -62,7 +62,7 @@ words! {
     SecretNotFound,
     /// The operator's role does not let it read the Secret. Grant that; the operator retries with backoff.
     SecretForbidden,
-    /// A key is missing from the Secret. Add it, or name another under `credentials.keys` or `secretConfig`.
+    /// A key is missing from the Secret. Add it, or name another under `credentials.keys`, `secretConfig` or `secretSettings`.
     SecretKeyMissing,
     /// A value in the Secret contains what no credential contains: spaces, quotation marks, or anything but printable ASCII. Store the
     /// bare value.
@@ -103,9 +103,10 @@ words! {
     AmbiguousConnector,
     /// The connector belongs to another resource. Resources never share a connector; choose another.
     ConnectorInUse,
-    /// `existingSourceId` names a connector that is not in this workspace. Correct it.
+    /// `existingSourceId` names a connector that is not in this workspace, or a workflow refers to a source that is not there. Correct it.
     SourceNotFound,
-    /// `existingDestinationId` names a connector that is not in this workspace. Correct it.
+    /// `existingDestinationId` names a connector that is not in this workspace, or a workflow refers to a destination that is not there.
+    /// Correct it.
     DestinationNotFound,
     /// The API key now belongs to a workspace without this connector. Restore the old key, or confirm the move by annotation.
     WorkspaceChanged,
@@ -154,6 +155,8 @@ words! {
     Succeeded,
     /// The run ended without processing a document: nothing has changed, or the source is empty.
     NoDocuments,
+    /// The run ended, and Unstructured does not say what came of its documents. Look at the run in its console.
+    DocumentsUnknown,
     /// The run ended, and some documents failed. `status.failedFiles` of the job names them.
     CompletedWithErrors,
     /// The run failed.
@@ -164,8 +167,8 @@ words! {
     TimedOut,
     /// Another run of the workflow was in progress, and `onActive` is `Fail`.
     WorkflowBusy,
-    /// A job of this name has already requested its run: it was restored or created again. Nothing is started; create a job with another
-    /// name.
+    /// A job of this name has already requested its run, or this one carries the mark of a job that has: it was restored, copied or created
+    /// again. Nothing is started; create a job with another name, and without the annotation `connectors.unstructured.io/run`.
     AlreadyRun,
     /// The workflow of the job is gone, or its run cannot be found any more.
     Abandoned,

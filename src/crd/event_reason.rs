@@ -49,6 +49,8 @@ words! {
     Failed,
     /// A run ended without any document.
     NoDocuments,
+    /// A run ended, and Unstructured does not say what came of its documents.
+    DocumentsUnknown,
     /// A run was stopped.
     Stopped,
     /// A line break at the end of a value in the Secret was ignored.

@@ -101,7 +101,8 @@ impl Patient<'_> {
         let name = &job.spec.workflow_ref.name;
         let is = |reason: Reason| self.reason() == reason.as_str();
         let mut message = format!("{}; {}", status.phase.as_str(), self.said());
-        if status.phase == JobPhase::Succeeded && !is(Reason::NoDocuments) {
+        let is_doubtful = is(Reason::NoDocuments) || is(Reason::DocumentsUnknown);
+        if status.phase == JobPhase::Succeeded && !is_doubtful {
             return findings.right(&subject, CHECK, message);
         }
         let files = status.failed_files.iter();
@@ -116,7 +117,7 @@ impl Patient<'_> {
             message.push_str(" Its workflow is gone, so nothing can follow.");
             return findings.unknown(&subject, CHECK, message, self.delete());
         }
-        if is(Reason::NoDocuments) || is(Reason::Stopped) {
+        if is_doubtful || is(Reason::Stopped) {
             findings.unknown(&subject, CHECK, message, self.start(name));
         } else {
             findings.wrong(&subject, CHECK, message, self.start(name));

@@ -46,7 +46,7 @@ impl Patient<'_> {
             message.push_str(" Put documents there, then run the workflow again.");
             return findings.unknown(&subject, CHECK, message, self.run_workflow());
         }
-        if is(Reason::Stopped) {
+        if is(Reason::Stopped) || is(Reason::DocumentsUnknown) {
             return findings.unknown(&subject, CHECK, message, self.run_workflow());
         }
         if let Some(client) = client {

@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 
 use super::bars::Bars;
-use super::text::{counts, failed_files, is_empty_success, phase};
+use super::text::{counts, failed_files, is_doubtful_success, phase};
 use crate::crd::{JobPhase, JobStatus};
 use crate::exit::Exit;
 use crate::output::say;
@@ -71,7 +71,7 @@ impl Screen {
             say(&counts);
         }
         let succeeded = status.phase == JobPhase::Succeeded;
-        if is_empty_success(status) {
+        if is_doubtful_success(status) {
             say(&format!("warning: {}", phase(status)));
         } else {
             report(

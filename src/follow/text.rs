@@ -70,10 +70,11 @@ pub(super) fn failed_files(status: &JobStatus) -> Vec<String> {
     lines
 }
 
-/// Whether the run ended well and did nothing.
-pub(super) fn is_empty_success(status: &JobStatus) -> bool {
+/// Whether the run ended well and did nothing, or nothing that anybody knows of.
+pub(super) fn is_doubtful_success(status: &JobStatus) -> bool {
+    let doubtful = [Reason::NoDocuments, Reason::DocumentsUnknown];
     status.phase == JobPhase::Succeeded
-        && ready(status).is_some_and(|ready| ready.reason == Reason::NoDocuments.as_str())
+        && ready(status).is_some_and(|ready| doubtful.iter().any(|d| d.as_str() == ready.reason))
 }
 
 /// How to stop the run that goes on, and how to look at it again.

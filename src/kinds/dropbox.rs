@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::kind::Kind;
 use super::provider::{Provider, Providers, Shortfall, Verdict};
-use super::spec::{Credential, Credentials, Form, Impostor, Options, Spec};
+use super::spec::{Credential, Credentials, Field, Form, Impostor, Options, Spec};
 use crate::crd::{self, DropboxSourceSpec};
 use crate::dropbox::{CallError, DropboxClient, Subfolder};
 use crate::unstructured::Collection;
@@ -60,6 +60,7 @@ impl Spec for DropboxSourceSpec {
             parameter,
             secret,
             key,
+            field: Field::Credentials,
             form: Form::Token,
             impostor,
         };

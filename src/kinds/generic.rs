@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::kind::Kind;
 use super::provider::{Provider, Providers, Verdict};
-use super::spec::{Credential, Credentials, Form, Objection, Options, Spec};
+use super::spec::{Credential, Credentials, Field, Form, Objection, Options, Spec};
 use super::types::ConnectorType;
 use crate::crd::{
     self, AnyConnector, ConnectorOptions, UnstructuredDestinationSpec, UnstructuredSourceSpec,
@@ -112,6 +112,7 @@ impl Spec for Generic {
                 parameter,
                 secret: &place.name,
                 key: &place.key,
+                field: Field::SecretConfig,
                 form: Form::Text,
                 impostor: None,
             })

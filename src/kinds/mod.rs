@@ -16,7 +16,7 @@ pub use kind::{Kind, family};
 pub use pinecone::PINECONE_DESTINATION;
 pub use provider::{Provider, Providers, Shortfall, Verdict};
 pub use resource::{Holding, Resource};
-pub use spec::{Credential, Credentials, Form, Impostor, Objection, Options, Spec};
+pub use spec::{Credential, Credentials, Field, Form, Impostor, Objection, Options, Spec};
 pub use types::{ConnectorType, TYPES};
 
 /// Every kind of resource that stands for a connector.

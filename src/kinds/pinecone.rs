@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::kind::Kind;
 use super::provider::{Provider, Providers, Shortfall, Verdict};
-use super::spec::{Credential, Credentials, Form, Options, Spec};
+use super::spec::{Credential, Credentials, Field, Form, Options, Spec};
 use crate::crd::{self, PineconeDestinationSpec};
 use crate::pinecone::{CallError, PineconeClient};
 use crate::unstructured::Collection;
@@ -56,6 +56,7 @@ impl Spec for PineconeDestinationSpec {
             parameter: API_KEY,
             secret: &self.credentials.secret_ref.name,
             key: &self.credentials.keys.api_key,
+            field: Field::Credentials,
             form: Form::Token,
             impostor: None,
         }]

@@ -120,10 +120,50 @@ pub struct Credential<'a> {
     pub secret: &'a str,
     /// The key in the Secret.
     pub key: &'a str,
+    /// Where the spec names both.
+    pub field: Field<'a>,
     /// What its value can be.
     pub form: Form,
     /// What looks like it, and is not.
     pub impostor: Option<&'static Impostor>,
+}
+
+/// Where a spec names a Secret and its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// One Secret for all, and keys that have defaults: `spec.credentials`.
+    Credentials,
+    /// Each parameter by itself: `spec.secretConfig`.
+    SecretConfig,
+    /// Each setting by itself, of the node of this name: `spec.nodes[].secretSettings`.
+    SecretSettings(&'a str),
+}
+
+impl Credential<'_> {
+    /// The field with the name of the Secret.
+    pub fn name_field(&self) -> String {
+        match self.field {
+            Field::Credentials => "spec.credentials.secretRef.name".to_owned(),
+            Field::SecretConfig | Field::SecretSettings(_) => format!("{}.name", self.own_field()),
+        }
+    }
+
+    /// The field with the key in the Secret, or the one that has such fields.
+    pub fn key_field(&self) -> String {
+        match self.field {
+            Field::Credentials => "spec.credentials.keys".to_owned(),
+            Field::SecretConfig | Field::SecretSettings(_) => format!("{}.key", self.own_field()),
+        }
+    }
+
+    fn own_field(&self) -> String {
+        let parameter = self.parameter;
+        match self.field {
+            Field::Credentials => format!("spec.credentials.{parameter}"),
+            Field::SecretConfig => format!("spec.secretConfig.{parameter}"),
+            Field::SecretSettings(node) => format!("spec.nodes[{node}].secretSettings.{parameter}"),
+        }
+    }
 }
 
 /// What the value of a credential can be.

@@ -17,6 +17,7 @@ use super::key_objection::{self, KeyObjection};
 use super::retry_after::retry_after;
 use super::shown_key;
 use super::types::{Check, CheckStatus, Connector, Settings, timestamp};
+use super::unknown_connector::{self, UnknownConnector};
 use super::unreadable::Unreadable;
 use crate::scrub::Scrubber;
 
@@ -28,6 +29,8 @@ const MOST_COMPLAINTS: usize = 10;
 pub(super) enum Place {
     /// Always there, wherever the API is.
     Collection,
+    /// Always there, but what a create there names need not be.
+    Referring,
     /// There as long as the object is.
     Object,
 }
@@ -43,6 +46,8 @@ struct Complaint {
     detailed: bool,
     /// What it says of the key in a create.
     key: Option<KeyObjection>,
+    /// The connector that it speaks of.
+    unknown: Option<UnknownConnector>,
 }
 
 // === refusals ===
@@ -57,12 +62,18 @@ pub(super) fn refusal(
     scrubber: &Scrubber,
 ) -> ApiError {
     let complaint = Complaint::read(body, scrubber);
+    let unknown = complaint.unknown.filter(|_| place != Place::Collection);
+    let is_there = match place {
+        Place::Collection => false,
+        Place::Referring => unknown.is_some(),
+        Place::Object => complaint.detailed,
+    };
     let (kind, lead) = match status.as_u16() {
         300..400 | 405 => (
             ErrorKind::WrongUrl,
             "the URL does not lead to the API; check the API URL",
         ),
-        404 if place == Place::Collection || !complaint.detailed => (
+        404 if !is_there => (
             ErrorKind::WrongUrl,
             "the URL does not lead to the API; check the API URL",
         ),
@@ -114,6 +125,7 @@ pub(super) fn refusal(
     let message = format!("{lead} ({}){colon}{}", status.as_u16(), complaint.text);
     let error = ApiError::new(kind, Some(status.as_u16()), commit, &message);
     match status.as_u16() {
+        404 => error.about_a_connector(unknown),
         409 | 412 | 422 => error.about_the_key(complaint.key),
         _ => error,
     }
@@ -156,6 +168,7 @@ impl Complaint {
         if let Some(Value::String(text)) = detail {
             return Self {
                 detailed: true,
+                unknown: unknown_connector::in_words(text),
                 ..Self::of_text(text)
             };
         }
@@ -184,10 +197,13 @@ impl Complaint {
             });
             fields.push(field);
         }
+        let text = texts.join("; ");
+        let detailed = detail.is_some();
         Self {
-            text: texts.join("; "),
+            unknown: unknown_connector::in_words(&text).filter(|_| detailed),
+            text,
             fields,
-            detailed: detail.is_some(),
+            detailed,
             key: objections.into_iter().max(),
             ..Self::default()
         }
@@ -436,6 +452,60 @@ mod tests {
             let complaint = complaint(&body);
             assert_eq!(complaint.text, text, "{body}");
             assert_eq!(complaint.fields, fields, "{body}");
+        }
+    }
+
+    /// A create of a workflow names connectors; where none is blamed, its collection is not there.
+    #[test]
+    fn a_404_to_a_create_is_about_the_url_or_about_what_it_names() {
+        let refusal = |body: &str, place| {
+            let scrubber = Scrubber::new([]);
+            let (code, headers) = (StatusCode::NOT_FOUND, HeaderMap::new());
+            let pause = Duration::ZERO;
+            let error = refusal(code, &headers, body.as_bytes(), place, pause, &scrubber);
+            let unknown = error.unknown_connector();
+            (error.kind, unknown)
+        };
+        let source = Some(UnknownConnector::Source);
+        for (body, place, kind, unknown) in [
+            (
+                r#"{"detail": "source_id not found"}"#,
+                Place::Referring,
+                ErrorKind::NotFound,
+                source,
+            ),
+            (
+                r#"{"detail": "Source not found"}"#,
+                Place::Object,
+                ErrorKind::NotFound,
+                source,
+            ),
+            (
+                r#"{"detail": "Not Found"}"#,
+                Place::Referring,
+                ErrorKind::WrongUrl,
+                None,
+            ),
+            (
+                "source not found",
+                Place::Referring,
+                ErrorKind::WrongUrl,
+                None,
+            ),
+            (
+                r#"{"detail": "source_id not found"}"#,
+                Place::Collection,
+                ErrorKind::WrongUrl,
+                None,
+            ),
+            (
+                r#"{"detail": "Workflow not found"}"#,
+                Place::Object,
+                ErrorKind::NotFound,
+                None,
+            ),
+        ] {
+            assert_eq!(refusal(body, place), (kind, unknown), "{body} {place:?}");
         }
     }
 

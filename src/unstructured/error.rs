@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use super::key_objection::KeyObjection;
+pub use super::unknown_connector::UnknownConnector;
 use crate::scrub::one_line;
 
 /// A call that did not give its answer.
@@ -21,6 +22,7 @@ pub struct ApiError {
     commit: Commit,
     rate_limited: bool,
     key: Option<KeyObjection>,
+    unknown: Option<UnknownConnector>,
     message: String,
 }
 
@@ -87,6 +89,7 @@ impl ApiError {
             commit,
             rate_limited,
             key: None,
+            unknown: None,
             message: one_line(message),
         }
     }
@@ -99,6 +102,16 @@ impl ApiError {
     /// What the service has against the key in a create, if it says that. It makes no object then.
     pub fn key_objection(&self) -> Option<KeyObjection> {
         self.key
+    }
+
+    /// The same, with the connector that it says is not there.
+    pub(super) fn about_a_connector(self, unknown: Option<UnknownConnector>) -> Self {
+        Self { unknown, ..self }
+    }
+
+    /// The connector that a create or an update of a workflow names and that the workspace does not know, if that is what was refused.
+    pub fn unknown_connector(&self) -> Option<UnknownConnector> {
+        self.unknown
     }
 
     /// The error of a call that flow control held back.
@@ -151,6 +164,7 @@ impl fmt::Debug for ApiError {
             commit,
             rate_limited: _,
             key: _,
+            unknown: _,
             message,
         } = self;
         write!(
@@ -161,6 +175,14 @@ impl fmt::Debug for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+/// An error's message without what the service said: the answer's status is the last of our own words.
+pub fn own_words(message: &str) -> &str {
+    match message.split_once("): ") {
+        Some((ours, _)) => &message[..=ours.len()],
+        None => message,
+    }
+}
 
 // === impl ErrorKind ===
 

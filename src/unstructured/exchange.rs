@@ -14,7 +14,7 @@ use super::answer::{self, Place};
 use super::body::{Carried, to_json};
 use super::budget::Exceeded;
 use super::endpoint::{ApiKey, Endpoint, Fingerprint};
-use super::error::{ApiError, Commit, ErrorKind};
+use super::error::{ApiError, Commit, ErrorKind, own_words};
 use super::flow::{Flow, Health};
 use super::limits::{ClientError, Exchange, Options};
 use super::taking::{Rejected, Taking, Whole, taken};
@@ -176,6 +176,8 @@ impl Transport {
     pub async fn take<B: Taking>(&self, call: Call<'_>, body: B) -> Result<B::Made, ApiError> {
         let turn = self.flow.turn().await?;
         let operation = call.operation;
+        // Whoever sends nothing does not know what the answer may quote.
+        let is_scrubbed = call.request.body().is_some();
         let start = Instant::now();
         let (method, url) = (call.request.method(), call.request.url());
         let span = spans::request(method, url, Endpoint::template);
@@ -193,7 +195,13 @@ impl Transport {
             spans::answered(&span, status);
         }
         if let Err(error) = &result {
-            spans::failed(&span, error.kind.as_str(), error.message());
+            let message = error.message();
+            let shown = if is_scrubbed {
+                message
+            } else {
+                own_words(message)
+            };
+            spans::failed(&span, error.kind.as_str(), shown);
         }
         if result.is_ok() {
             self.answers.fetch_add(1, Ordering::Relaxed);

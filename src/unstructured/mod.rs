@@ -32,6 +32,7 @@ mod retry_after;
 mod shown_key;
 mod taking;
 mod types;
+mod unknown_connector;
 mod unreadable;
 mod whole;
 mod workflows;
@@ -44,7 +45,7 @@ pub use config::{Config, ConfigBuilder};
 pub use connectors::Connectors;
 pub use digest::Digest;
 pub use endpoint::{ApiKey, ApiKeyError, Endpoint, EndpointError, Fingerprint};
-pub use error::{ApiError, Commit, ErrorKind, KeyObjection};
+pub use error::{ApiError, Commit, ErrorKind, KeyObjection, UnknownConnector, own_words};
 pub use ids::{ConnectorId, JobId, WorkflowId};
 pub use inventory::{Inventory, Snapshot};
 pub use jobs::{

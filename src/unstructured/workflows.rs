@@ -64,7 +64,7 @@ impl Workflows {
             .transport
             .call(
                 "create_workflow",
-                Place::Collection,
+                Place::Referring,
                 Method::POST,
                 self.all(),
             )

@@ -52,8 +52,8 @@ pub struct Memory {
 pub enum Doubt {
     /// It does not know it.
     Unknown,
-    /// It does not tell what came of its documents.
-    Untold,
+    /// It does not tell what came of the documents of this one.
+    Untold(JobId),
 }
 
 impl Memory {
@@ -76,6 +76,11 @@ impl Memory {
                 false
             }
         }
+    }
+
+    /// Whether a run has ended of whose documents the service has yet to tell.
+    pub fn is_untold(&self) -> bool {
+        matches!(self.doubt, Some((Doubt::Untold(_), _)))
     }
 
     /// The service says what it should.

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::notice::{tell, warn};
 use super::object::Object;
 use crate::crd::EventReason;
-use crate::unstructured::{ErrorKind, JobId};
+use crate::unstructured::{ErrorKind, JobId, own_words};
 
 /// Tells a run to stop. An object that is being deleted does not wait for ever for that: a run that cannot be stopped goes on to its end
 /// without it. A refusal says so, and so does any failure that has stayed for a settle time, as the run itself could be looked at.
@@ -37,7 +37,8 @@ pub async fn stop<K: Object>(
         ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::WrongUrl | ErrorKind::Invalid { .. }
     );
     if object.is_going() && (is_refused || is_given_up(context, memory)) {
-        let note = format!("Run {id} could not be stopped and goes on to its end: {error}");
+        let why = own_words(error.message());
+        let note = format!("Run {id} could not be stopped and goes on to its end: {why}");
         let reason = EventReason::Cancelled.as_str();
         warn(context, object, reason, "Cancel", note);
         return Ok(());

@@ -40,7 +40,7 @@ pub enum JobState {
     Failed,
     /// It was cancelled.
     Stopped,
-    /// A word that is not documented, scrubbed. Treat as not ended.
+    /// A word that is not documented and speaks of no end, scrubbed. Treat as not ended.
     Other(String),
 }
 
@@ -162,7 +162,8 @@ impl JobState {
         }
     }
 
-    /// The service has written these words in either case.
+    /// The service has written these words in either case, and may write others for an end: a run that never ends holds up every later
+    /// one. What is only about to end has not.
     fn read(word: &str, scrubber: &Scrubber) -> Self {
         let known = [
             Self::Scheduled,
@@ -174,12 +175,62 @@ impl JobState {
         let known = known
             .into_iter()
             .find(|state| state.as_str().eq_ignore_ascii_case(word));
-        known.unwrap_or_else(|| Self::Other(scrubber.scrub(word)))
+        known
+            .or_else(|| Self::ended(word))
+            .unwrap_or_else(|| Self::Other(scrubber.scrub(word)))
+    }
+
+    fn ended(word: &str) -> Option<Self> {
+        let word = word.to_ascii_uppercase();
+        if word.ends_with("ING") {
+            return None;
+        }
+        let ends = [
+            ("COMPLETED", Self::Completed),
+            ("SUCCE", Self::Completed),
+            ("CANCELED", Self::Stopped),
+            ("CANCELLED", Self::Stopped),
+            ("STOPPED", Self::Stopped),
+            ("FAILED", Self::Failed),
+            ("FAILURE", Self::Failed),
+            ("ERROR", Self::Failed),
+        ];
+        let mut ends = ends.into_iter();
+        ends.find_map(|(stem, state)| word.starts_with(stem).then_some(state))
     }
 }
 
 impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_words_for_an_end_are_read_as_what_they_mean_and_no_others() {
+        use JobState::{Completed, Failed, InProgress, Stopped};
+        let other = |word: &str| JobState::Other(word.to_owned());
+        for (word, state) in [
+            ("in_progress", InProgress),
+            ("COMPLETED_WITH_ERRORS", Completed),
+            ("Success", Completed),
+            ("SUCCEEDED", Completed),
+            ("CANCELLED", Stopped),
+            ("canceled", Stopped),
+            ("STOPPED_BY_USER", Stopped),
+            ("FAILURE", Failed),
+            ("error", Failed),
+            ("CANCELLING", other("CANCELLING")),
+            ("FAILED_RETRYING", other("FAILED_RETRYING")),
+            ("PAUSED", other("PAUSED")),
+            ("", other("")),
+        ] {
+            let read = JobState::read(word, &Scrubber::new([]));
+            assert_eq!(read, state, "{word}");
+        }
     }
 }

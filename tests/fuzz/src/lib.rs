@@ -33,6 +33,8 @@ mod scrub;
 mod shown_key;
 #[path = "../../../src/unstructured/types.rs"]
 mod types;
+#[path = "../../../src/unstructured/unknown_connector.rs"]
+mod unknown_connector;
 #[path = "../../../src/unstructured/unreadable.rs"]
 mod unreadable;
 #[path = "../../../src/options/values.rs"]

@@ -11,32 +11,27 @@ use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
 use super::super::super::queue::Priority;
 use super::super::super::refusal::kubernetes;
-use super::super::board::{Board, Listed};
-use super::super::memory::{Doubt, Memory};
+use super::super::board::Board;
+use super::super::memory::Memory;
 use super::super::notice::tell;
 use super::super::object::Object;
+use super::super::quoting::Quoting;
 use super::super::stop;
 use super::super::wake::look_again;
 use super::super::writing::{api, let_go, record, set_finalizer, took, write_status};
-use super::ending::{end_from, progress_from};
+use super::look::{active_jobs, look_at_run};
 use super::lost;
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
 use super::sent_secrets::{sent, sent_secrets};
-use super::situation::{Answer, Asking, Effect, End, Ending, Failed, Run, Runs, Sight, Situation};
+use super::situation::{Answer, Asking, Effect, Run, Runs, Situation};
 use crate::clock;
-use crate::crd::{
-    EventReason, FOLLOWED_UNTIL, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow,
-};
-use crate::unstructured::{ErrorKind, Job, JobId, JobState, WorkflowId};
+use crate::crd::{EventReason, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow};
+use crate::unstructured::{ErrorKind, Job, JobId, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.
 const MOST_RUNS: usize = 64;
-
-/// In place of what the service says, where nobody can tell which credentials it may quote.
-const WITHHELD: &str =
-    "not shown: credentials have changed since the run began, and this may quote old ones";
 
 /// Performs one effect.
 pub async fn perform(
@@ -79,7 +74,7 @@ async fn call(
     board: &Board,
     effect: &Effect,
 ) -> Answer {
-    let answer = match effect {
+    let done = match effect {
         Effect::Run => run(context, memory, hand, board).await,
         Effect::LookAtRuns => look_at_runs(context, memory, hand, board).await,
         Effect::LookAtRun(id) => look_at_run(context, memory, hand, board, id)
@@ -94,7 +89,13 @@ async fn call(
         }
         _ => Err(Failure::Overrun("no call of this effect is known")),
     };
-    answer.unwrap_or_else(Answer::Failed)
+    match done {
+        Ok(answer) => answer,
+        Err(failure) => {
+            let secrets = sent_secrets(context, memory, hand).await.ok().flatten();
+            Answer::Failed(Quoting::of(board, secrets).failure(failure))
+        }
+    }
 }
 
 async fn run(
@@ -169,116 +170,6 @@ async fn look_at_runs(
         ours,
         newest: lost::newest(&jobs),
     }))
-}
-
-/// The runs that are under way in the workspace, from the list that all who follow one share.
-async fn active_jobs(context: &Context, board: &Board) -> Result<Arc<Listed<Job>>, Failure> {
-    let fresh_enough = Instant::now()
-        .checked_sub(context.policy.job_interval)
-        .unwrap_or_else(Instant::now);
-    let active = board.active_jobs(fresh_enough).await;
-    active.map_err(|error| Failure::from(&error))
-}
-
-async fn look_at_run(
-    context: &Context,
-    memory: &mut Memory,
-    hand: &Hand,
-    board: &Board,
-    id: &JobId,
-) -> Result<Sight, Failure> {
-    let settle_time = context.policy.settle_time;
-    let active = active_jobs(context, board).await?;
-    let listed = active.items.iter().find(|job| job.id == *id);
-    let state = match listed {
-        Some(job) => job.state.clone(),
-        None => match board.jobs.get(id).await {
-            Ok(job) => job.state,
-            // It may not show a run yet that it has just made.
-            Err(error)
-                if error.kind == ErrorKind::NotFound
-                    && memory.has_stayed(Doubt::Unknown, settle_time) =>
-            {
-                return Ok(Sight::Gone);
-            }
-            Err(error) => return Err(error.into()),
-        },
-    };
-    if !state.is_final() {
-        memory.is_plain();
-    }
-    Ok(match state {
-        JobState::Scheduled => Sight::Scheduled,
-        JobState::InProgress | JobState::Other(_) if is_followed(&hand.job) => {
-            // Only for show: whatever stands in the way of it, the run goes on.
-            let details = board.jobs.details(id).await.ok();
-            let progress = details.map(|details| Box::new(progress_from(Some(&details))));
-            Sight::Running(progress)
-        }
-        JobState::InProgress | JobState::Other(_) => Sight::Running(None),
-        JobState::Completed | JobState::Failed | JobState::Stopped => {
-            match end_of(context, memory, hand, board, id, &state).await? {
-                Some(end) => Sight::Ended(Box::new(end)),
-                None => Sight::Running(None),
-            }
-        }
-    })
-}
-
-/// Whether somebody wants to see the counts of the run while it is under way. For each such run they cost a request.
-fn is_followed(job: &UnstructuredJob) -> bool {
-    let until = job.annotations().get(FOLLOWED_UNTIL);
-    let until = until.and_then(|until| until.parse::<jiff::Timestamp>().ok());
-    until.is_some_and(|until| until > clock::now())
-}
-
-/// How the run ended. A run that the service calls completed may have failed documents: the details decide, once they say so too. What
-/// else they tell is waited for, but not for ever.
-async fn end_of(
-    context: &Context,
-    memory: &mut Memory,
-    hand: &Hand,
-    board: &Board,
-    id: &JobId,
-    state: &JobState,
-) -> Result<Option<End>, Failure> {
-    let settle_time = context.policy.settle_time;
-    let decide = *state == JobState::Completed;
-    let details = match board.jobs.details(id).await {
-        Ok(details) if decide && details.processing.is_under_way() => {
-            if !memory.has_stayed(Doubt::Untold, settle_time) {
-                return Ok(None);
-            }
-            Some(details)
-        }
-        Ok(details) => Some(details),
-        Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(_) if !decide && memory.has_stayed(Doubt::Untold, settle_time) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let mut end = end_from(state, details.as_ref());
-    let secrets = sent_secrets(context, memory, hand).await?;
-    let scrub = |text: &str| match &secrets {
-        Some(secrets) => board.session.client.scrub(secrets, text),
-        None => WITHHELD.to_owned(),
-    };
-    end.message = end.message.as_deref().map(scrub);
-    if end.how == Ending::WithErrors || end.documents.is_some_and(|d| d.failed > 0) {
-        match board.jobs.failed_files(id).await {
-            Ok(failed) => {
-                end.failed_total = u64::try_from(failed.total).ok();
-                let files = failed.files.iter().map(|file| Failed {
-                    document: scrub(&file.document),
-                    error: scrub(&file.error),
-                });
-                end.failed_files = files.collect();
-            }
-            Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(_) if memory.has_stayed(Doubt::Untold, settle_time) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(Some(end))
 }
 
 async fn add_finalizer(context: &Context, hand: &mut Hand) -> Result<(), Failure> {

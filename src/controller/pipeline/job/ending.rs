@@ -17,7 +17,8 @@ pub fn end_from(state: &JobState, details: Option<&JobDetails>) -> End {
         _ => match details.map(|details| &details.processing) {
             Some(Processing::Failed) => Ending::Failed,
             Some(Processing::Stopped) => Ending::Stopped,
-            _ => Ending::Completed,
+            Some(Processing::Scheduled | Processing::InProgress) | None => Ending::Untold,
+            Some(_) => Ending::Completed,
         },
     };
     End {

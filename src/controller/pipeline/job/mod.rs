@@ -4,6 +4,7 @@
 pub mod act;
 pub mod ending;
 pub mod learn;
+pub mod look;
 pub mod lost;
 pub mod observe;
 pub mod outcome;

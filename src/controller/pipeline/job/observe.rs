@@ -119,6 +119,7 @@ pub async fn observe(
         finalized: hand.job.is_finalized(),
         unrecorded: false,
         ran_before: ran_before(&hand, &status),
+        copied: is_marked(&hand) && !is_recorded(&hand, &status),
         on_active: hand.job.spec.on_active,
         cancel: hand.job.spec.cancel,
         overdue: is_overdue(&hand.job, &status),
@@ -139,11 +140,18 @@ pub async fn observe(
 /// Whether a job of this name has asked for its run before. The mark on the object outlives a backup without the status, and the
 /// workflow's record outlives the object.
 fn ran_before(hand: &Hand, status: &JobStatus) -> bool {
-    let uid = hand.job.uid();
+    is_marked(hand) || is_recorded(hand, status)
+}
+
+/// Whether the job has the mark of another.
+fn is_marked(hand: &Hand) -> bool {
     let mark = hand.job.annotations().get(RUN);
-    if mark.is_some_and(|mark| Some(mark) != uid.as_ref()) {
-        return true;
-    }
+    mark.is_some_and(|mark| Some(mark) != hand.job.uid().as_ref())
+}
+
+/// Whether the workflow's record says so.
+fn is_recorded(hand: &Hand, status: &JobStatus) -> bool {
+    let uid = hand.job.uid();
     let knows_its_run = status.request.is_some() || status.job_id.is_some();
     let workflow = hand
         .workflow

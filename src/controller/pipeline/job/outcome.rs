@@ -2,7 +2,8 @@
 
 use super::super::super::outcome::{Class, Failure, Problem, Requeue, Row, row};
 use super::situation::{End, Ending};
-use crate::crd::{JobPhase, Reason};
+use crate::crd::{JobPhase, RUN, Reason};
+use crate::unstructured::ErrorKind;
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,8 @@ pub enum Outcome {
     Busy,
     /// A job of this name has asked for its run before.
     AlreadyRun,
+    /// It carries the mark of another job, which has asked for its run.
+    Copied,
     /// It was cancelled before anything was asked for.
     CancelledUnstarted,
     /// It is not known whether the run was started.
@@ -63,7 +66,9 @@ impl Outcome {
             | Self::Blocked(_)
             | Self::Stopping => return None,
             Self::WorkflowMissing | Self::WorkflowUnready(_) => JobPhase::Pending,
-            Self::WorkflowGone | Self::AlreadyRun | Self::RunGone => JobPhase::Abandoned,
+            Self::WorkflowGone | Self::AlreadyRun | Self::Copied | Self::RunGone => {
+                JobPhase::Abandoned
+            }
             Self::Waiting => JobPhase::Waiting,
             Self::Busy | Self::Refused(_) => JobPhase::Failed,
             Self::CancelledUnstarted => JobPhase::Stopped,
@@ -71,7 +76,7 @@ impl Outcome {
             Self::Scheduled => JobPhase::Scheduled,
             Self::Running => JobPhase::Running,
             Self::Ended(end) => match end.how {
-                Ending::Completed => JobPhase::Succeeded,
+                Ending::Completed | Ending::Untold => JobPhase::Succeeded,
                 Ending::WithErrors => JobPhase::PartiallyFailed,
                 Ending::Failed => JobPhase::Failed,
                 Ending::Stopped => JobPhase::Stopped,
@@ -80,6 +85,10 @@ impl Outcome {
     }
 
     /// The row for it, where the run took longer than it may or not.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one table is read more easily than two halves of it"
+    )]
     pub fn row(&self, overdue: bool) -> Row {
         use Class::{Current, InProgress, Stalled};
         use Requeue::{Backoff, NextInventory, NextPoll, OnChange, Settled};
@@ -124,6 +133,16 @@ impl Outcome {
                 OnChange,
                 "A job of this name has already requested its run, and this one was restored or created again. The job \
                  starts nothing, because each run costs money. To run the workflow again, create a job with another name.",
+            ),
+            Self::Copied => row(
+                Stalled,
+                Reason::AlreadyRun,
+                OnChange,
+                format!(
+                    "The job carries the mark of a job that has already requested its run, in the annotation {RUN}: it is a copy, or comes \
+                     from a backup. The job starts nothing, because each run costs money. To run the workflow again, delete this job and \
+                     create it without the annotation."
+                ),
             ),
             Self::CancelledUnstarted => row(
                 Stalled,
@@ -172,6 +191,11 @@ impl Outcome {
             Self::Ended(end) => ended(end, overdue),
             Self::Failed(failure) => {
                 let mut row = failure.row();
+                // A job is in the workspace of its workflow.
+                if failure.kind() == Some(ErrorKind::Unauthorized) {
+                    let of_workflow = "spec.workspace of its workflow";
+                    row.message = row.message.replace("spec.workspace", of_workflow);
+                }
                 if row.requeue == OnChange {
                     row.requeue = Backoff;
                 }
@@ -204,6 +228,13 @@ fn ended(end: &End, overdue: bool) -> Row {
                 None => "The run ended.".to_owned(),
             },
         ),
+        Ending::Untold => (
+            Current,
+            Reason::DocumentsUnknown,
+            format!(
+                "The run ended, and Unstructured does not say what came of its documents. Look at the run in its console.{said}"
+            ),
+        ),
         Ending::WithErrors => (
             Stalled,
             Reason::CompletedWithErrors,
@@ -230,4 +261,34 @@ fn ended(end: &End, overdue: bool) -> Row {
         ),
     };
     row(class, reason, Requeue::OnChange, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unstructured::{ApiError, Commit};
+
+    /// The API answers the same whoever the key belongs to, so the message names both places.
+    #[test]
+    fn a_key_that_is_not_accepted_is_replaced_where_it_is() {
+        let refused = "the API does not accept the key (401)";
+        let error = ApiError::new(ErrorKind::Unauthorized, Some(401), Commit::Never, refused);
+        let failure = Failure::from(error);
+        for (message, place) in [
+            (
+                failure.row().message,
+                "the Secret that spec.workspace names",
+            ),
+            (
+                Outcome::Failed(failure).row(false).message,
+                "the Secret that spec.workspace of its workflow names",
+            ),
+        ] {
+            assert!(message.contains(place), "{message}");
+            assert!(
+                message.contains("the operator's --api-key-file"),
+                "{message}"
+            );
+        }
+    }
 }

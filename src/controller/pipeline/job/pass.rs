@@ -148,7 +148,7 @@ fn announce(context: &Context, job: &UnstructuredJob, outcome: &Outcome, message
         &job.spec.workflow_ref.name,
         phase.as_str(),
     );
-    if phase == JobPhase::Succeeded && row.reason != Reason::NoDocuments {
+    if phase == JobPhase::Succeeded && row.reason == Reason::Succeeded {
         tell(
             context,
             job,

@@ -33,6 +33,7 @@ pub fn plan(s: &Situation) -> Step {
         Run::Asked(Asking::Recorded) => Step::Act(Effect::Run),
         Run::Asked(Asking::Refused) => refused(s),
         Run::Asked(stage) => recover(s, *stage),
+        Run::None if s.copied => Step::Rest(Outcome::Copied),
         Run::None if s.ran_before => Step::Rest(Outcome::AlreadyRun),
         Run::None if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
         Run::None => begin(s),

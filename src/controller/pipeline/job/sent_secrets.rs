@@ -8,6 +8,7 @@ use super::super::super::outcome::Failure;
 use super::super::super::secrets::{read_credentials, read_values};
 use super::super::memory::Memory;
 use super::super::object::Object;
+use super::super::quoting::numbered;
 use super::super::references;
 use super::super::workflow::asked::secrets_of;
 use super::observe::Hand;
@@ -64,11 +65,7 @@ pub async fn sent_secrets(
         return Ok(None);
     };
     values.extend(of_nodes.into_iter().map(|value| value.secret));
-    let all = values.into_iter().enumerate();
-    let secrets = all.fold(Config::builder(), |secrets, (n, value)| {
-        secrets.secret(&n.to_string(), value)
-    });
-    Ok(Some(secrets.build()))
+    Ok(Some(numbered(values)))
 }
 
 /// What the connectors of a workflow were sent last, by their digests.

@@ -21,6 +21,8 @@ pub struct Situation {
     pub unrecorded: bool,
     /// A job of this name asked for its run before: this one was restored or made again.
     pub ran_before: bool,
+    /// Nothing says so but a mark on it, which is another job's.
+    pub copied: bool,
     /// What to do while another run is under way.
     pub on_active: OnActive,
     /// The user wants the run to stop.
@@ -151,6 +153,8 @@ pub enum Ending {
     /// To its end.
     #[default]
     Completed,
+    /// To its end, and the service does not say what came of its documents.
+    Untold,
     /// To its end, and documents failed.
     WithErrors,
     /// It failed.

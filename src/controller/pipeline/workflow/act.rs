@@ -14,12 +14,14 @@ use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::notice::warn;
 use super::super::object::Object;
+use super::super::quoting::{Quoting, secrets_in_use};
 use super::super::stop;
 use super::super::writing::{let_go, record, set_finalizer, took, write_status};
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::report::{self, Occasion};
 use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situation};
+use super::unknown_connector;
 use crate::clock;
 use crate::crd::{EventReason, WorkflowStatus, WorkspaceStatus};
 use crate::unstructured::{
@@ -63,8 +65,12 @@ pub async fn perform(
             let Some(board) = hand.board.clone() else {
                 return Answer::Failed(Failure::Overrun("a call was planned without a workspace"));
             };
-            let answer = call(context, memory, s, hand, job, &board, effect).await;
-            return answer.unwrap_or_else(Answer::Failed);
+            let failure = match call(context, memory, s, hand, job, &board, effect).await {
+                Ok(answer) => return answer,
+                Err(failure) => failure,
+            };
+            let secrets = secrets_in_use(context, &hand.workflow).await;
+            return Answer::Failed(Quoting::of(&board, secrets).failure(failure));
         }
     };
     done.map_or_else(Answer::Failed, |()| Answer::Done)
@@ -105,10 +111,11 @@ async fn call(
                 },
                 shown => shown,
             };
-            let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
+            let shown =
+                shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
             memory.wrote_at = Some(Instant::now());
-            learn_ways(context, memory, hand, spec, &shown);
             let whole = spec.state == WorkflowState::Active;
+            learn_ways(context, memory, hand, spec, &shown, whole);
             Ok(Answer::Created {
                 id: shown.id,
                 accepted: whole.then_some(digest),
@@ -118,10 +125,11 @@ async fn call(
         Effect::Update(id) => {
             let (spec, digest) = asked(s, hand)?;
             let shown = board.workflows.update(id, spec).await;
-            let shown = shown.map_err(|error| Failure::of_configuration(&error))?;
+            let shown =
+                shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
             memory.wrote_at = Some(Instant::now());
             if let Some(shown) = &shown {
-                learn_ways(context, memory, hand, spec, shown);
+                learn_ways(context, memory, hand, spec, shown, true);
             }
             Ok(Answer::Updated(digest))
         }
@@ -269,8 +277,13 @@ fn learn_ways(
     hand: &Hand,
     spec: &WorkflowSpec,
     shown: &Workflow,
+    with_state: bool,
 ) {
-    let differences = spec.differences(shown);
+    let mut differences = spec.differences(shown);
+    // What is made is active, whatever was asked for: an update follows.
+    if !with_state {
+        differences.drift.remove("state");
+    }
     let before = std::mem::replace(&mut memory.normal, differences.drift);
     // A value of a setting may be written in another way. What the whole workflow does may not.
     let others = memory.normal.difference(&before);

@@ -12,7 +12,7 @@ use crate::crd::{
     UnstructuredWorkflow, UnstructuredWorkflowSpec, WorkflowActivity, WorkflowNode,
     WorkflowSchedule,
 };
-use crate::kinds::{Credential, Form};
+use crate::kinds::{Credential, Field, Form};
 use crate::unstructured::{Config, ConnectorId, Node, Schedule, WorkflowSpec, WorkflowState};
 
 /// All that is managed, or what is missing.
@@ -62,12 +62,16 @@ pub async fn asked(
 
 /// The keys of Secrets that nodes name, in their order.
 pub fn secrets_of(nodes: &[WorkflowNode]) -> Vec<Credential<'_>> {
-    let settings = nodes.iter().flat_map(|node| &node.secret_settings);
+    let settings = nodes.iter().flat_map(|node| {
+        let of_node = node.secret_settings.iter();
+        of_node.map(move |(setting, place)| (node, setting, place))
+    });
     settings
-        .map(|(setting, place)| Credential {
+        .map(|(node, setting, place)| Credential {
             parameter: setting,
             secret: &place.name,
             key: &place.key,
+            field: Field::SecretSettings(&node.name),
             form: Form::Text,
             impostor: None,
         })

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod advice;
 pub mod asked;
+pub mod conclude;
 pub mod learn;
 pub mod observe;
 pub mod outcome;
@@ -13,3 +14,4 @@ pub mod runs;
 pub mod situation;
 pub mod tell;
 pub mod ticks;
+pub mod unknown_connector;

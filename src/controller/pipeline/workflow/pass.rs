@@ -21,6 +21,7 @@ use super::situation::{Answer, Situation};
 use super::tell::announce;
 use super::{report, runs, ticks};
 use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
+use crate::unstructured::own_words;
 
 /// More effects than any honest pass needs.
 const MOST_EFFECTS: usize = 32;
@@ -107,11 +108,11 @@ async fn pass(
     let mut status = report::status(&hand.status(), &s, &outcome, &on);
     let mut next = row.requeue;
     if s.deletion.is_none() {
-        match runs::follow(context, &mut hand, &s, &mut status, job, &on).await {
+        match runs::follow(context, memory, &mut hand, &s, &mut status, job, &on).await {
             Ok(true) if next == Requeue::OnChange => next = Requeue::NextPoll,
             Ok(_) => {}
             Err(failure) => {
-                tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, "could not follow the runs of a workflow; retrying");
+                tracing::info!(resource = %job.key, error = failure.as_str(), reason = own_words(&failure.to_string()), "could not follow the runs of a workflow; retrying");
                 if let Some(board) = &hand.board {
                     heard(context, &board.session, &job.key, Some(&failure));
                 }

@@ -1,7 +1,7 @@
 //! The runs of a workflow: those of the service's schedule are followed into the status, one is asked for when the annotation says so,
 //! and old ones that were asked for in that way are cleared away.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Resource as _, ResourceExt};
 use sha2::{Digest as _, Sha256};
@@ -11,25 +11,21 @@ use super::super::super::context::{Context, MANAGER};
 use super::super::super::outcome::Failure;
 use super::super::super::queue::{Job, Priority};
 use super::super::super::refusal::kubernetes;
-use super::super::super::verdict::Verdict;
-use super::super::board::Board;
-use super::super::job::ending::end_from;
-use super::super::job::situation::{End, Ending};
-use super::super::notice::{tell, warn};
+use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::writing::{annotate, api, took};
+use super::conclude::{conclude, phase_of, say_nothing_yet, summary};
 use super::observe::Hand;
 use super::report::Occasion;
 use super::situation::Situation;
 use super::ticks;
 use crate::crd::{
-    ConditionType, EventReason, HANDLED_RUN_AT, JobPhase, JobSummary, MADE_BY_RUN_AT, OnActive,
-    RUN_AT, Reason, UnstructuredJob, UnstructuredJobSpec, UnstructuredWorkflow, WorkflowReference,
-    WorkflowStatus,
+    HANDLED_RUN_AT, JobPhase, MADE_BY_RUN_AT, OnActive, RUN_AT, UnstructuredJob,
+    UnstructuredJobSpec, UnstructuredWorkflow, WorkflowReference, WorkflowStatus,
 };
 use crate::kube_error::{is_conflict, is_missing};
-use crate::runtime::run_metrics::{EndedRun, Past};
-use crate::unstructured::{ErrorKind, Job as Seen, JobState, WorkflowId};
+use crate::runtime::run_metrics::Past;
+use crate::unstructured::{Job as Seen, WorkflowId};
 
 /// Brings what the status says of runs up to date. Whether one is under way, so that it has to be looked at soon.
 ///
@@ -38,6 +34,7 @@ use crate::unstructured::{ErrorKind, Job as Seen, JobState, WorkflowId};
 /// [`Failure`] when the service or the Kubernetes API fails.
 pub async fn follow(
     context: &Context,
+    memory: &mut Memory,
     hand: &mut Hand,
     s: &Situation,
     status: &mut WorkflowStatus,
@@ -70,6 +67,7 @@ pub async fn follow(
     };
     if let Some(active) = &mut status.active_job
         && !is_behind
+        && !memory.is_untold()
     {
         let listed = board.active_jobs(shared).await?;
         let goes_on = |job: &&Seen| job.id.to_string() == active.id;
@@ -90,7 +88,10 @@ pub async fn follow(
     if let Some(last) = last
         && status.last_job.as_ref().map(|job| &job.id) != Some(&last.id.to_string())
     {
-        conclude(context, hand, board, last, status, on).await?;
+        let is_known = conclude(context, memory, hand, board, last, status, on).await?;
+        if !is_known && status.active_job.is_none() {
+            status.active_job = Some(summary(last, JobPhase::Running, None));
+        }
     }
     say_nothing_yet(status, on);
     Ok(status.active_job.is_some())
@@ -125,165 +126,6 @@ fn is_behind(context: &Context, hand: &Hand, status: &WorkflowStatus) -> bool {
         };
         is_later && job.job_id.is_some() && job.job_id.as_ref() != last.map(|job| &job.id)
     })
-}
-
-/// A run has ended that is not on record.
-async fn conclude(
-    context: &Context,
-    hand: &Hand,
-    board: &Board,
-    job: &Seen,
-    status: &mut WorkflowStatus,
-    on: &Occasion,
-) -> Result<(), Failure> {
-    let details = match board.jobs.details(&job.id).await {
-        Ok(details) => Some(details),
-        Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(error) => return Err(error.into()),
-    };
-    let end = end_from(&job.state, details.as_ref());
-    let (succeeded, reason, phase, message) = verdict_on(&end, &job.id.to_string());
-    let mut summary = summary(job, phase, Some(&on.now));
-    summary.documents = end.documents;
-    let is_first = status.last_job.is_none();
-    status.last_job = Some(summary);
-    if succeeded {
-        status.last_success_time = Some(on.now.clone());
-        status.consecutive_failures = 0;
-    } else {
-        status.consecutive_failures = status.consecutive_failures.saturating_add(1);
-    }
-    let namespace = hand.workflow.namespace().unwrap_or_default();
-    let name = hand.workflow.name_any();
-    context.metrics.runs().run_ended(&EndedRun {
-        namespace: &namespace,
-        workflow: &name,
-        phase: phase.as_str(),
-        documents: end
-            .documents
-            .map_or((0, 0), |documents| (documents.succeeded, documents.failed)),
-        failures: status.consecutive_failures,
-        at: on.now.0.as_second(),
-    });
-    set_condition(
-        status,
-        if succeeded { "True" } else { "False" },
-        reason,
-        message.clone(),
-        on,
-    );
-    // What ended before anybody looked is no news.
-    if !is_first || job.is_scheduled {
-        if succeeded {
-            tell(
-                context,
-                &*hand.workflow,
-                EventReason::Succeeded,
-                "Run",
-                message,
-            );
-        } else {
-            warn(context, &*hand.workflow, reason.as_str(), "Run", message);
-        }
-    }
-    Ok(())
-}
-
-fn verdict_on(end: &End, id: &str) -> (bool, Reason, JobPhase, String) {
-    let documents = end.documents.unwrap_or_default();
-    match end.how {
-        Ending::Completed if end.documents.is_some() && documents.total == 0 => (
-            false,
-            Reason::NoDocuments,
-            JobPhase::Succeeded,
-            format!(
-                "Run {id} processed no document: nothing has changed since the last run, or the source is empty."
-            ),
-        ),
-        Ending::Completed => (
-            true,
-            Reason::Succeeded,
-            JobPhase::Succeeded,
-            format!(
-                "Run {id} ended, and {} documents succeeded.",
-                documents.succeeded
-            ),
-        ),
-        Ending::WithErrors => (
-            false,
-            Reason::CompletedWithErrors,
-            JobPhase::PartiallyFailed,
-            format!(
-                "In run {id}, {} of {} documents failed.",
-                documents.failed, documents.total
-            ),
-        ),
-        Ending::Failed => (
-            false,
-            Reason::Failed,
-            JobPhase::Failed,
-            format!("Run {id} failed."),
-        ),
-        Ending::Stopped => (
-            false,
-            Reason::Stopped,
-            JobPhase::Stopped,
-            format!("Run {id} was stopped."),
-        ),
-    }
-}
-
-fn say_nothing_yet(status: &mut WorkflowStatus, on: &Occasion) {
-    let kind = ConditionType::LastJobSucceeded.as_str();
-    if status.last_job.is_none() && !status.conditions.iter().any(|c| c.type_ == kind) {
-        let message = "No run has ended yet.".to_owned();
-        set_condition(status, "Unknown", Reason::NoJobs, message, on);
-    }
-}
-
-fn set_condition(
-    status: &mut WorkflowStatus,
-    word: &'static str,
-    reason: Reason,
-    message: String,
-    on: &Occasion,
-) {
-    let kind = ConditionType::LastJobSucceeded;
-    let verdict = Verdict {
-        kind,
-        status: word,
-        reason,
-        message,
-    };
-    let before = status
-        .conditions
-        .iter()
-        .position(|c| c.type_ == kind.as_str());
-    let before = before.map(|at| status.conditions.remove(at));
-    let condition = verdict.condition(before.as_ref(), on.generation, &on.now);
-    status.conditions.push(condition);
-}
-
-fn summary(job: &Seen, phase: JobPhase, finished: Option<&Time>) -> JobSummary {
-    JobSummary {
-        id: job.id.to_string(),
-        phase: phase.as_str().to_owned(),
-        started_at: job
-            .created_at
-            .map(|at| Time(jiff::Timestamp::from_second(at.as_second()).unwrap_or(at))),
-        observed_finished_at: finished.cloned(),
-        documents: None,
-    }
-}
-
-fn phase_of(state: &JobState) -> JobPhase {
-    match state {
-        JobState::Scheduled => JobPhase::Scheduled,
-        JobState::InProgress | JobState::Other(_) => JobPhase::Running,
-        JobState::Completed => JobPhase::Succeeded,
-        JobState::Failed => JobPhase::Failed,
-        JobState::Stopped => JobPhase::Stopped,
-    }
 }
 
 /// Makes the one job that a new value of the annotation asks for, and marks the workflow with that value: the mark outlives a backup

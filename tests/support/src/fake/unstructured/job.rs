@@ -18,6 +18,8 @@ pub enum JobStatus {
     Failed,
     /// Cancelled.
     Stopped,
+    /// Ended, in a word that is not documented.
+    Other(&'static str),
 }
 
 impl JobStatus {
@@ -28,6 +30,7 @@ impl JobStatus {
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
             Self::Stopped => "STOPPED",
+            Self::Other(word) => word,
         };
         if rules.lower_case_status {
             text.to_lowercase()
@@ -236,6 +239,7 @@ impl StoredJob {
             JobStatus::Completed => "SUCCESS",
             JobStatus::Failed => "FAILED",
             JobStatus::Stopped => "STOPPED",
+            JobStatus::Other(word) => word,
         };
         json!({
             "id": self.id,
