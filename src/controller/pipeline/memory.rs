@@ -8,12 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use super::super::debut::Remembered;
 use super::super::key::{Key, version};
 use super::super::outcome::Failure;
 use super::board::Board;
 use super::object::Object;
 use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
-use crate::unstructured::{Digest, JobId};
+use crate::unstructured::{Digest, JobId, WorkflowId};
 
 /// What is remembered of one object.
 pub struct Memory<K> {
@@ -45,6 +46,8 @@ pub struct Memory<K> {
     pub normal: BTreeSet<String>,
     /// The update that may still be carried out, and by when that is over.
     pub resend: Option<(Time, Instant)>,
+    /// How far a 404 on the workflow on record is believed.
+    pub debut: Option<Remembered<WorkflowId>>,
     /// When the workflow was last written: what a list shows must not be older.
     pub wrote_at: Option<Instant>,
 }
@@ -75,6 +78,7 @@ impl<K> Default for Memory<K> {
             key_taken: None,
             normal: BTreeSet::new(),
             resend: None,
+            debut: None,
             wrote_at: None,
         }
     }

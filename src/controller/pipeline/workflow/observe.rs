@@ -1,12 +1,14 @@
 //! Gathers what there is to know of a workflow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::super::super::ahead::{Resend, Stage};
 use super::super::super::claims::describe_holder;
 use super::super::super::context::Context;
+use super::super::super::debut::{Debut, Remembered, synced_since};
 use super::super::super::deletion::deletion;
 use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
@@ -102,6 +104,8 @@ pub async fn observe(
         Binding::Bound(id) => Some(*id),
         _ => existing,
     };
+    let settle_time = context.policy.settle_time;
+    let debut = debut(memory, &status, &binding, settle_time);
     let held_by = asked_id
         .and_then(|id| context.catalogue.holder(&id.to_string(), &workflow))
         .map(|holder| describe_holder(&key, &holder));
@@ -136,12 +140,13 @@ pub async fn observe(
         had_one: matches!(binding, Binding::Bound(_)),
         binding,
         sight: Sight::Unseen,
+        debut,
         namesakes: None,
         lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
         resend: Resend::remembered(
             status.resend_after.as_ref(),
             &mut memory.resend,
-            context.policy.settle_time,
+            settle_time,
         ),
         changes: Vec::new(),
     };
@@ -151,6 +156,20 @@ pub async fn observe(
         spec,
     };
     Ok((situation, hand))
+}
+
+/// How far a 404 on the workflow on record is believed.
+fn debut(
+    memory: &mut Memory<UnstructuredWorkflow>,
+    status: &WorkflowStatus,
+    binding: &Binding,
+    settle_time: Duration,
+) -> Debut {
+    let Binding::Bound(id) = *binding else {
+        return Debut::Over;
+    };
+    let since = synced_since(&status.conditions);
+    Remembered::recall(&mut memory.debut, id, since, settle_time)
 }
 
 /// What is remembered, if it is of what is asked for by now.

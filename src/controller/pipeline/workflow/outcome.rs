@@ -1,7 +1,7 @@
 //! How a pass over a workflow ends: how bad it is, which reason, what to say, and when to look again.
 
 use super::super::super::outcome::{
-    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row,
+    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row, unshown,
 };
 use super::super::references::Awaited;
 use crate::crd::Reason;
@@ -48,6 +48,8 @@ pub enum Outcome {
     ForeignRecord(String),
     /// It is not known whether a create was carried out.
     CreateUnsettled,
+    /// The workspace does not show this workflow, which was made a moment ago.
+    Unshown(WorkflowId),
     /// The resource may go.
     Released,
     /// The workflow cannot be deleted without something that the user has to supply.
@@ -165,6 +167,7 @@ impl Outcome {
                 "The response to the create request was lost. The operator waits until it knows whether the workflow \
                  exists. No action is needed.",
             ),
+            Self::Unshown(id) => unshown("workflow", id),
             Self::Released => row(
                 Current,
                 Reason::Deleting,
