@@ -13,6 +13,7 @@ mod chart;
 mod clock;
 mod completions;
 mod crash_points;
+mod debut;
 mod deletion;
 mod describe;
 mod docs;

@@ -114,6 +114,21 @@ fn a_chosen_name_holds_every_invariant() {
 }
 
 #[test]
+fn a_connector_that_does_not_show_at_once_is_one_all_the_same() {
+    let verified = Ask {
+        verify: true,
+        ..reserved(0)
+    };
+    let mischief = [Mischief::Crashes, Mischief::Calls, Mischief::Hiding];
+    for (name, ask) in [("hidden", verified), ("hidden, chosen", chosen())] {
+        for (faults, wishes) in [(1, 1), (2, 0)] {
+            let protocol = Protocol::of(vec![new(ask)]).meeting(&mischief);
+            explore(name, protocol.within(faults, wishes));
+        }
+    }
+}
+
+#[test]
 fn a_foreign_connector_of_the_chosen_name_is_never_touched() {
     let protocol = Protocol::of(vec![new(chosen())]).beside(1, CHOSEN);
     explore("foreign", protocol.within(2, 1));

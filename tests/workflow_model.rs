@@ -17,6 +17,8 @@ mod world;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use unstructured_operator::controller::debut::Debut;
+
 use operator::{Fate, Operator, Place};
 use world::{Keys, World};
 
@@ -28,6 +30,7 @@ enum Act {
     Crash,
     CarryOut,
     Settle,
+    Show,
     /// A user.
     Edit,
     Repoint,
@@ -46,6 +49,8 @@ pub enum Flaw {
     RecordsNoIntent,
     /// Whatever may still come of a create is not waited for.
     DoesNotWait,
+    /// What does not show is gone, however young it is.
+    BelievesEvery404,
     /// What came of a lost create is not looked for.
     DoesNotLook,
     /// The finalizer is only said to be there.
@@ -111,8 +116,12 @@ impl Model for Pipeline {
         }
         if world.late.is_some() {
             actions.push(Act::CarryOut);
-        } else if (world.record.intent || world.record.resend) && !world.settled {
+        } else if (world.record.intent || world.record.resend || is_young(world)) && !world.settled
+        {
             actions.push(Act::Settle);
+        }
+        if world.hides() {
+            actions.push(Act::Show);
         }
         if world.wishes < self.wishes {
             wishes_of(world, actions);
@@ -132,7 +141,8 @@ impl Model for Pipeline {
                 world.forget();
             }
             Act::CarryOut => world.carry_out_late(),
-            Act::Settle => world.settled = true,
+            Act::Settle => world.settle(),
+            Act::Show => world.show(),
             wish => {
                 world.wishes += 1;
                 wished(&mut world, wish);
@@ -167,6 +177,12 @@ impl Model for Pipeline {
             }),
         ]
     }
+}
+
+/// Whether a 404 on the workflow on record is not believed yet.
+fn is_young(world: &World) -> bool {
+    let known = world.record.bound.map(|bound| (bound, Debut::Over));
+    world.record.bound.is_some() && world.debut != known
 }
 
 fn wishes_of(world: &World, actions: &mut Vec<Act>) {
@@ -221,7 +237,7 @@ fn wished(world: &mut World, wish: Act) {
             }
         }
         Act::LoseConnector(number) => world.connectors[number].remote = false,
-        Act::Begin(_) | Act::Step(..) | Act::Crash | Act::CarryOut | Act::Settle => {}
+        Act::Begin(_) | Act::Step(..) | Act::Crash | Act::CarryOut | Act::Settle | Act::Show => {}
     }
 }
 
@@ -312,6 +328,7 @@ fn the_checker_finds_each_missing_precaution() {
     for (flaw, finds) in [
         (Flaw::RecordsNoIntent, ONE),
         (Flaw::DoesNotWait, ONE),
+        (Flaw::BelievesEvery404, ONE),
         (Flaw::DoesNotLook, ONE),
         (Flaw::SetsNoFinalizer, NONE),
         (Flaw::AsksNobody, ORDER),

@@ -46,7 +46,7 @@ pub struct Pace {
     pub failures: u32,
     /// How often the connection check was polled.
     pub polls: u32,
-    /// How long until the create that is waited for has settled.
+    /// How long until the create that is waited for has settled, or until what it made and nothing shows is believed gone.
     pub settles: Duration,
     /// How long what others supply is still waited for.
     pub patience: Duration,
@@ -60,6 +60,7 @@ pub fn is_failure(requeue: Requeue) -> bool {
         requeue,
         Requeue::Backoff
             | Requeue::Blocked
+            | Requeue::Unshown
             | Requeue::AtOnce
             | Requeue::Slowly
             | Requeue::Resumed(_)
@@ -90,6 +91,10 @@ fn asked_for(requeue: Requeue, pace: &Pace, now: Instant) -> Option<FollowUp> {
         Requeue::Settled => retry(pace.settles + JUST_AFTER, true),
         Requeue::Backoff => retry(backoff(pace.failures, LONGEST_BACKOFF), true),
         Requeue::Blocked => retry(backoff(pace.failures, LONGEST_BLOCKED), true),
+        Requeue::Unshown => {
+            let latest = pace.settles + JUST_AFTER;
+            retry(backoff(pace.failures, LONGEST_BLOCKED).min(latest), true)
+        }
         Requeue::Patience => retry(pace.patience + JUST_AFTER, false),
         Requeue::Slowly => retry(jittered(SLOWLY), true),
         Requeue::SecondLook => retry(jittered(SLOWLY), false),

@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod claims;
 pub mod connector;
 pub mod context;
+pub mod debut;
 pub mod definition;
 pub mod definitions;
 pub mod deletion;

@@ -101,6 +101,8 @@ pub enum Outcome {
     /// It is not known whether a create was carried out, and its settle time is not over. With what came of the request, if this
     /// process sent it.
     CreateUnsettled(Option<String>),
+    /// The workspace does not show this connector, which was made a moment ago.
+    Unshown(ConnectorId),
     /// The resource may go.
     Released,
     /// The connector cannot be deleted without something that the user has to supply.
@@ -362,6 +364,8 @@ pub enum Requeue {
     NextPoll,
     /// When the create has settled.
     Settled,
+    /// With growing delay, and when what does not show has had its time.
+    Unshown,
     /// With growing delay.
     Backoff,
     /// When what is waited for has had its time.
@@ -600,6 +604,7 @@ impl Outcome {
                     why.trim_end_matches('.')
                 ),
             ),
+            Self::Unshown(id) => unshown("connector", id),
             Self::Released => row(
                 Current,
                 Reason::Deleting,
@@ -943,6 +948,19 @@ pub fn key_taken(what: &str, key: &str, why: &str, holder: Option<&str>) -> Row 
         Reason::KeyTaken,
         Requeue::NextInventory,
         message,
+    )
+}
+
+/// The workspace does not show yet what was just made there.
+pub fn unshown(what: &str, id: impl fmt::Display) -> Row {
+    row(
+        Class::InProgress,
+        Reason::Progressing,
+        Requeue::Unshown,
+        format!(
+            "The operator has just created {what} {id}, and the workspace does not show it yet. The operator looks again. No action \
+             is needed."
+        ),
     )
 }
 

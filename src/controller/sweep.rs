@@ -144,7 +144,8 @@ fn compare(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
         let Some(resource) = context.index.get(&key) else {
             continue;
         };
-        if context.memories.awaits(&key) == Awaits::Inventory
+        let shows = |id| snapshot.is_of_list(&id) && snapshot.by_id(&id).is_some();
+        if context.memories.swept(&key, shows) == Awaits::Inventory
             || differs(context, workspace, &key, &resource, snapshot)
         {
             differing += 1;

@@ -238,6 +238,11 @@ impl Snapshot {
         }
     }
 
+    /// Whether what [`by_id`](Self::by_id) says is the list's word, and not that of a write since.
+    pub fn is_of_list(&self, id: &ConnectorId) -> bool {
+        !self.writes.all.contains_key(id)
+    }
+
     /// All connectors of this name, the oldest first; those of unknown age last.
     pub fn by_name(&self, name: &str) -> Vec<&Connector> {
         self.oldest_first(self.list.by_name(name), self.writes.by_name.get(name))

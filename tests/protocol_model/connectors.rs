@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use unstructured_operator::unstructured::{ConnectorId, Digest};
 
-use super::world::World;
+use super::world::{Shown, World};
 
 /// A configuration: what anyone may read of it, and the secret part, which the API shows to nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +118,30 @@ pub enum Flight {
 impl World {
     pub fn connector(&self, id: u8) -> Option<&Connector> {
         self.connectors.iter().find(|c| c.id == id)
+    }
+
+    /// What the service finds by its id.
+    pub fn found(&self, id: u8) -> Option<&Connector> {
+        let hidden = self.unshown.is_some_and(|(unshown, _)| unshown == id);
+        self.connector(id).filter(|_| !hidden)
+    }
+
+    /// What a list shows.
+    pub fn listed(&self) -> Vec<Connector> {
+        let hidden = |c: &&Connector| self.unshown == Some((c.id, Shown::Nowhere));
+        self.connectors
+            .iter()
+            .filter(|c| !hidden(c))
+            .cloned()
+            .collect()
+    }
+
+    /// The service shows it in one more place.
+    pub fn show(&mut self) {
+        self.unshown = match self.unshown {
+            Some((id, Shown::Nowhere)) => Some((id, Shown::InLists)),
+            _ => None,
+        };
     }
 
     /// Whether the service says that the key of this place is taken.

@@ -43,6 +43,8 @@ pub enum Mischief {
     Overtaking,
     /// A call is refused, or its answer is lost.
     Calls,
+    /// The service does not show at once what it has made.
+    Hiding,
     /// Somebody deletes or changes connectors behind our back.
     Meddling,
     /// Somebody makes a connector of this name, at a moment when we are not making one.
@@ -83,6 +85,8 @@ pub enum Action {
     Sweep,
     /// The settle time passes.
     Settle,
+    /// The service shows what it has made where it did not.
+    Show,
     /// A request of which nobody waits for the answer any more is carried out.
     Land(usize),
     /// What was begun by others is brought to its end.
@@ -140,7 +144,7 @@ impl Protocol {
                 actions.push(Action::Watch(slot));
             }
         }
-        let differs = leader.inventory.as_ref() != Some(&world.connectors);
+        let differs = leader.inventory.as_ref() != Some(&world.listed());
         let awaits = leader
             .minds
             .iter()
@@ -150,10 +154,14 @@ impl Protocol {
         }
         let waits = leader.minds.iter().any(|mind| {
             let settling = mind.memory.settling.is_some_and(|(_, over)| !over);
-            mind.queued == Queued::AtSettled || settling
+            let young = mind.memory.debut.is_some_and(|(.., over)| !over);
+            mind.queued == Queued::AtSettled || settling || world.young && young && leader.is_idle()
         });
         if waits && (world.flights.is_empty() || self.mischief.contains(&Mischief::Slowness)) {
             actions.push(Action::Settle);
+        }
+        if world.unshown.is_some() {
+            actions.push(Action::Show);
         }
         actions.extend((0..world.flights.len()).map(Action::Land));
         if world.ails() {
@@ -199,6 +207,15 @@ impl Protocol {
                         actions.extend(mishaps.iter().map(step));
                     }
                 }
+                Mischief::Hiding => {
+                    let passes = leader.minds.iter().enumerate();
+                    let creating = passes.filter(|(_, mind)| {
+                        let pass = mind.pass.as_ref();
+                        pass.is_some_and(|pass| self.operator.creates(pass))
+                    });
+                    let step = |(slot, _)| Action::Step(world.leader, slot, Fate::Hidden);
+                    actions.extend(creating.map(step));
+                }
                 Mischief::Meddling => {
                     for connector in &world.connectors {
                         actions.push(Action::Vanish(connector.id));
@@ -235,6 +252,7 @@ impl Model for Protocol {
         let mut world = World::new(&self.places, self.before.clone(), self.service, self.budget);
         world.preconditions = self.preconditions;
         world.current_lists = self.current_lists;
+        world.young = self.mischief.contains(&Mischief::Hiding);
         vec![world]
     }
 
@@ -268,6 +286,7 @@ impl Model for Protocol {
             Action::Watch(slot) => operator.watch(&mut world, slot),
             Action::Sweep => Operator::sweep(&mut world),
             Action::Settle => world.settle(),
+            Action::Show => world.show(),
             Action::Land(n) => world.land(n),
             Action::Heal => world.heal(),
             Action::Crash => world.start_term(leader),

@@ -3,13 +3,13 @@
 use unstructured_operator::controller::connector::recall;
 use unstructured_operator::controller::connector::report;
 use unstructured_operator::controller::connector::situation::{
-    Binding, ConnectorName, DefinitionFate, Deletion, Desired, Grant, Keys, Resend, Sighting,
-    Situation, Wanted,
+    Binding, ConnectorName, Debut, DefinitionFate, Deletion, Desired, Grant, Keys, Resend,
+    Sighting, Situation, Wanted,
 };
 use unstructured_operator::controller::outcome::Problem;
 use unstructured_operator::unstructured::Collection;
 
-use super::connectors::{Config, source_id};
+use super::connectors::{Config, number, source_id};
 use super::operator::{Flaw, Operator};
 use super::process::{Memory, Pass, Queued, claimant, uid};
 use super::status::{ELSEWHERE, clock, full, mark, name, workspace};
@@ -48,6 +48,12 @@ impl Operator {
             let known = memory.settling.filter(|(known, _)| *known == started);
             memory.settling.insert(known.unwrap_or((started, false))).1
         });
+        let debut = match &binding {
+            Binding::Bound(id) if self.flaw != Some(Flaw::BelievesEvery404) => {
+                memory.recall(number(*id), world.young)
+            }
+            _ => Debut::Over,
+        };
         let resend = match self.flaw {
             Some(Flaw::NeverSendsAgain) => Resend::No,
             _ => Resend::recorded(status.resend_after.as_ref(), |after| clock(after) < now),
@@ -134,6 +140,7 @@ impl Operator {
             grant: Grant::Unasked,
             doubted: false,
             connector: Sighting::Unseen,
+            debut,
             namesakes: None,
             check: report::recorded_check(status.connection_check.as_ref(), None),
             polled: false,

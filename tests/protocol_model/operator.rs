@@ -11,8 +11,9 @@ use unstructured_operator::controller::connector::recall::Awaits;
 use unstructured_operator::controller::connector::recall::{self, Writer};
 use unstructured_operator::controller::connector::report;
 use unstructured_operator::controller::connector::situation::{Keys, Situation};
+use unstructured_operator::controller::debut::Debut;
 use unstructured_operator::controller::follow_up::{self, Pace};
-use unstructured_operator::controller::outcome::{Failure, Outcome};
+use unstructured_operator::controller::outcome::{Failure, Outcome, Requeue};
 use unstructured_operator::unstructured::{Commit, ConnectorId, ErrorKind};
 
 use super::connectors::{Config, Connector, number, source_id};
@@ -45,6 +46,8 @@ pub enum Flaw {
     BelievesAnyRecord,
     /// A status that somebody wrote over ours is believed.
     BelievesAnyStatus,
+    /// What does not show is gone, however young it is.
+    BelievesEvery404,
     /// An update that was lost is forgotten once a later one is accepted.
     NeverSendsAgain,
 }
@@ -64,6 +67,8 @@ pub enum Fate {
     LostDone,
     /// Carried out after the operator gave up waiting for the answer.
     LostLate,
+    /// Carried out and answered, and not shown at once.
+    Hidden,
 }
 
 /// Longer than every delay that is not a settle time.
@@ -83,7 +88,7 @@ impl Operator {
 
     /// `sweep::{compare, differs}`.
     pub fn sweep(world: &mut World) {
-        let connectors = world.connectors.clone();
+        let connectors = world.listed();
         let leader = &mut world.instances[world.leader];
         for slot in 0..leader.minds.len() {
             let mind = &leader.minds[slot];
@@ -98,11 +103,25 @@ impl Operator {
                 },
                 || namesakes(&connectors, slot, resource.ask.name, &leader.claims),
             );
-            if mind.listed && (mind.memory.awaits || differs) {
-                leader.minds[slot].queued = Queued::Now;
+            let is_due = mind.listed && (mind.memory.awaits || differs);
+            let mind = &mut leader.minds[slot];
+            if is_due {
+                mind.queued = Queued::Now;
+            }
+            // `Remembered::swept`
+            if let Some((id, debut @ Debut::Unseen, _)) = &mut mind.memory.debut
+                && connectors.iter().any(|c| c.id == *id)
+            {
+                *debut = Debut::Listed;
             }
         }
         leader.inventory = Some(connectors);
+    }
+
+    /// Whether this pass makes a connector next.
+    pub fn creates(&self, pass: &Pass) -> bool {
+        let next = (self.plan)(&pass.situation);
+        matches!(next, Step::Act(Effect::Create { .. }))
     }
 
     /// How the next effect of this pass may come out, apart from `Fine`.
@@ -135,10 +154,11 @@ impl Operator {
             Step::Act(effect) => {
                 let answer = self.perform(world, i, slot, &mut pass, &effect, fate);
                 note_effect(&mut world.instances[i], slot, &pass, &effect, &answer);
-                pass.situation
-                    .learn(&effect, answer)
-                    .err()
-                    .map(Outcome::Failed)
+                let learnt = pass.situation.learn(&effect, answer);
+                if self.flaw == Some(Flaw::BelievesEvery404) {
+                    pass.situation.debut = Debut::Over;
+                }
+                learnt.err().map(Outcome::Failed)
             }
         };
         if pass.overtaken {
@@ -164,6 +184,7 @@ impl Operator {
         memory.awaits = recall::awaits(outcome) != Awaits::Nothing;
         memory.waited = matches!(outcome, Outcome::Blocked(problem) if problem.is_awaited());
         memory.gone = recall::gone(&pass.situation).map(number).or(memory.gone);
+        memory.keep(&pass.situation);
         memory.key = pass.situation.workspace.is_ok();
         let mut queued = self.follow_up(memory, &pass.situation, outcome);
         let silent = matches!(
@@ -230,6 +251,10 @@ impl Operator {
             resend: memory.resend.then_some(SETTLE_TIME),
         };
         let requeue = report::row(s, outcome).requeue;
+        // The looks before that change nothing.
+        if requeue == Requeue::Unshown {
+            return Queued::AtSettled;
+        }
         match follow_up::after(requeue, &pace, Instant::now()) {
             None => Queued::No,
             Some(next) if next.delay >= SETTLE_TIME => Queued::AtSettled,

@@ -5,11 +5,12 @@ use std::sync::{Arc, LazyLock};
 use unstructured_operator::controller::claims::{Claimant, Claims};
 use unstructured_operator::controller::connector::recall::{self, Known, Version, Writer};
 use unstructured_operator::controller::connector::situation::Situation;
+use unstructured_operator::controller::debut::Debut;
 use unstructured_operator::controller::key::Key;
 use unstructured_operator::crd::ConnectorStatus;
 use unstructured_operator::unstructured::{ConnectorId, Digest};
 
-use super::connectors::{Connector, source_id};
+use super::connectors::{Connector, number, source_id};
 use super::status::{Status, shown};
 use super::world::{Resource, World};
 
@@ -65,6 +66,8 @@ pub struct Memory {
     pub ours: Option<Resource>,
     /// `settling`: `startedAt` of the intent, and whether its time is over.
     pub settling: Option<(u8, bool)>,
+    /// `debut`: of which connector, how far a 404 is believed, and whether its time is over.
+    pub debut: Option<(u8, Debut, bool)>,
     /// `key_taken`: the configuration of the create of which that was said.
     pub key_taken: Option<Digest>,
     /// `resend`, while its time is to come.
@@ -124,6 +127,27 @@ pub fn uid(n: u8) -> &'static Arc<str> {
 /// The resource among those that claim connectors. They are made in the order of their uids.
 pub fn claimant(slot: usize, n: u8) -> Claimant {
     Claimant::new(n.into(), uid(n).clone(), key(slot).clone())
+}
+
+impl Memory {
+    /// `Remembered::recall`. `young`: what is on record may be younger than the settle time.
+    pub fn recall(&mut self, id: u8, young: bool) -> Debut {
+        let known = self.debut.filter(|(known, ..)| *known == id);
+        let unknown = (id, if young { Debut::Unseen } else { Debut::Over }, !young);
+        match *self.debut.insert(known.unwrap_or(unknown)) {
+            (.., true) => Debut::Over,
+            (_, debut, false) => debut,
+        }
+    }
+
+    /// `Remembered::keep`.
+    pub fn keep(&mut self, s: &Situation) {
+        self.debut = s.bound().map(number).map(|id| {
+            let known = self.debut.filter(|(known, ..)| *known == id);
+            let over = s.debut.is_over() || known.is_some_and(|(.., over)| over);
+            (id, s.debut, over)
+        });
+    }
 }
 
 impl Instance {
@@ -371,12 +395,16 @@ impl World {
     /// More time passes than a lost request may take to be carried out.
     pub fn settle(&mut self) {
         self.clock += 1;
+        self.unshown = None;
         // By then the watch has shown what was written before this term.
         let leader = &mut self.instances[self.leader];
         let shown = leader.minds.iter().map(|mind| &mind.cache);
         leader.settled |= shown.eq(&self.resources);
         for mind in &mut self.instances[self.leader].minds {
             if let Some((_, over)) = &mut mind.memory.settling {
+                *over = true;
+            }
+            if let Some((_, _, over)) = &mut mind.memory.debut {
                 *over = true;
             }
             if mind.queued == Queued::AtSettled {

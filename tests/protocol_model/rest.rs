@@ -79,7 +79,9 @@ fn quiet_turn(operator: &Operator, world: &mut World) -> bool {
         .clone()
         .find(|slot| world.instances[1 - leader].minds[*slot].pass.is_some());
     let minds = &world.instances[leader].minds;
-    if !world.flights.is_empty() {
+    if world.unshown.is_some() {
+        world.show();
+    } else if !world.flights.is_empty() {
         world.land(0);
     } else if let Some(slot) = late {
         operator.step(world, 1 - leader, slot, Fate::Fine);

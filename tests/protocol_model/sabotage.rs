@@ -281,6 +281,20 @@ fn the_checker_finds_a_claim_that_outlives_its_resource() {
 }
 
 #[test]
+fn the_checker_finds_a_404_that_is_believed_too_soon() {
+    let verified = Ask {
+        verify: true,
+        ..reserved(0)
+    };
+    let hiding = || Protocol::of(vec![new(verified)]).meeting(&[Mischief::Hiding]);
+    let hasty = flawed(hiding(), Flaw::BelievesEvery404);
+    finds("believes every 404", hasty, "I1 one");
+    let deleting = hiding().wishing(&[Wish::Delete(0)]);
+    let hasty = flawed(deleting, Flaw::BelievesEvery404);
+    finds("believes every 404 at the end", hasty, "I2 none left");
+}
+
+#[test]
 fn the_checker_finds_a_refusal_that_is_blamed_on_the_spec() {
     let blaming = flawed(one().meeting(&[Mischief::Calls]), Flaw::BlamesTheSpec);
     finds("blames the spec", blaming, "I5 it settles");

@@ -14,7 +14,7 @@ use super::kubernetes::{answered, record, rehearse, set_finalizer, write_status}
 use super::operator::{Fate, Flaw, Operator, lifetime, name_of, wanted};
 use super::process::{Pass, claimant};
 use super::status::{name, name_number, workspace};
-use super::world::{Installation, Offence, World};
+use super::world::{Installation, Offence, Shown, World};
 
 impl Operator {
     /// `act::perform`.
@@ -83,7 +83,7 @@ fn ask(
                 config: wanted(s),
             };
             let answer = match objection {
-                Some(objection) if fate == Fate::Fine => objection,
+                Some(objection) if matches!(fate, Fate::Fine | Fate::Hidden) => objection,
                 _ => request(world, i, flight, fate),
             };
             if let Answer::Created(id, _) = answer {
@@ -97,6 +97,9 @@ fn ask(
             let config = wanted(s);
             let id = number(*id);
             judge_touch(world, pass, id);
+            if fate == Fate::Fine && world.found(id).is_none() {
+                return not_found();
+            }
             request(world, i, Flight::Update { id, config }, fate)
         }
         Effect::Delete(id) => {
@@ -105,18 +108,27 @@ fn ask(
             if pass.resource.uninstalled && world.installation != Installation::Whole {
                 world.offend(Offence::Uninstalled);
             }
+            let is_fresh = s.bound() == Some(source_id(id)) && !s.debut.is_over();
+            if fate == Fate::Fine && world.found(id).is_none() {
+                if !is_fresh {
+                    report_write(world, i, id, None);
+                }
+                return not_found();
+            }
             request(world, i, Flight::Delete { id }, fate)
         }
         Effect::CheckCredentials => Answer::Grant(Grant::Accepted),
         _ if matches!(fate, Fate::Refused | Fate::Rejected) => failed(fate),
         Effect::Look(freshness) => look(world, i, slot, pass, *freshness),
         Effect::Confirm(id) => {
-            let found = world.connector(number(*id)).cloned();
+            let found = world.found(number(*id)).cloned();
             let sighting = found.as_ref().map_or(Sighting::Gone, |c| sighting(s, c));
-            report_write(world, i, number(*id), found);
+            if found.is_some() || s.debut.is_over() {
+                report_write(world, i, number(*id), found);
+            }
             Answer::Connector(sighting)
         }
-        Effect::StartCheck(id) if world.connector(number(*id)).is_none() => not_found(),
+        Effect::StartCheck(id) if world.found(number(*id)).is_none() => not_found(),
         Effect::StartCheck(_) => Answer::Check(Check::Scheduled("check".to_owned())),
         Effect::PollCheck { check, .. } => Answer::Check(Check::Passed(check.clone())),
         other => unreachable!("{other:?} asks nothing of Unstructured"),
@@ -159,15 +171,25 @@ fn request(world: &mut World, i: usize, flight: Flight, fate: Fate) -> Answer {
     match fate {
         Fate::Refused | Fate::Rejected | Fate::LostUndone => failed(fate),
         Fate::LostDone => {
-            world.commit(&flight);
+            let unshown = world.unshown.map(|(id, _)| id);
+            let is_found = match flight {
+                Flight::Update { id, .. } | Flight::Delete { id } => unshown != Some(id),
+                Flight::Create { .. } => true,
+            };
+            if is_found {
+                world.commit(&flight);
+            }
             failed(fate)
         }
         Fate::LostLate => {
             world.flights.push(flight);
             failed(fate)
         }
-        Fate::Fine => {
+        Fate::Fine | Fate::Hidden => {
             let done = world.commit(&flight);
+            if fate == Fate::Hidden {
+                world.unshown = done.map(|id| (id, Shown::Nowhere));
+            }
             let id = match (&flight, done) {
                 (_, Some(id)) => id,
                 (Flight::Update { .. } | Flight::Create { .. }, None) => return not_found(),
@@ -207,11 +229,13 @@ fn look(world: &mut World, i: usize, slot: usize, pass: &mut Pass, freshness: Fr
         Freshness::Now => false,
     };
     let service = world.service;
+    let (listed, unshown) = (world.listed(), world.unshown.map(|(id, _)| id));
     let instance = &mut world.instances[i];
     if !at_hand || instance.inventory.is_none() {
-        instance.inventory = Some(world.connectors.clone());
+        instance.inventory = Some(listed);
         pass.fresh = true;
     }
+    let asked_now = !at_hand;
     let inventory = instance.inventory.as_deref().unwrap_or_default();
     let s = &pass.situation;
     let since = lifetime(pass);
@@ -219,6 +243,8 @@ fn look(world: &mut World, i: usize, slot: usize, pass: &mut Pass, freshness: Fr
     let (name, key) = (name_of(s), Some(name_number(&s.wanted.key)));
     let called = inventory.iter().filter(|c| c.name == name || c.key == key);
     Answer::Seen {
+        // What is at hand of one that does not show is our own write.
+        listed: asked_now || unshown.is_none() || target != unshown,
         connector: target.map_or(Sighting::Unseen, |id| {
             let found = inventory.iter().find(|c| c.id == id);
             found.map_or(Sighting::Unlisted, |c| sighting(s, c))

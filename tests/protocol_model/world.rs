@@ -108,6 +108,13 @@ pub enum Installation {
     Going,
 }
 
+/// Where the service shows what it has just made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shown {
+    Nowhere,
+    InLists,
+}
+
 /// The Secret with the API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiKey {
@@ -138,6 +145,10 @@ pub struct World {
     pub next_version: u8,
     pub next_uid: u8,
     pub next_id: u8,
+    /// A connector that the service does not show yet where it has made it: no list does, or only lists do.
+    pub unshown: Option<(u8, Shown)>,
+    /// Whether records may be younger than the settle time, so that a process that finds one does not believe a 404 at once.
+    pub young: bool,
     /// Connectors that were deleted when nobody knew: behind our back, or by a request whose answer was lost.
     pub vanished: BTreeSet<u8>,
     /// What was done that must never be done.
@@ -169,6 +180,8 @@ impl World {
             next_version: 0,
             next_uid: 0,
             next_id,
+            unshown: None,
+            young: false,
             vanished: BTreeSet::new(),
             offence: None,
             preconditions: true,

@@ -3,8 +3,8 @@
 use unstructured_operator::controller::connector::effect::{Answer, Effect, Step};
 use unstructured_operator::controller::connector::plan::plan;
 use unstructured_operator::controller::connector::situation::{
-    Binding, Check, ConnectorName, Desired, Grant, Keys, Resend, Sighting, Situation, Wanted,
-    WorkspaceFacts,
+    Binding, Check, ConnectorName, Debut, Desired, Grant, Keys, Resend, Sighting, Situation,
+    Wanted, WorkspaceFacts,
 };
 use unstructured_operator::controller::departure::{DefinitionFate, Deletion, Users};
 use unstructured_operator::unstructured::{Collection, ConnectorId};
@@ -88,6 +88,7 @@ pub fn begin(world: &mut World, number: usize) {
         grant: Grant::Unasked,
         doubted: false,
         connector: Sighting::Unseen,
+        debut: Debut::Over,
         namesakes: None,
         check: Check::None,
         polled: false,

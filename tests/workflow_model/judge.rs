@@ -4,7 +4,7 @@ use unstructured_operator::controller::pipeline::workflow::situation::Sight;
 
 use super::BOTH;
 use super::operator::{Fate, Operator, Place, digest};
-use super::world::World;
+use super::world::{Shown, World};
 
 /// More rounds than any honest operator needs.
 const ROUNDS: usize = 12;
@@ -18,7 +18,7 @@ pub fn verdict(operator: Operator, world: &World) -> Option<String> {
     world.carry_out_late();
     let mut rounds = 0;
     loop {
-        world.settled = true;
+        world.settle();
         let before = world.clone();
         let mut writes = 0;
         for place in BOTH {
@@ -84,7 +84,7 @@ fn wrong(world: &World) -> Option<String> {
 /// What a look shows of a workflow.
 pub fn seen(world: &World, number: usize) -> Sight {
     let workflow = &world.remote[number];
-    if !workflow.there {
+    if !workflow.there || workflow.shown == Shown::Nowhere {
         return Sight::Unlisted;
     }
     let drift = world.desired().map(|desired| {

@@ -1,6 +1,7 @@
 //! The operator: production decisions, and the I/O that the model puts in place of the real one.
 
 use unstructured_operator::controller::ahead::{Resend, Stage};
+use unstructured_operator::controller::debut::Debut;
 use unstructured_operator::controller::departure::{DefinitionFate, Deletion};
 use unstructured_operator::controller::outcome::{Failure, Problem};
 use unstructured_operator::controller::pipeline::references::Awaited;
@@ -12,7 +13,7 @@ use unstructured_operator::controller::pipeline::workflow::situation::{
 use unstructured_operator::unstructured::{Collection, Digest, WorkflowId};
 
 use super::service::{lost, refused};
-use super::world::{Content, Keys, World};
+use super::world::{Content, Keys, Shown, World};
 use super::{Flaw, connectors, judge, record, service};
 
 /// What a pass is about.
@@ -32,6 +33,8 @@ pub enum Fate {
     Undone,
     /// To be carried out later, and no answer.
     Late,
+    /// Made, and not shown at once.
+    Hidden,
 }
 
 /// A pass over the workflow under way.
@@ -102,6 +105,9 @@ impl Operator {
             return connectors::fates(world, place);
         };
         match world.pass.as_ref().map(|pass| plan(&pass.situation)) {
+            Some(Step::Act(Effect::Create)) if world.late.is_none() && !world.masked => {
+                &[Fate::Lost, Fate::Undone, Fate::Late, Fate::Hidden]
+            }
             Some(Step::Act(Effect::Create | Effect::Update(_))) if world.late.is_none() => {
                 &[Fate::Lost, Fate::Undone, Fate::Late]
             }
@@ -217,6 +223,7 @@ impl Operator {
             had_one: matches!(binding, Binding::Bound(_)),
             binding,
             sight: Sight::Unseen,
+            debut: self.debut(world),
             namesakes: None,
             lost_creates: known.lost,
             resend: match known.resend && !self.has(Flaw::SendsOnce) {
@@ -225,6 +232,18 @@ impl Operator {
                 true => Resend::Later,
             },
             changes: Vec::new(),
+        }
+    }
+
+    /// `Remembered::recall`. A process that knows nothing of it waits as if it had just been made.
+    fn debut(self, world: &World) -> Debut {
+        let Some(bound) = world.record.bound else {
+            return Debut::Over;
+        };
+        match world.debut.filter(|(number, _)| *number == bound) {
+            _ if world.settled || self.has(Flaw::BelievesEvery404) => Debut::Over,
+            Some((_, debut)) => debut,
+            None => Debut::Unseen,
         }
     }
 
@@ -237,7 +256,11 @@ impl Operator {
             Step::Rest(outcome) => outcome,
             Step::Act(effect) => {
                 let answer = self.perform(world, &mut pass, &effect, fate);
-                match pass.situation.learn(&effect, answer) {
+                let learnt = pass.situation.learn(&effect, answer);
+                if self.has(Flaw::BelievesEvery404) {
+                    pass.situation.debut = Debut::Over;
+                }
+                match learnt {
                     Ok(()) => {
                         world.pass = Some(pass);
                         return;
@@ -247,6 +270,7 @@ impl Operator {
             }
         };
         let s = &pass.situation;
+        world.debut = s.bound().map(|id| (number_of(id), s.debut));
         world.refused = match (&s.refused, &s.desired) {
             (Some(_), Ok(digest)) => Some(*digest),
             _ => world.refused,
@@ -306,11 +330,9 @@ impl Operator {
                 return Answer::Seen(seen, self.namesakes(world));
             }
             Effect::Confirm(id) => {
-                let seen = self.compared(world, number_of(*id));
-                return Answer::Confirmed(match seen {
-                    Sight::Unlisted => Sight::Gone,
-                    seen => seen,
-                });
+                let number = number_of(*id);
+                let seen = service::is_found(world, number).then(|| self.compared(world, number));
+                return Answer::Confirmed(seen.unwrap_or(Sight::Gone));
             }
             Effect::Create | Effect::Update(_) | Effect::Delete(_) => {
                 return service::call(world, pass, effect, fate);
@@ -345,6 +367,7 @@ impl Operator {
 
     fn namesakes(self, world: &World) -> Vec<Namesake> {
         let found = world.ours().filter(|_| !self.has(Flaw::DoesNotLook));
+        let found = found.filter(|(_, workflow)| workflow.shown != Shown::Nowhere);
         let found = found.map(|(number, _)| Namesake {
             id: workflow_id(number),
             marked: world.keys == Keys::Shown,

@@ -1,6 +1,7 @@
 //! What there is: the resources, what is on record of them, the service, and what processes have in mind.
 
 use unstructured_operator::controller::connector::situation as connector;
+use unstructured_operator::controller::debut::Debut;
 use unstructured_operator::unstructured::Digest;
 
 use super::operator::Pass;
@@ -37,10 +38,19 @@ pub struct Content {
     pub edit: u8,
 }
 
+/// Where the service shows what it has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shown {
+    Nowhere,
+    InLists,
+    Everywhere,
+}
+
 /// A workflow as the service has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Remote {
     pub there: bool,
+    pub shown: Shown,
     pub content: Content,
 }
 
@@ -101,6 +111,8 @@ pub struct World {
     pub late: Option<Late>,
     /// In the process's mind: what was asked for by the intent on record, or by an update that was lost, has been carried out by now, or never will be.
     pub settled: bool,
+    /// In the process's mind: how far a 404 on this workflow is believed.
+    pub debut: Option<(usize, Debut)>,
     /// In the process's mind: what the service refused.
     pub refused: Option<Digest>,
     pub pass: Option<Box<Pass>>,
@@ -140,6 +152,7 @@ impl World {
             remote: Vec::new(),
             late: None,
             settled: false,
+            debut: None,
             refused: None,
             pass: None,
             crashes: 0,
@@ -196,6 +209,7 @@ impl World {
     pub fn make(&mut self, content: Content) -> usize {
         self.remote.push(Remote {
             there: true,
+            shown: Shown::Everywhere,
             content,
         });
         self.remote.len() - 1
@@ -204,6 +218,30 @@ impl World {
     pub fn change(&mut self, number: usize, content: Content) {
         if self.remote[number].there {
             self.remote[number].content = content;
+        }
+    }
+
+    /// The service shows what it has made in one more place.
+    pub fn show(&mut self) {
+        for workflow in &mut self.remote {
+            workflow.shown = match workflow.shown {
+                Shown::Nowhere => Shown::InLists,
+                Shown::InLists | Shown::Everywhere => Shown::Everywhere,
+            };
+        }
+    }
+
+    /// Whether the service hides anything that is there.
+    pub fn hides(&self) -> bool {
+        let mut ours = self.ours();
+        ours.any(|(_, workflow)| workflow.shown != Shown::Everywhere)
+    }
+
+    /// The settle time is over: by then the service shows all that it has made.
+    pub fn settle(&mut self) {
+        self.settled = true;
+        for workflow in &mut self.remote {
+            workflow.shown = Shown::Everywhere;
         }
     }
 
@@ -222,6 +260,7 @@ impl World {
     /// It was killed: memory goes with it.
     pub fn forget(&mut self) {
         self.settled = false;
+        self.debut = None;
         self.refused = None;
         self.pass = None;
         for connector in &mut self.connectors {

@@ -103,6 +103,8 @@ pub enum Answer {
     Seen {
         /// Of the connector that the binding, or `existingSourceId`, names.
         connector: Sighting,
+        /// Whether that is the list's own word, not only that of our own write.
+        listed: bool,
         /// Of connectors that carry the name in question or show our key, oldest first.
         namesakes: Vec<Namesake>,
     },

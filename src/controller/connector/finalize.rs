@@ -4,7 +4,7 @@
 use super::super::outcome::Outcome;
 use super::effect::{Effect, Step};
 use super::situation::{
-    Bind, Binding, DefinitionFate, Deletion, Freshness, Release, Sighting, Situation, Stage,
+    Bind, Binding, Debut, DefinitionFate, Deletion, Freshness, Release, Sighting, Situation, Stage,
     WorkspaceFacts,
 };
 use crate::unstructured::ConnectorId;
@@ -59,6 +59,10 @@ fn delete(s: &Situation, deletion: Deletion, workspace: &WorkspaceFacts) -> Step
                 id: *id,
                 fingerprint: workspace.fingerprint.clone(),
             })
+        }
+        // The connector may only not show yet, and would be left behind.
+        Binding::Bound(id) if s.connector == Sighting::Gone && !s.debut.is_over() => {
+            unshown(s, *id)
         }
         Binding::Bound(id) => delete_recorded(s, deletion, *id),
         Binding::Creating { stage, .. } => delete_unknown(s, deletion, *stage),
@@ -123,6 +127,14 @@ fn delete_one(s: &Situation, deletion: Deletion, id: ConnectorId) -> Step {
         _ if !deletion.rehearsed => Step::Act(Effect::Rehearse),
         _ => Step::Act(Effect::Delete(id)),
     }
+}
+
+/// A 404 on a connector that was made a moment ago: it is waited for. If a list has shown it, a newer one that omits it is believed.
+pub(super) fn unshown(s: &Situation, id: ConnectorId) -> Step {
+    if s.debut == Debut::Listed && s.namesakes.is_none() {
+        return Step::Act(Effect::Look(Freshness::Now));
+    }
+    Step::Rest(Outcome::Unshown(id))
 }
 
 fn release(release: Release) -> Step {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::super::outcome::Failure;
 use super::effect::{Answer, Effect};
 use super::situation::{
-    Bind, Binding, Change, Check, Grant, Keys, Mark, Namesake, Resend, Sighting, Situation, Stage,
-    is_synced,
+    Bind, Binding, Change, Check, Debut, Grant, Keys, Mark, Namesake, Resend, Sighting, Situation,
+    Stage, is_synced,
 };
 use crate::unstructured::{Commit, ConnectorId, ErrorKind};
 
@@ -38,9 +38,14 @@ impl Situation {
                 Effect::Look(_),
                 Answer::Seen {
                     connector,
+                    listed,
                     namesakes,
                 },
             ) => {
+                if listed {
+                    let shown = matches!(connector, Sighting::Present { .. });
+                    self.debut = self.debut.listed(shown);
+                }
                 if !matches!(self.connector, Sighting::Gone) {
                     self.connector = connector;
                 }
@@ -52,6 +57,8 @@ impl Situation {
                 if self.connector == Sighting::Gone {
                     // An inventory that still shows it is too old to make another by.
                     self.namesakes = None;
+                } else {
+                    self.debut = Debut::Over;
                 }
                 self.settle_in();
             }
@@ -71,6 +78,7 @@ impl Situation {
                     };
                 }
                 self.binding = Binding::Bound(*id);
+                self.debut = Debut::Listed;
                 // Should it ever have to be made anew, the key may be free by then.
                 if matches!(self.keys, Keys::Taken { .. }) {
                     self.keys = Keys::Sent;
@@ -113,6 +121,7 @@ impl Situation {
                     same_kind: true,
                 };
                 self.binding = Binding::Bound(id);
+                self.debut = Debut::Unseen;
                 self.marked = mark == Mark::Ours;
             }
             // Nothing was made, so the same without a key cannot be a second one.
@@ -144,8 +153,10 @@ impl Situation {
             },
             (Effect::Update(_), Answer::Done) if self.resend == Resend::Due && is_synced(self) => {
                 self.resend = Resend::No;
+                self.debut = Debut::Over;
             }
             (Effect::Update(_), Answer::Done) => {
+                self.debut = Debut::Over;
                 let drift = match &self.connector {
                     Sighting::Present { drift, .. } => drift.clone(),
                     _ => BTreeSet::new(),
@@ -165,9 +176,10 @@ impl Situation {
             (Effect::Delete(id), answer) => match answer {
                 Answer::Done => self.deleted(*id),
                 Answer::Failed(failure) if failure.kind() == Some(ErrorKind::NotFound) => {
-                    if self.bound() == Some(*id) && self.moved() {
-                        // A key of another workspace knows none of our connectors.
+                    // A key of another workspace knows none of our connectors, and a workspace may not show yet what was just made there.
+                    if self.bound() == Some(*id) && (self.moved() || !self.debut.is_over()) {
                         self.connector = Sighting::Gone;
+                        self.namesakes = None;
                     } else {
                         self.deleted(*id);
                     }
@@ -188,14 +200,17 @@ impl Situation {
                 };
                 return Err(failure);
             }
-            // Either the connector has just gone, or this API has no such route.
+            // Either the connector has just gone, or this API has no such route. Of one that was just made, the service may not know yet.
             (Effect::StartCheck(_), Answer::Failed(failure))
                 if failure.kind() == Some(ErrorKind::NotFound) =>
             {
                 self.connector = Sighting::Unlisted;
-                self.check = Check::Unavailable;
+                if self.debut.is_over() {
+                    self.check = Check::Unavailable;
+                }
             }
             (Effect::StartCheck(_), Answer::Check(check)) => {
+                self.debut = Debut::Over;
                 self.doubted &= self.grant != Grant::Accepted;
                 self.checked(check);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::debut::Remembered;
 use super::super::key::{Key, version};
 use super::super::outcome::Outcome;
 use super::super::workspaces::Workspace;
@@ -90,6 +91,8 @@ pub struct Memory {
     pub resend: Option<(Time, Instant)>,
     /// The connector that was deleted, or was found to be gone, on the way to letting the resource go.
     pub gone: Option<ConnectorId>,
+    /// How far a 404 on the connector on record is believed.
+    pub debut: Option<Remembered<ConnectorId>>,
     /// The connection check that is waited for, since when, and how often it was polled.
     pub check: Option<(String, Instant, u32)>,
     /// The workspace that was used last. It holds the API key, which outlives its Secret while a namespace is deleted.
@@ -135,12 +138,16 @@ impl Memories {
         memories.values().filter(|memory| memory.stuck).count()
     }
 
-    /// What the resource waits for.
-    pub fn awaits(&self, key: &Key) -> Awaits {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memories
-            .get(key)
-            .map_or(Awaits::Nothing, |memory| memory.awaits)
+    /// Takes note of a list that shows these connectors. Returns what the resource waits for.
+    pub fn swept(&self, key: &Key, shows: impl FnOnce(ConnectorId) -> bool) -> Awaits {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(memory) = memories.get_mut(key) else {
+            return Awaits::Nothing;
+        };
+        if let Some(debut) = &mut memory.debut {
+            debut.swept(shows);
+        }
+        memory.awaits
     }
 }
 

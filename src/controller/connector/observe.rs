@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::super::claims::{Claimant, describe_holder};
 use super::super::context::Context;
+use super::super::debut::{Debut, Remembered, synced_since};
 use super::super::deletion::deletion;
 use super::super::key::Key;
 use super::super::open;
@@ -130,21 +131,14 @@ fn situation(
     let settle_time = context.policy.settle_time;
     let after = status.resend_after.as_ref();
     let binding = binding(&status, memory, settle_time, digest);
+    let debut = debut(memory, &status, &binding, settle_time);
     let holder = match &binding {
         Binding::Bound(id) if foreign.is_none() => holder(context, resource, *id),
         Binding::Bound(_) | Binding::Unbound | Binding::Creating { .. } => None,
     };
     let accepted = resource.annotations().get(ACCEPT_WORKSPACE);
     let known = |asked: &Digest| Some(*asked) == digest;
-    let taken = memory.key_taken.as_deref();
-    let keys = match taken.filter(|(asked, _)| known(asked)) {
-        _ if workspace.is_ok_and(|workspace| workspace.session.refuses_keys()) => Keys::Refused,
-        Some((_, why)) => Keys::Taken {
-            why: why.clone(),
-            just_now: false,
-        },
-        None => Keys::Sent,
-    };
+    let keys = keys(memory, workspace.ok(), digest);
     Situation {
         deletion,
         foreign,
@@ -191,6 +185,7 @@ fn situation(
             .map_or(Grant::Unasked, |(_, grant, _)| grant.clone()),
         doubted: recorded_doubt(&status),
         connector: Sighting::Unseen,
+        debut,
         namesakes: None,
         check: match hand.forced {
             Some(_) => Check::None,
@@ -212,6 +207,39 @@ fn situation(
         users: None,
         changes: Vec::new(),
     }
+}
+
+/// What becomes of the key in a create of this configuration.
+fn keys(memory: &Memory, workspace: Option<&Arc<Workspace>>, digest: Option<Digest>) -> Keys {
+    if workspace.is_some_and(|workspace| workspace.session.refuses_keys()) {
+        return Keys::Refused;
+    }
+    match memory.key_taken.as_deref() {
+        Some((asked, why)) if Some(*asked) == digest => Keys::Taken {
+            why: why.clone(),
+            just_now: false,
+        },
+        _ => Keys::Sent,
+    }
+}
+
+/// How far a 404 on the connector on record is believed.
+fn debut(
+    memory: &mut Memory,
+    status: &ConnectorStatus,
+    binding: &Binding,
+    settle_time: Duration,
+) -> Debut {
+    let Binding::Bound(id) = *binding else {
+        return Debut::Over;
+    };
+    // A check that was started has seen it.
+    let check = status.connection_check.as_ref();
+    if check.is_some_and(|check| !check.id.is_empty()) {
+        return Debut::Over;
+    }
+    let since = synced_since(&status.conditions);
+    Remembered::recall(&mut memory.debut, id, since, settle_time)
 }
 
 /// Whether an answer of the provider is still worth something. What it accepts is asked again for a reason only; anything else can be

@@ -159,7 +159,7 @@ async fn pass(
     let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
     memory.wrote(hand.written.take());
     memory.unsure |= hand.unsure;
-    remember(memory, &situation, &outcome);
+    remember(context, memory, &situation, &outcome);
     settle_membership(memory, &hand, job);
     if !matches!(situation.grant, Grant::Silence(_)) {
         context.breakers.forget(&job.key);
@@ -301,14 +301,17 @@ fn follow_up(memory: &mut Memory, requeue: Requeue, context: &Context) -> Option
         0
     };
     let settling = memory.settling.as_ref();
+    let left = |memory: &Memory| memory.debut.and_then(|debut| debut.left());
     let waited = memory.waiting.map(|since| now.duration_since(since));
     let resend = memory.resend.as_ref();
     let pace = Pace {
         failures: memory.failures,
         polls: memory.check.as_ref().map_or(0, |(_, _, polls)| *polls),
-        settles: settling.map_or(context.policy.settle_time, |create| {
-            create.next().saturating_duration_since(now)
-        }),
+        settles: match (requeue, settling) {
+            (Requeue::Unshown, _) => left(memory).unwrap_or_default(),
+            (_, Some(create)) => create.next().saturating_duration_since(now),
+            (_, None) => context.policy.settle_time,
+        },
         patience: PATIENCE.saturating_sub(waited.unwrap_or_default()),
         // One that is due and was not sent has met something that brings the resource back by itself, or that only a change ends.
         resend: resend

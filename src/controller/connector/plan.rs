@@ -5,10 +5,10 @@
 
 use super::super::outcome::Outcome;
 use super::effect::{Effect, Step};
-use super::finalize::finalize;
+use super::finalize::{finalize, unshown};
 use super::situation::{
-    Bind, Binding, Check, Desired, Freshness, Grant, Keys, Namesake, Resend, Sighting, Situation,
-    Stage, WorkspaceFacts, is_synced,
+    Bind, Binding, Check, Debut, Desired, Freshness, Grant, Keys, Namesake, Resend, Sighting,
+    Situation, Stage, WorkspaceFacts, is_synced,
 };
 use crate::unstructured::{ConnectorId, Digest};
 
@@ -87,7 +87,11 @@ fn bound(s: &Situation, id: ConnectorId, workspace: &WorkspaceFacts, digest: Dig
         }),
         // The list may lag behind; only a 404 on the id itself says that it is gone.
         Sighting::Unlisted => Step::Act(Effect::Confirm(id)),
-        Sighting::Gone => by_name(s),
+        Sighting::Gone => match s.debut {
+            Debut::Over => by_name(s),
+            // To make it again while the service does not show it yet would leave two.
+            Debut::Listed | Debut::Unseen => unshown(s, id),
+        },
         Sighting::Present { drift, .. } => {
             // A create that was carried out after we had given up on it leaves a second connector, of our key or the reserved name.
             if let Some(extra) = duplicates(s, id).last().filter(|_| s.resources_known) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::context::Context;
+use super::super::debut::Remembered;
 use super::super::outcome::{Failure, Outcome};
 use super::super::queue::Job;
 use super::effect::{Answer, Effect};
@@ -104,7 +105,10 @@ fn note_lost(
 }
 
 /// Keeps how the pass ended.
-pub fn remember(memory: &mut Memory, situation: &Situation, outcome: &Outcome) {
+pub fn remember(context: &Context, memory: &mut Memory, situation: &Situation, outcome: &Outcome) {
+    let settle_time = context.policy.settle_time;
+    let bound = situation.bound();
+    Remembered::keep(&mut memory.debut, bound, situation.debut, settle_time);
     memory.awaits = recall::awaits(outcome);
     memory.stuck =
         situation.deletion.is_some() && matches!(outcome, Outcome::Failed(Failure::Forbidden(_)));

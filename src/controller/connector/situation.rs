@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 pub use super::super::ahead::{Resend, Stage};
+pub use super::super::debut::Debut;
 pub use super::super::departure::{DefinitionFate, Deletion, Users};
 use super::super::outcome::{ForeignRecord, Outcome, Problem};
 pub use super::super::workspace_facts::WorkspaceFacts;
@@ -187,6 +188,8 @@ pub struct Situation {
     pub doubted: bool,
     /// What is known of the connector that `binding`, or `existing`, names.
     pub connector: Sighting,
+    /// How far a 404 on the connector that `binding` names is believed.
+    pub debut: Debut,
     /// Connectors that carry the name in question or show our key, oldest first; `None` until somebody looked.
     pub namesakes: Option<Vec<Namesake>>,
     /// The connection check.

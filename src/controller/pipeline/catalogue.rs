@@ -156,6 +156,11 @@ impl Catalogue {
         })
     }
 
+    /// Whether a job of the workflow has asked for a run and does not know it yet.
+    pub fn awaits_run(&self, workflow: &Key) -> bool {
+        self.jobs_of(workflow).iter().any(|job| asks(job))
+    }
+
     /// The workflows that read a Secret.
     pub fn readers(&self, secret: &SecretKey) -> Vec<Key> {
         let readers = self.workflows.filtered(|key, workflow| {

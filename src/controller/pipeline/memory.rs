@@ -8,11 +8,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use super::super::debut::Remembered;
 use super::super::key::Key;
 use super::super::outcome::Failure;
 use super::board::Board;
 use super::object::Object;
-use crate::unstructured::{Digest, JobId};
+use crate::unstructured::{Digest, JobId, WorkflowId};
 
 /// What is remembered of one object.
 #[derive(Default)]
@@ -43,6 +44,8 @@ pub struct Memory {
     pub normal: BTreeSet<String>,
     /// The update that may still be carried out, and by when that is over.
     pub resend: Option<(Time, Instant)>,
+    /// How far a 404 on the workflow on record is believed.
+    pub debut: Option<Remembered<WorkflowId>>,
     /// When the workflow was last written: what a list shows must not be older.
     pub wrote_at: Option<Instant>,
 }
@@ -64,6 +67,14 @@ impl Memory {
                 uid: object.uid(),
                 ..Self::default()
             };
+        }
+    }
+
+    /// Takes note of the lists of its workspace. Another workspace's are not to bring it back any more.
+    pub fn uses(&mut self, board: &Arc<Board>, key: &Key) {
+        let former = self.board.replace(board.clone());
+        if let Some(former) = former.filter(|former| !Arc::ptr_eq(former, board)) {
+            former.leave(key);
         }
     }
 

@@ -53,7 +53,7 @@ pub async fn make(context: &Context, job: &Job) {
     let result = match AssertUnwindSafe(pass).catch_unwind().await {
         Ok(Requeue::Backoff | Requeue::Slowly | Requeue::Resumed(_)) => ReconcileResult::Failed,
         Ok(Requeue::AtOnce) => ReconcileResult::Conflict,
-        Ok(Requeue::NextPoll | Requeue::Settled) => ReconcileResult::Waiting,
+        Ok(Requeue::NextPoll | Requeue::Settled | Requeue::Unshown) => ReconcileResult::Waiting,
         Ok(Requeue::Blocked) => ReconcileResult::Stalled,
         Ok(_) => ReconcileResult::Settled,
         Err(_) => {

@@ -31,7 +31,10 @@ pub fn until(
     let pace = Pace {
         failures: *failures,
         polls: 0,
-        settles: context.policy.settle_time,
+        settles: match (requeue, at_the_latest) {
+            (Requeue::Unshown, Some(latest)) => latest,
+            _ => context.policy.settle_time,
+        },
         patience: Duration::from_mins(2),
         resend: None,
     };

@@ -47,6 +47,7 @@ impl Actor<'_> {
                 .by_id(&id)
                 .map_or(Sighting::Unlisted, |source| self.sighting(source)),
         };
+        let listed = target.is_some_and(|id| snapshot.is_of_list(&id));
         let since = self.lifetime();
         let name = self.s.name().value;
         let namesakes = snapshot
@@ -67,6 +68,7 @@ impl Actor<'_> {
             });
         Answer::Seen {
             connector,
+            listed,
             namesakes: namesakes.collect(),
         }
     }
@@ -138,7 +140,9 @@ impl Actor<'_> {
                 Answer::Connector(sighting)
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
-                workspace.removed(id);
+                if self.s.debut.is_over() {
+                    workspace.removed(id);
+                }
                 Answer::Connector(Sighting::Gone)
             }
             Err(error) => self.failed(&error),
@@ -234,7 +238,9 @@ impl Actor<'_> {
                 return self.failed(&error);
             }
         }
-        workspace.removed(id);
+        if answer.is_ok() || self.s.bound() != Some(*id) || self.s.debut.is_over() {
+            workspace.removed(id);
+        }
         answer.map_or_else(|error| self.failed(&error), |()| Answer::Done)
     }
 

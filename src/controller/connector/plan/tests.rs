@@ -8,8 +8,8 @@ use super::plan;
 use crate::controller::connector::effect::Step;
 use crate::controller::connector::effect::{Answer, Effect};
 use crate::controller::connector::situation::{
-    Bind, Binding, Check, ConnectorName, DefinitionFate, Deletion, Desired, Freshness, Grant, Keys,
-    Mark, Namesake, Resend, Sighting, Situation, Stage, Wanted, WorkspaceFacts,
+    Bind, Binding, Check, ConnectorName, Debut, DefinitionFate, Deletion, Desired, Freshness,
+    Grant, Keys, Mark, Namesake, Resend, Sighting, Situation, Stage, Wanted, WorkspaceFacts,
 };
 use crate::controller::outcome::{Failure, ForeignRecord, Outcome};
 use crate::kinds::Shortfall;
@@ -70,6 +70,7 @@ pub(in crate::controller) fn blank() -> Situation {
         grant: Grant::Accepted,
         doubted: false,
         connector: Sighting::Unseen,
+        debut: Debut::Over,
         namesakes: None,
         check: Check::None,
         polled: false,
@@ -225,6 +226,7 @@ fn answer(effect: &Effect) -> BoxedStrategy<Answer> {
         Effect::RecordIntent { .. } => prop_oneof![8 => done, 1 => held, 1 => fails].boxed(),
         Effect::Look(_) => {
             let seen = (sighting(), namesakes()).prop_map(|(connector, namesakes)| Answer::Seen {
+                listed: true,
                 connector,
                 namesakes,
             });

@@ -104,7 +104,7 @@ impl Change {
                 true,
                 EventReason::Recreated,
                 "Create",
-                format!("Somebody deleted the connector; created connector {id} in its place."),
+                format!("Created connector {id} in place of the one that was gone."),
             ),
             Self::Bound(id, Bind::Recovered) => {
                 note(false, EventReason::Recovered, "Bind", format!("Found connector {id}, whose creation had not been confirmed."))

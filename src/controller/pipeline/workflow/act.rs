@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::super::super::context::Context;
+use super::super::super::debut::Debut;
 use super::super::super::outcome::Failure;
 use super::super::super::queue::Job;
 use super::super::super::refusal::kubernetes;
@@ -143,6 +144,7 @@ async fn call(
             Err(error) if error.kind != ErrorKind::NotFound || is_listed(board, id).await? => {
                 Err(error.into())
             }
+            Err(error) if s.bound() == Some(*id) && s.debut == Debut::Unseen => Err(error.into()),
             Ok(()) | Err(_) => Ok(Answer::Done),
         },
         _ => Err(Failure::Overrun("no call of this effect is known")),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::super::ahead::{Resend, Stage};
+use super::super::super::debut::Debut;
 use super::super::super::outcome::{Class, Failure};
 use super::situation::{Answer, Binding, Change, Effect, How, Sight, Situation};
-use crate::unstructured::Commit;
+use crate::unstructured::{Commit, ErrorKind};
 
 impl Situation {
     /// Takes in what an effect was answered.
@@ -37,6 +38,18 @@ impl Situation {
                 self.namesakes = None;
                 self.key_taken = Some(why);
             }
+            // The service may not know yet what it has just made.
+            (Effect::Update(_), Answer::Failed(failure))
+                if is_unknown(&failure) && !self.debut.is_over() =>
+            {
+                self.sight = Sight::Unlisted;
+                self.resend = self.resend.refused();
+            }
+            (Effect::Delete(id), Answer::Failed(failure))
+                if is_unknown(&failure) && self.bound() == Some(*id) && !self.debut.is_over() =>
+            {
+                self.sight = Sight::Gone;
+            }
             (Effect::Update(_), Answer::Failed(failure)) => {
                 self.refuse(&failure);
                 // What is there now, nobody knows.
@@ -48,7 +61,12 @@ impl Situation {
                 }
                 return Err(failure);
             }
-            (Effect::Confirm(_), Answer::Confirmed(sight)) => self.sight = sight,
+            (Effect::Confirm(_), Answer::Confirmed(sight)) => {
+                if matches!(sight, Sight::Present(_)) {
+                    self.debut = Debut::Over;
+                }
+                self.sight = sight;
+            }
             (_, Answer::Failed(failure)) => return Err(failure),
             (Effect::AddFinalizer, _) => self.finalized = true,
             (Effect::RemoveFinalizer, _) => self.finalized = false,
@@ -65,6 +83,7 @@ impl Situation {
             (Effect::RecordUpdate, _) => *self = self.unsure(),
             (Effect::Record, _) => self.unrecorded = false,
             (Effect::Look(_), Answer::Seen(sight, namesakes)) => {
+                self.debut = self.debut.listed(matches!(sight, Sight::Present(_)));
                 self.sight = sight;
                 if let Some(own) = namesakes.iter().find(|n| Some(n.id) == self.bound()) {
                     self.marked = own.marked;
@@ -78,6 +97,7 @@ impl Situation {
                 self.applied = None;
                 self.resend = self.resend.ahead();
                 self.sight = Sight::Unseen;
+                self.debut = Debut::Listed;
                 self.key_taken = None;
                 self.unrecorded = true;
                 if *how == How::Recovered {
@@ -103,6 +123,7 @@ impl Situation {
                 self.marked = marked;
                 self.applied = accepted;
                 self.sight = Sight::Present(BTreeSet::new());
+                self.debut = Debut::Unseen;
                 self.unrecorded = true;
                 self.changes.push(if self.had_one {
                     Change::Recreated(id)
@@ -112,8 +133,10 @@ impl Situation {
             }
             (Effect::Update(_), Answer::Updated(_)) if self.is_settled() => {
                 self.resend = Resend::No;
+                self.debut = Debut::Over;
             }
             (Effect::Update(_), Answer::Updated(digest)) => {
+                self.debut = Debut::Over;
                 self.resend = self.resend.answered();
                 let known = self.applied == Some(digest);
                 let differed =
@@ -153,4 +176,8 @@ impl Situation {
             self.refused = Some(failure.clone());
         }
     }
+}
+
+fn is_unknown(failure: &Failure) -> bool {
+    failure.kind() == Some(ErrorKind::NotFound)
 }

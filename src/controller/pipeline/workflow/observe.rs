@@ -1,17 +1,18 @@
 //! Gathers what there is to know of a workflow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::super::super::ahead::{Resend, Stage};
 use super::super::super::claims::describe_holder;
 use super::super::super::context::Context;
+use super::super::super::debut::{Debut, Remembered, synced_since};
 use super::super::super::deletion::deletion;
 use super::super::super::open;
 use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
-use super::super::catalogue::asks;
 use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::{references, writing};
@@ -75,11 +76,8 @@ pub async fn observe(
         Some(board) if deletion.is_some() => Ok(board.clone()),
         _ => Err(problem),
     });
-    if let Ok(board) = &board
-        && let Some(former) = memory.board.replace(board.clone())
-        && !Arc::ptr_eq(&former, board)
-    {
-        former.leave(&key);
+    if let Ok(board) = &board {
+        memory.uses(board, &key);
     }
     let (name, objection) = name(context, &workflow, &key.namespace, &key.name);
     let references = references::resolve(context, &workflow);
@@ -103,6 +101,8 @@ pub async fn observe(
         Binding::Bound(id) => Some(*id),
         _ => existing,
     };
+    let settle_time = context.policy.settle_time;
+    let debut = debut(memory, &status, &binding, settle_time);
     let held_by = asked_id
         .and_then(|id| context.catalogue.holder(&id.to_string(), &workflow))
         .map(|holder| describe_holder(&key, &holder));
@@ -114,7 +114,7 @@ pub async fn observe(
         deletion,
         retain: spec_of.deletion_policy == DeletionPolicy::Retain,
         cancel_runs: spec_of.cancel_job_on_delete,
-        awaits_run: context.catalogue.jobs_of(&key).iter().any(|job| asks(job)),
+        awaits_run: context.catalogue.awaits_run(&key),
         suspend: spec_of.suspend,
         finalized: workflow.is_finalized(),
         unrecorded: false,
@@ -138,12 +138,13 @@ pub async fn observe(
         had_one: matches!(binding, Binding::Bound(_)),
         binding,
         sight: Sight::Unseen,
+        debut,
         namesakes: None,
         lost_creates: status.lost_creates.as_ref().map_or(0, |lost| lost.count),
         resend: Resend::remembered(
             status.resend_after.as_ref(),
             &mut memory.resend,
-            context.policy.settle_time,
+            settle_time,
         ),
         changes: Vec::new(),
     };
@@ -153,6 +154,20 @@ pub async fn observe(
         spec,
     };
     Ok((situation, hand))
+}
+
+/// How far a 404 on the workflow on record is believed.
+fn debut(
+    memory: &mut Memory,
+    status: &WorkflowStatus,
+    binding: &Binding,
+    settle_time: Duration,
+) -> Debut {
+    let Binding::Bound(id) = *binding else {
+        return Debut::Over;
+    };
+    let since = synced_since(&status.conditions);
+    Remembered::recall(&mut memory.debut, id, since, settle_time)
 }
 
 /// What is remembered, if it is of what is asked for by now.

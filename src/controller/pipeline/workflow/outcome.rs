@@ -1,7 +1,7 @@
 //! How a pass over a workflow ends: how bad it is, which reason, what to say, and when to look again.
 
 use super::super::super::outcome::{
-    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row,
+    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row, unshown,
 };
 use super::super::references::Awaited;
 use crate::crd::Reason;
@@ -50,6 +50,8 @@ pub enum Outcome {
     CreateUnsettled,
     /// It is to be deleted, and one of its jobs has asked for a run and does not know it yet.
     RunUnknown,
+    /// The workspace does not show this workflow, which was made a moment ago.
+    Unshown(WorkflowId),
     /// The resource may go.
     Released,
     /// The workflow cannot be deleted without something that the user has to supply.
@@ -174,6 +176,7 @@ impl Outcome {
                 "A job has requested a run, and its response was lost. The operator waits until it knows the run, to cancel it before it \
                  deletes the workflow. No action is needed.",
             ),
+            Self::Unshown(id) => unshown("workflow", id),
             Self::Released => row(
                 Current,
                 Reason::Deleting,

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::super::super::context::Context;
+use super::super::super::debut::Remembered;
 use super::super::super::outcome::{Failure, Requeue};
 use super::super::super::queue::Job;
 use super::super::super::recovery::heard;
@@ -44,8 +45,11 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
     let resend = memory.resend.as_ref();
     let left = resend.map(|(_, at)| at.saturating_duration_since(Instant::now()));
     let resend = left.filter(|left| !left.is_zero());
+    let debut = memory.debut.and_then(|debut| debut.left());
+    let debut = debut.filter(|_| requeue == Requeue::Unshown);
     let at_the_latest = resend
         .into_iter()
+        .chain(debut)
         .chain(schedule.map(ticks::next_look))
         .min();
     let board = memory.board.as_deref();
@@ -91,6 +95,8 @@ async fn pass(
     if let Ok(digest) = &s.desired {
         memory.key_taken = s.key_taken.clone().map(|why| (*digest, why));
     }
+    let settle_time = context.policy.settle_time;
+    Remembered::keep(&mut memory.debut, s.bound(), s.debut, settle_time);
     if let Some(board) = &hand.board {
         heard(context, &board.session, &job.key, outcome.failure());
     }

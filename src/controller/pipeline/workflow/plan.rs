@@ -75,6 +75,8 @@ fn bound(s: &Situation, id: WorkflowId) -> Step {
         Sight::Unlisted => Step::Act(Effect::Confirm(id)),
         Sight::Gone => match &s.moved {
             Some(fingerprint) => Step::Rest(Outcome::WorkspaceChanged(id, fingerprint.clone())),
+            // To make it again while the service does not show it yet would leave two.
+            None if !s.debut.is_over() => Step::Rest(Outcome::Unshown(id)),
             None => by_name(s),
         },
         Sight::Present(_) if s.duplicate().is_some() => delete_duplicate(s),
@@ -217,6 +219,8 @@ fn finalize(s: &Situation, deletion: Deletion) -> Step {
             (_, Some(fingerprint), Sight::Gone) => {
                 Step::Rest(Outcome::WorkspaceChanged(*id, fingerprint.clone()))
             }
+            // The workflow may only not show yet, and would be left behind.
+            (_, None, Sight::Gone) if !s.debut.is_over() => Step::Rest(Outcome::Unshown(*id)),
             // A run that nobody knows cannot be stopped. Its job finds it, or learns that there is none.
             _ if s.cancel_runs && s.awaits_run => Step::Rest(Outcome::RunUnknown),
             _ if s.cancel_runs => Step::Act(Effect::CancelRuns(*id)),

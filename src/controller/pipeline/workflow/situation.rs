@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::ahead::{Resend, Stage};
+use super::super::super::debut::Debut;
 use super::super::super::departure::Deletion;
 use super::super::super::outcome::{Failure, Problem};
 use super::super::references::Awaited;
@@ -63,6 +64,8 @@ pub struct Situation {
     pub had_one: bool,
     /// The workflow itself, once this pass has looked.
     pub sight: Sight,
+    /// How far a 404 on the workflow on record is believed.
+    pub debut: Debut,
     /// Workflows that carry the key or the name, oldest first, once this pass has looked.
     pub namesakes: Option<Vec<Namesake>>,
     /// Creates that were given up and may be carried out all the same. There was none of ours before the first of them, so each that is

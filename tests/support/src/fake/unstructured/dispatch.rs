@@ -3,6 +3,7 @@
 use super::{
     Family, Route, answers, envelope,
     job_operations::JobCall,
+    lag::hides,
     operations::{Call, Violation},
     rules::Rules,
     target::Target,
@@ -105,6 +106,10 @@ fn connector(
         },
         parsed => parsed?,
     };
+    let found = workspace.of(family).connector(&id);
+    if found.is_some_and(|found| hides(found.created_at, rules.item_lag)) {
+        return Err(answers::no_such(family, &id));
+    }
     Ok((family, id))
 }
 
@@ -113,11 +118,17 @@ fn workflow(target: &Target<'_>, workspace: &Workspace, rules: &Rules) -> Result
     let (Target::Workflow(named) | Target::Run(named)) = *target else {
         return Ok(String::new());
     };
-    match envelope::uuid(named, &["path", "workflow_id"], rules) {
+    let id = match envelope::uuid(named, &["path", "workflow_id"], rules) {
         Err(_) if workspace.keys.in_paths => match workspace.pipelines.with_key(named) {
-            Some(workflow) => Ok(workflow.id.clone()),
-            None => Err(answers::no_such_workflow(named)),
+            Some(workflow) => workflow.id.clone(),
+            None => return Err(answers::no_such_workflow(named)),
         },
-        parsed => parsed,
+        parsed => parsed?,
+    };
+    let mut all = workspace.pipelines.workflows.iter();
+    let found = all.find(|workflow| workflow.id == id);
+    if found.is_some_and(|found| hides(found.created_at, rules.item_lag)) {
+        return Err(answers::no_such_workflow(&id));
     }
+    Ok(id)
 }

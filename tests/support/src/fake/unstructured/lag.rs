@@ -1,4 +1,16 @@
-//! Lists that show for a while what was there before a write.
+//! What does not show at once: lists that show for a while what was there before a write, and what was made a moment ago.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::wall;
+
+/// Whether what was made then does not show yet.
+pub(super) fn hides(made: Timestamp, lag: Duration) -> bool {
+    let lag = SignedDuration::try_from(lag).unwrap_or(SignedDuration::MAX);
+    wall::now().duration_since(made) < lag
+}
 
 /// What the next lists show instead of what is there, and how many of them do.
 pub(super) struct Lag<T>(Option<(Vec<T>, u32)>);

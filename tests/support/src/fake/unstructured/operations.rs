@@ -8,6 +8,7 @@ use super::{
     config::{self, Config, MASK},
     envelope::{self, Invalid},
     keys,
+    lag::hides,
     rules::{NoCheckYet, Permission, ReceivedMask, Rename, Rules, Validation},
     types::Type,
     workspace::{Collection, Workspace},
@@ -56,6 +57,7 @@ impl Call<'_> {
                     .as_ref()
                     .is_none_or(|w| *w == connector.connector_type)
             })
+            .filter(|connector| !hides(connector.created_at, self.rules.listed_after))
             .map(|connector| connector.body(self.rules, &self.workspace.keys));
         Ok(Answer::json(200, &bodies.collect()))
     }

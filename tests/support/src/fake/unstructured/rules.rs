@@ -38,6 +38,10 @@ pub struct Rules {
     pub list_order: ListOrder,
     /// After a write, this many lists still show what was there before it.
     pub list_lag: u32,
+    /// What was made no longer ago than this gets 404 at its own path.
+    pub item_lag: Duration,
+    /// Lists omit what was made no longer ago than this.
+    pub listed_after: Duration,
     /// What the path of the collection gets without its slash.
     pub missing_slash: MissingSlash,
     /// What the latest check is when there was none.
@@ -70,6 +74,8 @@ impl Default for Rules {
             extra_fields: false,
             list_order: ListOrder::Insertion,
             list_lag: 0,
+            item_lag: Duration::ZERO,
+            listed_after: Duration::ZERO,
             missing_slash: MissingSlash::Redirect,
             no_check_yet: NoCheckYet::NotFound,
             check_moves_updated_at: false,

@@ -1,5 +1,7 @@
 //! The fake against what is known of the service, and each switch once.
 
+use std::time::Duration;
+
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -501,6 +503,20 @@ async fn a_list_can_lag_behind_and_be_in_any_order() {
     for expected in ["bca", "cab", "abc"] {
         assert_eq!(ground.list().await.concat(), expected);
     }
+}
+
+#[tokio::test]
+async fn what_was_just_made_can_take_a_while_to_show() {
+    let ground = ground(|rules| rules.item_lag = Duration::from_hours(1));
+    let path = path(&ground.create("a").await);
+    assert_eq!(ground.caller.call(GET, &path).await.0, 404);
+    assert_eq!(ground.caller.call(DELETE, &path).await.0, 404);
+    assert_eq!(ground.list().await.len(), 1);
+    ground.api.configure(|rules| {
+        (rules.item_lag, rules.listed_after) = (Duration::ZERO, Duration::from_hours(1));
+    });
+    assert_eq!(ground.caller.call(GET, &path).await.0, 200);
+    assert_eq!(ground.list().await.len(), 0);
 }
 
 #[tokio::test]

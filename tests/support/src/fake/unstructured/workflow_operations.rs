@@ -2,6 +2,7 @@
 
 use super::{
     DeleteWhileActive, Family, StoredWorkflow, answers, envelope, keys,
+    lag::hides,
     operations::{Violation, refused},
     rules::{Permission, Rules},
     workflow::{Change, Said},
@@ -23,7 +24,8 @@ impl WorkflowCall<'_> {
     pub(super) fn list(&mut self, query: &str, violation: Violation<'_>) -> Result<Answer, Answer> {
         let wanted = workflow_query::read(query, self.workspace, self.rules, violation)?;
         let pipelines = &mut self.workspace.pipelines;
-        let listed = pipelines.lag.listed(&pipelines.workflows);
+        let mut listed = pipelines.lag.listed(&pipelines.workflows);
+        listed.retain(|workflow| !hides(workflow.created_at, self.rules.listed_after));
         let page = wanted.page_of(listed);
         let bodies = page.iter().map(|workflow| self.body(workflow));
         Ok(Answer::json(200, &bodies.collect()))
