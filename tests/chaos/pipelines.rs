@@ -432,11 +432,15 @@ impl Pipelines {
         let connectors = connectors.chain(self.workspace.destinations());
         left.extend(connectors.map(|connector| connector.name));
         left.extend(self.workspace.workflows().into_iter().map(|flow| flow.name));
+        // One that was told to stop does so when somebody looks at it.
+        let requests = self.api.requests();
+        let is_told = |run: &StoredJob| {
+            let cancel = format!("/jobs/{}/cancel", run.id);
+            requests.iter().any(|r| r.path.ends_with(&cancel))
+        };
         let runs = self.workspace.all_jobs().into_iter();
-        left.extend(
-            runs.filter(StoredJob::is_active)
-                .map(|run| format!("run {}", run.id)),
-        );
+        let going = runs.filter(|run| run.is_active() && !is_told(run));
+        left.extend(going.map(|run| format!("run {}", run.id)));
         Ok(left)
     }
 
