@@ -301,10 +301,10 @@ async fn kubectl_explains_every_field() -> Result<()> {
         "remoteUrl",
         "-required-",
         "dropbox://<subfolder>",
-        "Whether files in subfolders are read too.",
+        "Whether to read files in subfolders too.",
         "enum: Never, ByName",
         "What happens to the connector when this resource is deleted",
-        "Stops all writes to Unstructured",
+        "writes nothing to Unstructured",
     ] {
         assert!(spec.contains(words), "{words} in {spec}");
     }
