@@ -495,7 +495,7 @@ fn outages() -> [(&'static str, Fault); 5] {
 const AT_ONCE: u64 = 30 + REQUEST_TIMEOUT.as_secs();
 
 /// Whether it holds at once, the clock going on in small steps.
-fn at_once(life: &Incarnation, what: impl Fn() -> bool) -> bool {
+pub fn at_once(life: &Incarnation, what: impl Fn() -> bool) -> bool {
     let second = Duration::from_secs(1);
     (0..AT_ONCE).any(|_| life.until(second, &what))
 }
