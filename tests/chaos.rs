@@ -114,19 +114,25 @@ struct World {
 #[tokio::test]
 async fn after_any_storm_every_resource_has_its_one_connector_and_nothing_else_is_left()
 -> Result<()> {
-    let (seed, seconds) = (seed()?, number("CHAOS_SECONDS")?.unwrap_or(45));
+    play("chaos::after", "CHAOS_SECONDS", 45, storm).await
+}
+
+/// Plays for as long as a variable says, and tells how to have the same again.
+async fn play(
+    test: &str,
+    variable: &str,
+    usual: u64,
+    storm: impl AsyncFnOnce(u64, Duration) -> Result<()>,
+) -> Result<()> {
+    let seed = number("CHAOS_SEED")?.unwrap_or_else(|| fastrand::u64(..));
+    let seconds = number(variable)?.unwrap_or(usual);
     let again = format!(
-        "CHAOS_SEED={seed} CHAOS_SECONDS={seconds} cargo test --test main chaos::after -- --nocapture"
+        "CHAOS_SEED={seed} {variable}={seconds} cargo test --test main {test} -- --nocapture"
     );
     println!("{again}");
     storm(seed, Duration::from_secs(seconds))
         .await
         .with_context(|| format!("the same storm again: {again}"))
-}
-
-/// What repeats a storm, if anybody says.
-fn seed() -> Result<u64> {
-    Ok(number("CHAOS_SEED")?.unwrap_or_else(|| fastrand::u64(..)))
 }
 
 fn number(variable: &str) -> Result<Option<u64>> {

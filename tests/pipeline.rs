@@ -155,6 +155,21 @@ pub async fn begin_on(stage: Stage) -> Result<(Stage, Operator, String)> {
     Ok((stage, operator, id))
 }
 
+/// A pipeline that is ready, one of whose nodes has a secret of its own.
+async fn with_a_secret_in_a_node() -> Result<(Stage, Operator)> {
+    let stage = pipeline().await?;
+    connectors(&stage).await?;
+    let entries = [("key", "zebra crossing at dawn")];
+    stage.secret("nodes", &entries).await?;
+    let mut spec = workflow();
+    spec["nodes"][0]["secretSettings"] =
+        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
+    create(&stage, WORKFLOW, "flow", spec).await?;
+    let operator = stage.operator().await?;
+    ready(&stage).await?;
+    Ok((stage, operator))
+}
+
 pub fn requests(stage: &Stage, method: &str, path: &str) -> usize {
     let requests = stage.api.requests();
     let all = requests
@@ -520,16 +535,7 @@ async fn a_namespace_that_goes_takes_the_whole_pipeline_with_it() -> Result<()> 
 
 #[tokio::test]
 async fn no_secret_comes_to_light_in_what_a_run_says() -> Result<()> {
-    let stage = pipeline().await?;
-    connectors(&stage).await?;
-    let entries = [("key", "zebra crossing at dawn")];
-    stage.secret("nodes", &entries).await?;
-    let mut spec = workflow();
-    spec["nodes"][0]["secretSettings"] =
-        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
-    create(&stage, WORKFLOW, "flow", spec).await?;
-    let _operator = stage.operator().await?;
-    ready(&stage).await?;
+    let (stage, _operator) = with_a_secret_in_a_node().await?;
     let made = &stage.workspace.workflows()[0];
     ensure!(
         made.nodes

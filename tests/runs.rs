@@ -41,6 +41,14 @@ async fn stopped(stage: &Stage, id: &str) -> Result<()> {
     .await
 }
 
+/// Runs go on for ever, and no list shows them for so long.
+fn hold_and_hide(stage: &Stage, lag: Duration) {
+    stage.workspace.hold_jobs(true);
+    stage
+        .api
+        .configure(|rules| rules.pipelines.job_list_lag = lag);
+}
+
 async fn asks(stage: &Stage, name: &str) -> Result<()> {
     let asks = |object: &DynamicObject| {
         let status = &object.data["status"];
@@ -93,11 +101,7 @@ async fn a_job_that_was_replaced_as_a_whole_still_stops_its_run_when_it_goes() -
 #[tokio::test]
 async fn a_run_that_no_list_shows_yet_is_stopped_with_its_workflow() -> Result<()> {
     let (stage, _operator, id) = begin().await?;
-    stage.workspace.hold_jobs(true);
-    let lag = Duration::from_mins(10);
-    stage
-        .api
-        .configure(|rules| rules.pipelines.job_list_lag = lag);
+    hold_and_hide(&stage, Duration::from_mins(10));
     create(&stage, JOB, "once", job()).await?;
     phase(&stage, "once", "Scheduled").await?;
     delete(&stage, WORKFLOW, "flow").await?;
@@ -107,11 +111,7 @@ async fn a_run_that_no_list_shows_yet_is_stopped_with_its_workflow() -> Result<(
 #[tokio::test]
 async fn a_run_whose_answer_was_lost_is_stopped_with_its_workflow_once_it_shows() -> Result<()> {
     let (stage, _operator, id) = begin().await?;
-    stage.workspace.hold_jobs(true);
-    let lag = Duration::from_secs(1);
-    stage
-        .api
-        .configure(|rules| rules.pipelines.job_list_lag = lag);
+    hold_and_hide(&stage, Duration::from_secs(1));
     let lost = Fault::disconnect().committed();
     stage.api.inject(Route::RunWorkflow, lost);
     create(&stage, JOB, "once", job()).await?;

@@ -522,16 +522,21 @@ fn once_an_outage_ends_whoever_waited_is_right_at_once_however_long_it_was() {
     }
 }
 
+/// A destination that is there.
+fn index(world: &World) -> String {
+    world.workspace.of(Family::Destinations).insert(
+        "pinecone",
+        "index",
+        json!({ "index_name": "contracts", "namespace": "default", "batch_size": 50, "api_key": "pinecone-key" }),
+    )
+}
+
 #[test]
 fn once_an_outage_ends_workflows_and_jobs_that_waited_go_on_at_once() {
     for (name, outage) in outages() {
         let world = World::new();
         let life = ready_fleet(&world);
-        let destination = world.workspace.of(Family::Destinations).insert(
-            "pinecone",
-            "index",
-            json!({ "index_name": "contracts", "namespace": "default", "batch_size": 50, "api_key": "pinecone-key" }),
-        );
+        let destination = index(&world);
         world.create_workflow("load", "contracts", &destination);
         assert!(life.until(HOUR, || world.workspace.workflows().len() == 1));
         let workflow = world.workspace.workflows().remove(0).id;
@@ -558,11 +563,7 @@ fn once_an_outage_ends_workflows_and_jobs_that_waited_go_on_at_once() {
 fn a_run_of_the_schedule_is_seen_a_moment_after_its_time() {
     let world = World::new();
     let life = ready_fleet(&world);
-    let destination = world.workspace.of(Family::Destinations).insert(
-        "pinecone",
-        "index",
-        json!({ "index_name": "contracts", "namespace": "default", "batch_size": 50, "api_key": "pinecone-key" }),
-    );
+    let destination = index(&world);
     // Some time between two ticks, far from both.
     let begun = life.now();
     let origin: Timestamp = "2026-03-02T10:40:00Z".parse().expect("a time");

@@ -316,10 +316,10 @@ async fn sweeps(context: Arc<Context>, mut opened: mpsc::UnboundedReceiver<Lists
         while sweeps.try_join_next().is_some() {}
         match lists {
             Lists::Connectors(workspace) => {
-                sweeps.spawn(sweep::connectors(context.clone(), workspace));
+                sweeps.spawn(sweep::sweep(context.clone(), workspace));
             }
             Lists::Pipelines(board) => {
-                sweeps.spawn(sweep::workflows(context.clone(), board));
+                sweeps.spawn(sweep::sweep(context.clone(), board));
             }
         }
     }

@@ -23,7 +23,8 @@ use crate::spans;
 use crate::unstructured::{ApiError, Snapshot};
 
 /// What has to be looked at for as long as anybody uses it.
-trait Swept: Send + Sync + 'static {
+pub trait Swept: Send + Sync + 'static {
+    /// Through which its API is asked.
     fn session(&self) -> &Session;
 
     /// Asks for a list, to find out whether the API works. What that shows is compared at the next interval: a resource whose own
@@ -36,16 +37,7 @@ trait Swept: Send + Sync + 'static {
 
 /// Sweeps at every interval for as long as anything is in use, and finds out more often whether its API works while somebody waits for
 /// that.
-pub async fn connectors(context: Arc<Context>, workspace: Weak<Workspace>) {
-    sweep(context, workspace).await;
-}
-
-/// The same for workflows.
-pub async fn workflows(context: Arc<Context>, board: Weak<Board>) {
-    sweep(context, board).await;
-}
-
-async fn sweep<T: Swept>(context: Arc<Context>, swept: Weak<T>) {
+pub async fn sweep<T: Swept>(context: Arc<Context>, swept: Weak<T>) {
     let Some(ailing) = swept.upgrade().map(|open| open.session().ailing()) else {
         return;
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use fastrand::Rng;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::disasters::{OF_ALL, Operators};
 use super::users::surely;
 use super::verdict::{KINDS, PATIENCE, nothing_got_out};
-use super::{CANARY, Cluster, NAMESPACES, faults, number, seed};
+use super::{CANARY, Cluster, NAMESPACES, faults, play};
 use crate::pipeline::{JOB, WORKFLOW, workflow};
 
 const SOURCE: &str = "DropboxSource";
@@ -45,14 +45,7 @@ struct Pipelines {
 #[tokio::test]
 async fn after_any_storm_no_run_was_paid_for_twice_and_pipelines_go_without_a_trace() -> Result<()>
 {
-    let (seed, seconds) = (seed()?, number("CHAOS_SECONDS")?.unwrap_or(30));
-    let again = format!(
-        "CHAOS_SEED={seed} CHAOS_SECONDS={seconds} cargo test --test main chaos::pipelines -- --nocapture"
-    );
-    println!("{again}");
-    storm(seed, Duration::from_secs(seconds))
-        .await
-        .with_context(|| format!("the same storm again: {again}"))
+    play("chaos::pipelines", "CHAOS_SECONDS", 30, storm).await
 }
 
 async fn storm(seed: u64, duration: Duration) -> Result<()> {

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::disasters::{OF_KUBERNETES, Operators};
-use super::{NAMESPACES, World, faults, number, seed, users, verdict};
+use super::{NAMESPACES, World, faults, play, users, verdict};
 
 /// How long one storm lasts at most.
 const STORM: Duration = Duration::from_secs(50);
@@ -21,14 +21,7 @@ const SLACK: f64 = 4e6;
 
 #[tokio::test]
 async fn storm_after_storm_leaves_no_memory_behind() -> Result<()> {
-    let (seed, seconds) = (seed()?, number("SOAK_SECONDS")?.unwrap_or(20));
-    let again = format!(
-        "CHAOS_SEED={seed} SOAK_SECONDS={seconds} cargo test --test main soak -- --nocapture"
-    );
-    println!("{again}");
-    soak(seed, Duration::from_secs(seconds))
-        .await
-        .with_context(|| format!("the same again: {again}"))
+    play("soak", "SOAK_SECONDS", 20, soak).await
 }
 
 async fn soak(seed: u64, duration: Duration) -> Result<()> {

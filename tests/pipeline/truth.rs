@@ -21,16 +21,7 @@ async fn until_said(stage: &Stage, of: &str, name: &str, reason: &str) -> Result
 
 #[tokio::test]
 async fn no_secret_comes_to_light_where_the_service_names_a_node_or_refuses_a_run() -> Result<()> {
-    let stage = pipeline().await?;
-    connectors(&stage).await?;
-    let entries = [("key", "zebra crossing at dawn")];
-    stage.secret("nodes", &entries).await?;
-    let mut spec = workflow();
-    spec["nodes"][0]["secretSettings"] =
-        json!({ "provider_api_key": { "name": "nodes", "key": "key" } });
-    create(&stage, WORKFLOW, "flow", spec).await?;
-    let _operator = stage.operator().await?;
-    ready(&stage).await?;
+    let (stage, _operator) = with_a_secret_in_a_node().await?;
     let id = stage.workspace.workflows()[0].id.clone();
     let said = format!("refused {PINECONE_KEY} and zebra crossing at dawn");
     let node = json!({

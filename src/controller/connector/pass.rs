@@ -301,14 +301,14 @@ fn follow_up(memory: &mut Memory, requeue: Requeue, context: &Context) -> Option
         0
     };
     let settling = memory.settling.as_ref();
-    let left = |memory: &Memory| memory.debut.and_then(|debut| debut.left());
+    let unshown = memory.debut.and_then(|debut| debut.left());
     let waited = memory.waiting.map(|since| now.duration_since(since));
     let resend = memory.resend.as_ref();
     let pace = Pace {
         failures: memory.failures,
         polls: memory.check.as_ref().map_or(0, |(_, _, polls)| *polls),
         settles: match (requeue, settling) {
-            (Requeue::Unshown, _) => left(memory).unwrap_or_default(),
+            (Requeue::Unshown, _) => unshown.unwrap_or_default(),
             (_, Some(create)) => create.next().saturating_duration_since(now),
             (_, None) => context.policy.settle_time,
         },

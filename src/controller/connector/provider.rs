@@ -270,19 +270,12 @@ mod tests {
         assert_eq!(provider.recovered(), BTreeSet::from([key("a")]));
     }
 
-    #[test]
-    fn one_failure_of_one_alone_is_asked_again_soon() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let provider = Provider::new(2);
-            ask(&provider, "a", silent()).await;
-            assert_eq!(provider.scout().now_or_never(), None);
-            advance(PAUSE).await;
-            assert_eq!(provider.scout().await, key("a"));
-        });
+    #[tokio::test(start_paused = true)]
+    async fn one_failure_of_one_alone_is_asked_again_soon() {
+        let provider = Provider::new(2);
+        ask(&provider, "a", silent()).await;
+        assert_eq!(provider.scout().now_or_never(), None);
+        advance(PAUSE).await;
+        assert_eq!(provider.scout().await, key("a"));
     }
 }

@@ -100,6 +100,11 @@ impl<K: Object> Cache<K> {
         found.map(|(_, object)| object.clone()).collect()
     }
 
+    /// Whether there is such an object.
+    pub fn any(&self, mut wanted: impl FnMut(&K) -> bool) -> bool {
+        self.lock().values().any(|known| wanted(known.latest()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known<K>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,13 +206,12 @@ impl Catalogue {
         let mut adopting = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
         // What is on record needs no claim, and what is gone has none.
         adopting.retain(|_, by| {
-            let waits = |other: &UnstructuredWorkflow| {
+            self.workflows.any(|other| {
                 let bound = other
                     .status()
                     .and_then(|status| status.workflow_id.as_ref());
                 other.uid().as_ref() == Some(by) && bound.is_none()
-            };
-            !self.workflows.filtered(|_, other| waits(other)).is_empty()
+            })
         });
         let uid = who.uid().unwrap_or_default();
         if self.holder(id, who).is_some() || adopting.get(id).is_some_and(|by| *by != uid) {

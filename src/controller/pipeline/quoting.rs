@@ -77,18 +77,28 @@ pub async fn secrets_in_use(context: &Context, workflow: &UnstructuredWorkflow) 
             values.extend(credentials.values());
         }
     }
-    let namespace = workflow.namespace().unwrap_or_default();
-    let wanted = secrets_of(&workflow.spec.nodes);
-    let of_nodes = read_values(context, &namespace, &wanted).await.ok()?.ok()?;
-    values.extend(of_nodes.into_iter().map(|value| value.secret));
-    Some(numbered(values))
+    with_nodes(context, workflow, values).await.ok().flatten()
 }
 
-/// A configuration of nothing but these secrets.
-pub fn numbered(secrets: Vec<SecretString>) -> Config {
+/// A configuration of nothing but these secrets and those that a workflow's nodes have now. `None`: one of these cannot be read.
+///
+/// # Errors
+///
+/// [`Failure`] when the Kubernetes API fails.
+pub async fn with_nodes(
+    context: &Context,
+    workflow: &UnstructuredWorkflow,
+    mut secrets: Vec<SecretString>,
+) -> Result<Option<Config>, Failure> {
+    let namespace = workflow.namespace().unwrap_or_default();
+    let wanted = secrets_of(&workflow.spec.nodes);
+    let Ok(of_nodes) = read_values(context, &namespace, &wanted).await? else {
+        return Ok(None);
+    };
+    secrets.extend(of_nodes.into_iter().map(|value| value.secret));
     let all = secrets.into_iter().enumerate();
     let config = all.fold(Config::builder(), |config, (n, secret)| {
         config.secret(&n.to_string(), secret)
     });
-    config.build()
+    Ok(Some(config.build()))
 }

@@ -15,72 +15,59 @@ use super::super::listing::Listing;
 use super::super::queue::Priority;
 use super::super::wake;
 use super::super::watching::watch;
-use super::catalogue::Cache;
+use super::catalogue::Cached;
 use super::object::Object;
 use super::wake::{jobs_look_again, lane_of, look_again};
 use crate::crd::{FOLLOWED_UNTIL, RUN_AT, UnstructuredJob, UnstructuredWorkflow};
 
 /// Follows the workflows of one namespace, or of all.
 pub async fn workflows(context: Arc<Context>, namespace: Option<String>, listing: Listing) {
-    follow::<UnstructuredWorkflow>(
-        context,
-        namespace,
-        listing,
-        |context| &context.catalogue.workflows,
-        |context, before, workflow| {
-            let key = workflow.key();
-            if before.is_none_or(|before| asked(before) != asked(workflow)) {
-                see(context, &key, before.is_none());
-            }
-            if before.is_some_and(|before| before.spec != workflow.spec) {
-                wake_connectors(context, &key.namespace);
-            }
-            // Its jobs wait for it to be ready, and must not go on without it.
-            jobs_look_again(context, &key);
-        },
-    )
+    follow::<UnstructuredWorkflow>(context, namespace, listing, |context, before, workflow| {
+        let key = workflow.key();
+        if before.is_none_or(|before| asked(before) != asked(workflow)) {
+            see(context, &key, before.is_none());
+        }
+        if before.is_some_and(|before| before.spec != workflow.spec) {
+            wake_connectors(context, &key.namespace);
+        }
+        // Its jobs wait for it to be ready, and must not go on without it.
+        jobs_look_again(context, &key);
+    })
     .await;
 }
 
 /// Follows the jobs of one namespace, or of all.
 pub async fn jobs(context: Arc<Context>, namespace: Option<String>, listing: Listing) {
-    follow::<UnstructuredJob>(
-        context,
-        namespace,
-        listing,
-        |context| &context.catalogue.jobs,
-        |context, before, job| {
-            let key = job.key();
-            if before.is_none_or(|before| asked(before) != asked(job)) {
-                see(context, &key, before.is_none());
-            }
-            let phase = |job: &UnstructuredJob| job.status().map(|status| status.phase);
-            if before.and_then(phase) != phase(job) {
-                let workflow = Key::new(
-                    UnstructuredWorkflow::KIND,
-                    &key.namespace,
-                    &job.spec.workflow_ref.name,
-                );
-                // Others wait for its run to end.
-                for other in context.catalogue.jobs_of(&workflow) {
-                    let waits = other
-                        .status()
-                        .is_some_and(|status| !status.phase.is_final());
-                    if other.uid() != job.uid() && waits {
-                        look_again(context, &other.key(), Priority::Changed);
-                    }
+    follow::<UnstructuredJob>(context, namespace, listing, |context, before, job| {
+        let key = job.key();
+        if before.is_none_or(|before| asked(before) != asked(job)) {
+            see(context, &key, before.is_none());
+        }
+        let phase = |job: &UnstructuredJob| job.status().map(|status| status.phase);
+        if before.and_then(phase) != phase(job) {
+            let workflow = Key::new(
+                UnstructuredWorkflow::KIND,
+                &key.namespace,
+                &job.spec.workflow_ref.name,
+            );
+            // Others wait for its run to end.
+            for other in context.catalogue.jobs_of(&workflow) {
+                let waits = other
+                    .status()
+                    .is_some_and(|status| !status.phase.is_final());
+                if other.uid() != job.uid() && waits {
+                    look_again(context, &other.key(), Priority::Changed);
                 }
             }
-        },
-    )
+        }
+    })
     .await;
 }
 
-async fn follow<K: Object>(
+async fn follow<K: Cached>(
     context: Arc<Context>,
     namespace: Option<String>,
     listing: Listing,
-    cache: impl Fn(&Context) -> &Cache<K>,
     seen: impl Fn(&Context, Option<&K>, &K),
 ) {
     let api: Api<K> = match &namespace {
@@ -93,6 +80,7 @@ async fn follow<K: Object>(
     }
     let failed = |error: &watcher::Error| listing.failed(error);
     let mut events = std::pin::pin!(watch("resources", K::KIND, &context, api, config, failed));
+    let cache = K::cache(&context.catalogue);
     let (mut listed, mut asked) = (BTreeSet::new(), None);
     while let Some(event) = events.next().await {
         match event {
@@ -102,15 +90,12 @@ async fn follow<K: Object>(
             }
             watcher::Event::InitApply(object) => {
                 listed.insert(object.key());
-                apply(&context, cache(&context), object, asked, &seen);
+                apply(&context, object, asked, &seen);
             }
-            watcher::Event::Apply(object) => apply(&context, cache(&context), object, None, &seen),
+            watcher::Event::Apply(object) => apply(&context, object, None, &seen),
             watcher::Event::InitDone => {
-                for key in cache(&context)
-                    .keys(namespace.as_deref())
-                    .difference(&listed)
-                {
-                    cache(&context).remove(key);
+                for key in cache.keys(namespace.as_deref()).difference(&listed) {
+                    cache.remove(key);
                     context.queue.forget(key);
                 }
                 listed.clear();
@@ -118,7 +103,7 @@ async fn follow<K: Object>(
             }
             watcher::Event::Delete(object) => {
                 let key = object.key();
-                cache(&context).remove(&key);
+                cache.remove(&key);
                 context.queue.forget(&key);
                 gone(&context, &object);
             }
@@ -126,16 +111,15 @@ async fn follow<K: Object>(
     }
 }
 
-fn apply<K: Object>(
+fn apply<K: Cached>(
     context: &Context,
-    cache: &Cache<K>,
     mut object: K,
     listed: Option<Instant>,
     seen: &impl Fn(&Context, Option<&K>, &K),
 ) {
     object.meta_mut().managed_fields = None;
     let shown = object.clone();
-    let before = cache.apply(object, listed);
+    let before = K::cache(&context.catalogue).apply(object, listed);
     seen(context, before.as_deref(), &shown);
 }
 

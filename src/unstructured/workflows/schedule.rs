@@ -34,9 +34,6 @@ pub enum Schedule {
     Monthly,
 }
 
-/// The shortest time between two runs.
-const QUARTER: SignedDuration = SignedDuration::from_mins(15);
-
 /// A string that is no [`Schedule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -90,18 +87,18 @@ impl Schedule {
 
     /// The last time at which the service began a run, or is beginning one.
     pub fn tick_before(self, now: Timestamp) -> Timestamp {
-        self.tick_from(now, -QUARTER)
+        self.tick_from(now, -self.step())
     }
 
     /// The next time at which the service begins a run.
     pub fn tick_after(self, now: Timestamp) -> Timestamp {
-        self.tick_from(now + QUARTER, QUARTER)
+        self.tick_from(now + self.step(), self.step())
     }
 
-    /// The first time that fits, step by step from the quarter of an hour that has begun.
+    /// The first time that fits, step by step from the one that has begun.
     fn tick_from(self, now: Timestamp, step: SignedDuration) -> Timestamp {
-        let quarter = QUARTER.as_secs();
-        let second = now.as_second().div_euclid(quarter) * quarter;
+        let unit = self.step().as_secs();
+        let second = now.as_second().div_euclid(unit) * unit;
         let mut tick = Timestamp::from_second(second).unwrap_or(now);
         while !self.fits(TimeZone::UTC.to_datetime(tick)) {
             tick += step;
@@ -109,21 +106,27 @@ impl Schedule {
         tick
     }
 
-    /// Whether the service begins a run in this quarter of an hour.
-    fn fits(self, at: DateTime) -> bool {
-        let every = |hours| at.minute() == 0 && at.hour() % hours == 0;
+    /// Its runs begin at multiples of this, if not at each of them.
+    const fn step(self) -> SignedDuration {
         match self {
-            Self::Every15Minutes => true,
-            Self::EveryHour => every(1),
-            Self::Every2Hours => every(2),
-            Self::Every4Hours => every(4),
-            Self::Every6Hours => every(6),
-            Self::Every8Hours => every(8),
-            Self::Every10Hours => every(10),
-            Self::Every12Hours => every(12),
-            Self::Daily => every(24),
-            Self::Weekly => every(24) && at.weekday() == Weekday::Sunday,
-            Self::Monthly => every(24) && at.day() == 1,
+            Self::Every15Minutes => SignedDuration::from_mins(15),
+            Self::Daily | Self::Weekly | Self::Monthly => SignedDuration::from_hours(24),
+            _ => SignedDuration::from_hours(1),
+        }
+    }
+
+    /// Whether the service begins a run at this multiple.
+    fn fits(self, at: DateTime) -> bool {
+        match self {
+            Self::Every15Minutes | Self::EveryHour | Self::Daily => true,
+            Self::Every2Hours => at.hour() % 2 == 0,
+            Self::Every4Hours => at.hour() % 4 == 0,
+            Self::Every6Hours => at.hour() % 6 == 0,
+            Self::Every8Hours => at.hour() % 8 == 0,
+            Self::Every10Hours => at.hour() % 10 == 0,
+            Self::Every12Hours => at.hour() % 12 == 0,
+            Self::Weekly => at.weekday() == Weekday::Sunday,
+            Self::Monthly => at.day() == 1,
         }
     }
 

@@ -27,7 +27,7 @@ use super::report::{self, Occasion};
 use super::sent_secrets::{sent, sent_secrets};
 use super::situation::{Answer, Asking, Effect, Run, Runs, Situation};
 use crate::clock;
-use crate::crd::{EventReason, RUN, RunRecord, UnstructuredJob, UnstructuredWorkflow};
+use crate::crd::{EventReason, RUN, RunRecord, UnstructuredWorkflow};
 use crate::unstructured::{ErrorKind, Job, JobId, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.
@@ -151,11 +151,9 @@ async fn look_at_runs(
     let uid = hand.job.uid();
     let is_anothers = |id: &JobId| {
         let id = id.to_string();
-        let holds = |job: &UnstructuredJob| {
+        context.catalogue.jobs.any(|job| {
             job.uid() != uid && job.status().and_then(|s| s.job_id.as_ref()) == Some(&id)
-        };
-        let holders = context.catalogue.jobs.filtered(|_, job| holds(job));
-        !holders.is_empty()
+        })
     };
     let ours = asked.as_ref().and_then(|request| {
         let free = |job: &&Job| !memory.known.contains(&job.id) && !is_anothers(&job.id);

@@ -1,7 +1,6 @@
 //! Looks at a run: where it stands, what it has done so far, and how it ended.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -22,12 +21,15 @@ use crate::clock;
 use crate::crd::{FOLLOWED_UNTIL, UnstructuredJob};
 use crate::unstructured::{ErrorKind, Job, JobId, JobState};
 
+/// Since when a list has to be that all share who come back by themselves in an interval.
+pub fn fresh_enough(context: &Context) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(context.policy.job_interval).unwrap_or(now)
+}
+
 /// The runs that are under way in the workspace, from the list that all who follow one share.
 pub async fn active_jobs(context: &Context, board: &Board) -> Result<Arc<Listed<Job>>, Failure> {
-    let fresh_enough = Instant::now()
-        .checked_sub(context.policy.job_interval)
-        .unwrap_or_else(Instant::now);
-    let active = board.active_jobs(fresh_enough).await;
+    let active = board.active_jobs(fresh_enough(context)).await;
     active.map_err(|error| Failure::from(&error))
 }
 

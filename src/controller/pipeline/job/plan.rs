@@ -90,14 +90,8 @@ fn refused(s: &Situation) -> Step {
 
 /// The answer to the request is not on record: the run may be there, may come, or may not. Never ask again before that is known.
 fn recover(s: &Situation, stage: Asking) -> Step {
-    let gone = s.workflow == Workflow::Gone;
-    if let Err(problem) = &s.workspace {
-        // Which workspace it may run in, only the workflow said.
-        return Step::Rest(if gone {
-            Outcome::WorkflowGone
-        } else {
-            Outcome::Blocked(problem.clone())
-        });
+    if let Some(outcome) = out_of_reach(s) {
+        return Step::Rest(outcome);
     }
     // What there is by now may be the run of whoever goes first and has not put it on record yet.
     if s.outrun {
@@ -108,21 +102,28 @@ fn recover(s: &Situation, stage: Asking) -> Step {
     };
     match (runs.ours, stage) {
         (Some(id), _) => Step::Act(Effect::Bind { id, adopted: false }),
-        (None, Asking::Settled) if gone => Step::Rest(Outcome::WorkflowGone),
+        (None, Asking::Settled) if s.workflow == Workflow::Gone => {
+            Step::Rest(Outcome::WorkflowGone)
+        }
         (None, Asking::Settled) if s.cancel => Step::Rest(Outcome::CancelledUnstarted),
         (None, Asking::Settled) => begin(s),
         (None, _) => Step::Rest(Outcome::Unsettled),
     }
 }
 
+/// Why nobody can look at a run, if so. In which workspace it is, only the workflow said.
+fn out_of_reach(s: &Situation) -> Option<Outcome> {
+    let problem = s.workspace.as_ref().err()?;
+    Some(match s.workflow {
+        Workflow::Gone => Outcome::WorkflowGone,
+        _ => Outcome::Blocked(problem.clone()),
+    })
+}
+
 /// The run is known: follow it to its end.
 fn follow(s: &Situation, id: JobId) -> Step {
-    if let Err(problem) = &s.workspace {
-        // Which workspace it runs in, only the workflow said.
-        return Step::Rest(match s.workflow {
-            Workflow::Gone => Outcome::WorkflowGone,
-            _ => Outcome::Blocked(problem.clone()),
-        });
+    if let Some(outcome) = out_of_reach(s) {
+        return Step::Rest(outcome);
     }
     let stop = s.cancel || s.overdue;
     match &s.sight {

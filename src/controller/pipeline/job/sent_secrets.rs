@@ -5,10 +5,10 @@ use kube::ResourceExt;
 
 use super::super::super::context::Context;
 use super::super::super::outcome::Failure;
-use super::super::super::secrets::{read_credentials, read_values};
+use super::super::super::secrets::read_credentials;
 use super::super::memory::Memory;
 use super::super::object::Object;
-use super::super::quoting::numbered;
+use super::super::quoting::with_nodes;
 use super::super::references;
 use super::super::workflow::asked::secrets_of;
 use super::observe::Hand;
@@ -36,10 +36,8 @@ pub async fn sent_secrets(
     if is_other {
         return Ok(None);
     }
-    let namespace = workflow.namespace().unwrap_or_default();
-    let wanted = secrets_of(&workflow.spec.nodes);
     let last_sent = workflow.status().and_then(|s| s.last_sync_time.as_ref());
-    if !wanted.is_empty() && is_since(last_sent) {
+    if !secrets_of(&workflow.spec.nodes).is_empty() && is_since(last_sent) {
         return Ok(None);
     }
     let mut values = Vec::new();
@@ -61,11 +59,7 @@ pub async fn sent_secrets(
         }
         values.extend(credentials.values());
     }
-    let Ok(of_nodes) = read_values(context, &namespace, &wanted).await? else {
-        return Ok(None);
-    };
-    values.extend(of_nodes.into_iter().map(|value| value.secret));
-    Ok(Some(numbered(values)))
+    with_nodes(context, workflow, values).await
 }
 
 /// What the connectors of a workflow were sent last, by their digests.

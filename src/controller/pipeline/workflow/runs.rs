@@ -11,6 +11,7 @@ use super::super::super::context::{Context, MANAGER};
 use super::super::super::outcome::Failure;
 use super::super::super::queue::{Job, Priority};
 use super::super::super::refusal::kubernetes;
+use super::super::job::look::{active_jobs, fresh_enough};
 use super::super::memory::Memory;
 use super::super::object::Object;
 use super::super::writing::{annotate, api, took};
@@ -58,18 +59,15 @@ pub async fn follow(
     if schedule.is_none() && status.active_job.is_none() && !is_behind {
         return Ok(false);
     }
-    let now = Instant::now();
-    // One list for all that come back by themselves in an interval.
-    let shared = now.checked_sub(context.policy.job_interval).unwrap_or(now);
     let mut at = match job.priority {
-        Priority::Retry => shared,
+        Priority::Retry => fresh_enough(context),
         _ => job.since,
     };
     if let Some(active) = &mut status.active_job
         && !is_behind
         && !memory.is_untold()
     {
-        let listed = board.active_jobs(shared).await?;
+        let listed = active_jobs(context, board).await?;
         let goes_on = |job: &&Seen| job.id.to_string() == active.id;
         if let Some(job) = listed.items.iter().find(goes_on) {
             phase_of(&job.state).as_str().clone_into(&mut active.phase);
@@ -77,7 +75,7 @@ pub async fn follow(
         }
         at = at.max(listed.since);
     }
-    if let Some(due) = schedule.and_then(|schedule| ticks::last_look(schedule, now)) {
+    if let Some(due) = schedule.and_then(|schedule| ticks::last_look(schedule, Instant::now())) {
         at = at.max(due);
     }
     let mut runs = board.history(&id, at).await?;
