@@ -171,10 +171,11 @@ async fn a_connector_that_the_workspace_does_not_know_is_named() -> Result<()> {
     // One that a resource stands for is made anew, and the workflow follows.
     let mut spec = workflow();
     spec["workflowName"] = json!("second");
-    let gone = missing("Destination not found").times(2);
+    let gone = missing("Destination not found").always();
     stage.api.inject(Route::CreateWorkflow, gone);
     create(&stage, WORKFLOW, "second", spec).await?;
     let said = until_said(&stage, WORKFLOW, "second", "DestinationNotFound").await?;
+    stage.api.clear_faults();
     ensure!(
         said.contains("PineconeDestination \"index\"") && !said.contains("URL"),
         "{said}"
@@ -183,11 +184,12 @@ async fn a_connector_that_the_workspace_does_not_know_is_named() -> Result<()> {
         is(o, "Ready", "True", "Ready")
     })
     .await?;
-    let gone = missing("Source not found").times(2);
+    let gone = missing("Source not found").always();
     stage.api.inject(Route::UpdateWorkflow, gone);
     let change = json!({ "spec": { "schedule": "daily" } });
     patch(&stage, WORKFLOW, "second", &change).await?;
     let said = until_said(&stage, WORKFLOW, "second", "SourceNotFound").await?;
+    stage.api.clear_faults();
     ensure!(
         said.contains("DropboxSource \"contracts\"") && !said.contains("URL"),
         "{said}"
