@@ -4,8 +4,9 @@
 //! kube's own recorder takes events that differ only in their note for one, and so keeps showing the first note; refuses
 //! notes and names over the API's limits; and knows neither a time limit nor a rate.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, num::NonZeroU32, time::Duration};
 
+use governor::{Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
 use k8s_openapi::{
     api::{
         core::v1::ObjectReference,
@@ -26,7 +27,7 @@ use tracing::{debug, warn};
 
 use super::event_text::{INSTANCE_LIMIT, cut, event_name, shorten};
 use super::metrics::Metrics;
-use crate::clock;
+use crate::clock::{self, TokioClock};
 use crate::kube_error::{is_forbidden, is_missing};
 
 /// Events waiting to be written; more than these are dropped.
@@ -36,12 +37,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// An event that comes again within this time is counted in the first one's series. As in client-go.
 const SERIES_LIFETIME: Duration = Duration::from_mins(6);
 /// Events of one object that may come at once, and the time after which one more may. Close to kubelet's own bounds.
-const BURST: f64 = 20.0;
+const BURST: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
 const REFILL: Duration = Duration::from_secs(30);
 /// Series, and objects, that are remembered.
 const MEMORY: usize = 2048;
-
-// Limits of the API server's validation, in bytes.
 
 /// Whether an event asks for attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +73,8 @@ pub struct Recorder {
 
 impl Recorder {
     /// A recorder that reports as `controller`, a qualified name such as `example.com/operator`, and as `instance`, the
-    /// pod, which lives in the namespace `home`: that is where an event goes that may not be written where it belongs. Must be called inside a tokio runtime: it spawns the one task that writes, which ends with the last clone.
+    /// pod, which lives in the namespace `home`: that is where an event goes that may not be written where it belongs.
+    /// Must be called inside a tokio runtime: it spawns the one task that writes, which ends with the last clone.
     pub fn new(
         client: Client,
         controller: &'static str,
@@ -90,7 +90,7 @@ impl Recorder {
             home: home.map(ToOwned::to_owned),
             metrics: metrics.clone(),
             series: HashMap::new(),
-            budgets: HashMap::new(),
+            budgets: budgets(),
             failing: false,
         };
         tokio::spawn(async move {
@@ -145,34 +145,12 @@ struct Series {
     last: Instant,
 }
 
-/// What one object may still publish: a bucket of tokens.
-struct Budget {
-    tokens: f64,
-    at: Instant,
-}
+/// What each object may still publish.
+type Budgets = RateLimiter<Object, HashMapStateStore<Object>, TokioClock, NoOpMiddleware<Duration>>;
 
-impl Budget {
-    fn full() -> Self {
-        Self {
-            tokens: BURST,
-            at: Instant::now(),
-        }
-    }
-
-    fn refill(&mut self) {
-        let gained = self.at.elapsed().div_duration_f64(REFILL);
-        self.tokens = (self.tokens + gained).min(BURST);
-        self.at = Instant::now();
-    }
-
-    fn take(&mut self) -> bool {
-        self.refill();
-        let allowed = self.tokens >= 1.0;
-        if allowed {
-            self.tokens -= 1.0;
-        }
-        allowed
-    }
+fn budgets() -> Budgets {
+    let quota = Quota::with_period(REFILL).expect("it is not zero");
+    RateLimiter::hashmap_with_clock(quota.allow_burst(BURST), TokioClock::start())
 }
 
 struct Writer {
@@ -182,7 +160,7 @@ struct Writer {
     home: Option<String>,
     metrics: Metrics,
     series: HashMap<Identity, Series>,
-    budgets: HashMap<Object, Budget>,
+    budgets: Budgets,
     /// Whether the last write failed: one line says so, not one per event.
     failing: bool,
 }
@@ -191,11 +169,7 @@ impl Writer {
     async fn record(&mut self, regarding: ObjectReference, note: EventNote) {
         self.forget();
         let object = Object::from(&regarding);
-        let allowed = self
-            .budgets
-            .entry(object.clone())
-            .or_insert_with(Budget::full)
-            .take();
+        let allowed = self.budgets.check_key(&object).is_ok();
         let identity = Identity { object, note };
         let repeated = self
             .series
@@ -291,12 +265,9 @@ impl Writer {
             }
         }
         if self.budgets.len() >= MEMORY {
-            self.budgets.retain(|_, budget| {
-                budget.refill();
-                budget.tokens < BURST
-            });
+            self.budgets.retain_recent();
             if self.budgets.len() >= MEMORY {
-                self.budgets.clear();
+                self.budgets = budgets();
             }
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{ApiError, Commit, ErrorKind};
+use crate::clock::TokioClock;
 
 /// Failures in a row after which calls pause.
 const RUN: u32 = 5;
@@ -78,12 +79,6 @@ pub(super) enum Health {
     Unclear,
 }
 
-/// Tokio's clock, so that paused time governs the bucket too.
-#[derive(Clone)]
-struct TokioClock {
-    start: Instant,
-}
-
 // === impl Flow ===
 
 impl Flow {
@@ -92,9 +87,7 @@ impl Flow {
         max_concurrent_requests: usize,
         patience: Duration,
     ) -> Self {
-        let clock = TokioClock {
-            start: Instant::now(),
-        };
+        let clock = TokioClock::start();
         Self {
             slots: Semaphore::new(max_concurrent_requests.clamp(1, Semaphore::MAX_PERMITS)),
             bucket: RateLimiter::direct_with_clock(
@@ -280,16 +273,6 @@ impl From<&ApiError> for Health {
             | ErrorKind::Invalid { .. }
             | ErrorKind::Conflict => Self::Answers,
         }
-    }
-}
-
-// === impl TokioClock ===
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.start.elapsed()
     }
 }
 
