@@ -22,6 +22,7 @@ pub mod controller;
 pub mod crd;
 pub mod doctor;
 pub mod dropbox;
+pub mod engine;
 mod exit;
 pub mod follow;
 pub mod import;

@@ -15,8 +15,8 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::sentence;
-use crate::controller::key::Key;
 use crate::crd::{self, Defined, FINALIZER};
+use crate::engine::key::Key;
 use crate::kube_error::{is_conflict, is_missing};
 use crate::options::{self, Exit};
 use crate::output::print;

@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use serde_json::json;
 use support::fake::unstructured::answers;
 use support::fake::{Answer, FakeUnstructured, Fault, On};
-use unstructured_operator::controller::outcome::{Class, Failure, Outcome, Requeue};
 use unstructured_operator::crd::Reason;
+use unstructured_operator::engine::outcome::{Class, Failure, Outcome, Requeue};
 use unstructured_operator::unstructured::{
     ApiError, ApiKey, Budget, Client, Collection, Commit, Config, ConnectorId, Connectors,
     Endpoint, ErrorKind, Kept, MASK, Options, UnknownConnector,

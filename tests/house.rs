@@ -11,7 +11,7 @@ const LONGEST: usize = 400;
 
 /// Tables, which are looked up rather than read, and the one protocol of the election.
 const MAY_BE_LONGER: [&str; 3] = [
-    "controller/outcome.rs",
+    "engine/outcome.rs",
     "runtime/metrics.rs",
     "runtime/leader.rs",
 ];

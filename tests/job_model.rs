@@ -6,13 +6,13 @@
 //! intent has been known.
 
 use stateright::{Checker, Model, Property};
-use unstructured_operator::controller::outcome::Failure;
 use unstructured_operator::controller::pipeline::job::outcome::Outcome;
 use unstructured_operator::controller::pipeline::job::plan::{Step, plan};
 use unstructured_operator::controller::pipeline::job::situation::{
     Answer, Asking, Effect, Run, Runs, Sight, Situation, Workflow,
 };
 use unstructured_operator::crd::{JobPhase, OnActive};
+use unstructured_operator::engine::outcome::Failure;
 use unstructured_operator::unstructured::{Commit, ErrorKind, JobId};
 
 /// The run of this number.

@@ -185,7 +185,7 @@ async fn the_endpoints_tell_life_readiness_and_metrics() -> Result<()> {
         "unstructured_operator_reconcile_duration_seconds_bucket{",
         "unstructured_operator_api_requests_total{",
         "unstructured_operator_queue_depth{",
-        "unstructured_operator_dropbox_grants_total{result=\"accepted\"} 1",
+        "unstructured_operator_credential_checks_total{provider=\"dropbox\",result=\"accepted\"} 1",
         "unstructured_operator_time_to_ready_seconds_count 1",
         "unstructured_operator_orphans_total 0",
         "process_resident_memory_bytes",

@@ -17,7 +17,7 @@ mod world;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use unstructured_operator::controller::debut::Debut;
+use unstructured_operator::engine::debut::Debut;
 
 use operator::{Fate, Operator, Place};
 use world::{Keys, World};

@@ -10,10 +10,10 @@ use kube::Api;
 use kube::core::PartialObjectMeta;
 
 use super::context::Context;
-use super::departure::DefinitionFate;
-use super::outcome::Failure;
-use super::refusal::kubernetes;
 use crate::crd::GROUP;
+use crate::engine::departure::DefinitionFate;
+use crate::engine::outcome::Failure;
+use crate::engine::refusal::kubernetes;
 use crate::kinds::Kind;
 use crate::kube_error::{is_forbidden, is_missing};
 

@@ -5,9 +5,9 @@ use kube::Api;
 
 use super::context::Context;
 use super::definition;
-use super::departure::Deletion;
-use super::outcome::Failure;
-use super::refusal::kubernetes;
+use crate::engine::departure::Deletion;
+use crate::engine::outcome::Failure;
+use crate::engine::refusal::kubernetes;
 use crate::kube_error::is_forbidden;
 
 /// Why a resource of a kind is being deleted. The namespace matters, and is asked for, only where there is no key.

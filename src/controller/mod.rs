@@ -1,46 +1,25 @@
 //! The controller: watch → observe → plan → act → report.
 //!
-//! Here is what every kind has in common: triggers fill the [`queue`], a worker makes a pass over one object at a time, [`sweep`]
-//! compares whole workspaces, and [`outcome`] has the one table of what a failure means. What a pass does is the protocol of the
-//! kind: [`connector`] for sources and destinations of every type, [`pipeline::workflow`] and [`pipeline::job`]. Each has the same
-//! words: `observe` gathers a `situation`, `plan` decides the one next effect, `act` performs it, and so on until the plan rests;
-//! then `report` turns the outcome into status and events.
+//! [`triggers`] fill the queue of the [`engine`](crate::engine), a worker makes a pass over one object at a time, and [`sweep`]
+//! compares whole workspaces. What a pass does is the protocol of the kind: [`connector`] for sources and destinations of every
+//! type, [`pipeline::workflow`] and [`pipeline::job`]. Each has the same words: `observe` gathers a `situation`, `plan` decides the
+//! one next effect, `act` performs it, and so on until the plan rests; then `report` turns the outcome into status and events.
 
-pub mod ahead;
-pub mod ailing;
-pub mod backoff;
-pub mod claims;
 pub mod connector;
 pub mod context;
-pub mod debut;
 pub mod definition;
-pub mod definitions;
 pub mod deletion;
-pub mod departure;
-pub mod finalizer;
-pub mod follow_up;
-pub mod index;
-pub mod key;
 pub mod listing;
 pub mod open;
-pub mod outcome;
 pub mod pipeline;
-pub mod priority;
-pub mod queue;
 pub mod record;
 pub mod recovery;
-pub mod refusal;
-pub mod room;
 pub mod secret_sweep;
-pub mod secret_versions;
 pub mod secrets;
-pub mod session;
 pub mod sweep;
 pub mod triggers;
-pub mod verdict;
 pub mod wake;
 pub mod watching;
-pub mod workspace_facts;
 pub mod workspaces;
 
 use std::sync::Arc;
@@ -54,6 +33,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::crd;
+use crate::engine::definitions::{Definitions, Rights};
+use crate::engine::index::Index;
+use crate::engine::key::Key;
+use crate::engine::queue::{Job, Queue};
+use crate::engine::room::Room;
+use crate::engine::secret_versions::SecretVersions;
 use crate::kinds::{self, Provider, Providers};
 use crate::runtime::events::Recorder;
 use crate::runtime::http::{Gate, Vitals};
@@ -68,15 +53,9 @@ use connector::memory::Memories;
 use connector::naming::ClusterName;
 use connector::provider::Breakers;
 use context::{Context, Unlisted};
-use definitions::{Definitions, Rights};
-use index::Index;
-use key::Key;
 use listing::Listing;
 use pipeline::catalogue::Catalogue;
 use pipeline::memory::Pipelines;
-use queue::{Job, Queue};
-use room::Room;
-use secret_versions::SecretVersions;
 use workspaces::{Lists, Workspaces};
 
 /// What the controller is made of, given once at the start.
@@ -202,7 +181,7 @@ pub async fn run(
         tasks.spawn(triggers::key_file(context.clone()));
     }
     tasks.spawn(sweeps(context.clone(), workspaces));
-    for provider in [Provider::Dropbox, Provider::Pinecone] {
+    for provider in Provider::ALL {
         tasks.spawn(recovery::scouts(context.clone(), provider));
     }
     tasks.spawn(secret_sweep::follow(context.clone()));

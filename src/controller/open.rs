@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::key::Key;
-use super::outcome::{Failure, Problem};
 use super::pipeline::board::Board;
 use super::secrets::{Defect, Reading, read_secret};
 use super::workspaces::{Account, Workspace};
 use crate::crd::WorkspaceReference;
+use crate::engine::key::Key;
+use crate::engine::outcome::{Failure, Problem};
 use crate::hosts::Reach;
 use crate::kinds::Resource;
 use crate::unstructured::{ApiKey, Endpoint};

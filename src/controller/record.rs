@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::context::{Context, MANAGER};
-use super::outcome::Failure;
-use super::refusal::kubernetes;
+use crate::engine::outcome::Failure;
+use crate::engine::refusal::kubernetes;
 
 /// What becomes of fields that the installed definition does not know.
 #[derive(Clone, Copy, PartialEq, Eq)]

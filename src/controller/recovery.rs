@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::context::Context;
-use super::key::Key;
-use super::outcome::Failure;
-use super::queue::Priority;
-use super::session::Session;
 use super::{pipeline, wake};
+use crate::engine::key::Key;
+use crate::engine::outcome::Failure;
+use crate::engine::queue::Priority;
+use crate::engine::session::Session;
 use crate::kinds::Provider;
 
 /// Takes note of how a pass over a resource failed, if it did, and wakes whoever may have waited for what it was answered.

@@ -10,9 +10,9 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::key::SecretKey;
-use super::queue::Priority;
 use super::wake::{queue_readers, secrets_in_use};
+use crate::engine::key::SecretKey;
+use crate::engine::queue::Priority;
 
 /// Requests for versions under way at once.
 const AT_ONCE: usize = 4;

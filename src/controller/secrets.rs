@@ -11,9 +11,9 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use super::context::Context;
-use super::key::SecretKey;
-use super::outcome::{Failure, Problem};
-use super::refusal::kubernetes;
+use crate::engine::key::SecretKey;
+use crate::engine::outcome::{Failure, Problem};
+use crate::engine::refusal::kubernetes;
 use crate::flaw::{self, Flaw};
 use crate::kinds::{Credential, Credentials, Form, Impostor, Resource};
 use crate::kube_error::is_forbidden;

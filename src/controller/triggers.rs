@@ -13,17 +13,17 @@ use kube::{Api, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::claims::Claimant;
 use super::connector::memory::News;
 use super::connector::recall::{self, Writer};
 use super::context::Context;
-use super::index::{OURS, Shown, strip};
-use super::key::{Key, SecretKey};
 use super::listing::Listing;
 use super::pipeline::wake::connector_changed;
-use super::queue::Priority;
 use super::wake::{forget, lane_of, look_again, queue_readers, secrets_in_use};
 use super::watching::watch;
+use crate::engine::claims::Claimant;
+use crate::engine::index::{OURS, Shown, strip};
+use crate::engine::key::{Key, SecretKey};
+use crate::engine::queue::Priority;
 use crate::kinds::{Holding, Kind, Resource};
 
 /// Follows the resources of one kind in one namespace, or in all.

@@ -6,9 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::key::{Key, SecretKey};
 use super::pipeline::wake::secret_changed;
-use super::queue::{Lane, Priority};
+use crate::engine::key::{Key, SecretKey};
+use crate::engine::queue::{Lane, Priority};
 use crate::kinds::Resource;
 
 /// The lane of a resource: all that name the same workspace share one.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 
-use super::key::Key;
 use super::pipeline::board::Board;
-use super::session::Session;
-use super::workspace_facts::WorkspaceFacts;
+use crate::engine::key::Key;
+use crate::engine::session::Session;
+use crate::engine::workspace_facts::WorkspaceFacts;
 use serde_json::Value;
 
 use crate::hosts::Reach;

@@ -6,9 +6,9 @@ use kube::ResourceExt;
 
 use super::listing::Listed;
 use super::patient::key;
-use crate::controller::key::Key;
 use crate::controller::pipeline::references;
 use crate::crd::{JOB, UnstructuredJob, UnstructuredWorkflow, WORKFLOW};
+use crate::engine::key::Key;
 use crate::kinds::Resource;
 
 /// What is examined, in the order in which one stands on the other.

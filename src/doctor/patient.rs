@@ -3,11 +3,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Client;
 
-use crate::controller::key::Key;
 use crate::crd::{
     DeletionPolicy, JOB, UnstructuredJob, UnstructuredWorkflow, WORKFLOW, WorkspaceReference,
 };
 use crate::dropbox::DropboxClient;
+use crate::engine::key::Key;
 use crate::hosts::HostPolicy;
 use crate::kinds::Resource;
 use crate::options::Network;

@@ -13,6 +13,19 @@ pub enum Provider {
     Pinecone,
 }
 
+impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Dropbox, Self::Pinecone];
+
+    /// What it is called among the labels of a metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Dropbox => "dropbox",
+            Self::Pinecone => "pinecone",
+        }
+    }
+}
+
 /// Clients of the systems that are to be asked.
 #[derive(Clone, Default)]
 pub struct Providers {

@@ -69,18 +69,18 @@ impl ReconcileResult {
     }
 }
 
-/// What a Dropbox refresh-token grant said about the credentials.
+/// What the system that credentials belong to said about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantResult {
-    /// Dropbox gave an access token.
+pub enum CheckResult {
+    /// They are good.
     Accepted,
-    /// Dropbox said that the token or the client is not valid.
+    /// They are definitely not good.
     Rejected,
     /// Anything else; says nothing about the credentials.
     Inconclusive,
 }
 
-impl GrantResult {
+impl CheckResult {
     const fn label(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -121,7 +121,7 @@ struct Inner {
     queue_oldest_age: Family<Labels<1>, Seconds>,
     api_requests: Counters<2>,
     api_request_duration: Histograms<1>,
-    dropbox_grants: Counters<1>,
+    credential_checks: Counters<2>,
     resources: Gauges<4>,
     resource_states: Mutex<BTreeSet<ConditionState>>,
     orphans: Counter,
@@ -201,9 +201,9 @@ impl Metrics {
                 "Duration of a request to the Unstructured API",
                 api_request_duration,
             ),
-            dropbox_grants: metrics.add(
-                "dropbox_grants",
-                "Refresh-token grants requested from Dropbox",
+            credential_checks: metrics.add(
+                "credential_checks",
+                "Credentials checked with the provider that they belong to",
             ),
             resources: metrics.add("resources", "Resources, by condition"),
             resource_states: Mutex::default(),
@@ -299,11 +299,11 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// Dropbox answered a refresh-token grant.
-    pub fn dropbox_grant(&self, result: GrantResult) {
+    /// A provider, such as `dropbox`, was asked about credentials.
+    pub fn credential_check(&self, provider: &'static str, result: CheckResult) {
         self.0
-            .dropbox_grants
-            .get_or_create(&[("result", result.label())])
+            .credential_checks
+            .get_or_create(&[("provider", provider), ("result", result.label())])
             .inc();
     }
 
@@ -436,7 +436,7 @@ mod tests {
         metrics.reconciled("DropboxSource", ReconcileResult::Settled, second);
         metrics.queue("drift", 3, second);
         metrics.api_request("create_source", "success", second);
-        metrics.dropbox_grant(GrantResult::Rejected);
+        metrics.credential_check("dropbox", CheckResult::Rejected);
         metrics.orphaned();
         metrics.duplicate_deleted();
         metrics.drift_corrected();
@@ -467,7 +467,10 @@ mod tests {
                 r#"api_request_duration_seconds_count{operation="create_source"}"#,
                 "1",
             ),
-            (r#"dropbox_grants_total{result="rejected"}"#, "1"),
+            (
+                r#"credential_checks_total{provider="dropbox",result="rejected"}"#,
+                "1",
+            ),
             ("orphans_total", "1"),
             ("duplicates_deleted_total", "1"),
             ("drift_corrected_total", "1"),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use unstructured_operator::crd::Reason;
 use unstructured_operator::runtime::metrics::{
-    ConditionState, GrantResult, Metrics, ReconcileResult,
+    CheckResult, ConditionState, Metrics, ReconcileResult,
 };
 use unstructured_operator::runtime::run_metrics::EndedRun;
 
@@ -46,7 +46,7 @@ pub fn exposition() -> String {
     metrics.reconciled("DropboxSource", ReconcileResult::Settled, second);
     metrics.queue("changed", 1, second);
     metrics.api_request("create_source", "success", second);
-    metrics.dropbox_grant(GrantResult::Accepted);
+    metrics.credential_check("dropbox", CheckResult::Accepted);
     metrics.resources(&[(state, 1)].into());
     metrics.watch_failed("secrets");
     metrics.runs().job_finished("legal", "flow", "Succeeded");

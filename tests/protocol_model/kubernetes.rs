@@ -5,7 +5,7 @@ use std::time::Duration;
 use unstructured_operator::controller::connector::effect::Answer;
 use unstructured_operator::controller::connector::report::{self, Occasion};
 use unstructured_operator::controller::connector::situation::{Change, Release, Situation};
-use unstructured_operator::controller::outcome::{Failure, Outcome};
+use unstructured_operator::engine::outcome::{Failure, Outcome};
 
 use super::connectors::Owner;
 use super::operator::{Fate, Flaw, Operator, wanted};

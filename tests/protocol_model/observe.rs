@@ -6,7 +6,7 @@ use unstructured_operator::controller::connector::situation::{
     Binding, ConnectorName, Debut, DefinitionFate, Deletion, Desired, Grant, Keys, Resend,
     Sighting, Situation, Wanted,
 };
-use unstructured_operator::controller::outcome::Problem;
+use unstructured_operator::engine::outcome::Problem;
 use unstructured_operator::unstructured::Collection;
 
 use super::connectors::{Config, number, source_id};

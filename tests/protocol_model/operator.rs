@@ -5,15 +5,15 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use unstructured_operator::controller::claims::Claims;
 use unstructured_operator::controller::connector::effect::{Answer, Effect, Step};
 use unstructured_operator::controller::connector::recall::Awaits;
 use unstructured_operator::controller::connector::recall::{self, Writer};
 use unstructured_operator::controller::connector::report;
 use unstructured_operator::controller::connector::situation::{Keys, Situation};
-use unstructured_operator::controller::debut::Debut;
-use unstructured_operator::controller::follow_up::{self, Pace};
-use unstructured_operator::controller::outcome::{Failure, Outcome, Requeue};
+use unstructured_operator::engine::claims::Claims;
+use unstructured_operator::engine::debut::Debut;
+use unstructured_operator::engine::follow_up::{self, Pace};
+use unstructured_operator::engine::outcome::{Failure, Outcome, Requeue};
 use unstructured_operator::unstructured::{Commit, ConnectorId, ErrorKind};
 
 use super::connectors::{Config, Connector, number, source_id};

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use unstructured_operator::controller::claims::{Claimant, Claims};
 use unstructured_operator::controller::connector::recall::{self, Known, Version, Writer};
 use unstructured_operator::controller::connector::situation::Situation;
-use unstructured_operator::controller::debut::Debut;
-use unstructured_operator::controller::key::Key;
 use unstructured_operator::crd::ConnectorStatus;
+use unstructured_operator::engine::claims::{Claimant, Claims};
+use unstructured_operator::engine::debut::Debut;
+use unstructured_operator::engine::key::Key;
 use unstructured_operator::unstructured::{ConnectorId, Digest};
 
 use super::connectors::{Connector, number, source_id};

@@ -6,7 +6,7 @@ use unstructured_operator::controller::connector::effect::{Answer, Effect};
 use unstructured_operator::controller::connector::situation::{
     Check, Freshness, Grant, Mark, Namesake, Sighting, Situation,
 };
-use unstructured_operator::controller::outcome::{Failure, Outcome};
+use unstructured_operator::engine::outcome::{Failure, Outcome};
 use unstructured_operator::unstructured::{Commit, ErrorKind};
 
 use super::connectors::{Config, Connector, Flight, Owner, Service, number, source_id};

@@ -6,7 +6,7 @@ use unstructured_operator::controller::connector::situation::{
     Binding, Check, ConnectorName, Debut, Desired, Grant, Keys, Resend, Sighting, Situation,
     Wanted, WorkspaceFacts,
 };
-use unstructured_operator::controller::departure::{DefinitionFate, Deletion, Users};
+use unstructured_operator::engine::departure::{DefinitionFate, Deletion, Users};
 use unstructured_operator::unstructured::{Collection, ConnectorId};
 
 use super::Flaw;

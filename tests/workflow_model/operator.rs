@@ -1,15 +1,15 @@
 //! The operator: production decisions, and the I/O that the model puts in place of the real one.
 
-use unstructured_operator::controller::ahead::{Resend, Stage};
-use unstructured_operator::controller::debut::Debut;
-use unstructured_operator::controller::departure::{DefinitionFate, Deletion};
-use unstructured_operator::controller::outcome::{Failure, Problem};
 use unstructured_operator::controller::pipeline::references::Awaited;
 use unstructured_operator::controller::pipeline::workflow::outcome::Outcome;
 use unstructured_operator::controller::pipeline::workflow::plan::{Step, plan};
 use unstructured_operator::controller::pipeline::workflow::situation::{
     Answer, Binding, Effect, Name, Namesake, Sight, Situation,
 };
+use unstructured_operator::engine::ahead::{Resend, Stage};
+use unstructured_operator::engine::debut::Debut;
+use unstructured_operator::engine::departure::{DefinitionFate, Deletion};
+use unstructured_operator::engine::outcome::{Failure, Problem};
 use unstructured_operator::unstructured::{Collection, Digest, WorkflowId};
 
 use super::service::{lost, refused};

@@ -1,8 +1,8 @@
 //! The service: what becomes of a request, and what its answer says.
 
-use unstructured_operator::controller::debut::Debut;
-use unstructured_operator::controller::outcome::Failure;
 use unstructured_operator::controller::pipeline::workflow::situation::{Answer, Effect, Sight};
+use unstructured_operator::engine::debut::Debut;
+use unstructured_operator::engine::outcome::Failure;
 use unstructured_operator::unstructured::{Commit, ErrorKind};
 
 use super::judge;

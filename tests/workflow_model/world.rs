@@ -1,7 +1,7 @@
 //! What there is: the resources, what is on record of them, the service, and what processes have in mind.
 
 use unstructured_operator::controller::connector::situation as connector;
-use unstructured_operator::controller::debut::Debut;
+use unstructured_operator::engine::debut::Debut;
 use unstructured_operator::unstructured::Digest;
 
 use super::operator::Pass;

@@ -4,12 +4,12 @@ mod actor;
 mod kubernetes;
 mod workspace;
 
-use super::super::claims::describe_holder;
 use super::super::context::Context;
-use super::super::key::Key;
 use super::effect::{Answer, Effect};
 use super::hand::Hand;
 use super::situation::Situation;
+use crate::engine::claims::describe_holder;
+use crate::engine::key::Key;
 
 pub use actor::occasion;
 

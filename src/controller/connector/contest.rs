@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::backoff::doubled;
+use crate::engine::backoff::doubled;
 use crate::kinds::Resource;
 
 /// Foreign writes that are answered at once: a restore is one or two.

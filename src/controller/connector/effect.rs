@@ -1,9 +1,9 @@
 //! The side effects of a pass and their answers. A pass performs one at a time, so a crash between any two is a state that the
 //! model covers.
 
-use super::super::departure::Users;
-use super::super::outcome::{Failure, Outcome};
 use super::situation::{Bind, Check, Freshness, Grant, Mark, Namesake, Release, Sighting};
+use crate::engine::departure::Users;
+use crate::engine::outcome::{Failure, Outcome};
 use crate::unstructured::ConnectorId;
 
 /// One side effect.

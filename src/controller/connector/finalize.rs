@@ -1,12 +1,12 @@
 //! The same decision for a resource that is being deleted. It never needs a valid spec, a Secret with credentials, or a
 //! connector in good order: only the API key and what is on record.
 
-use super::super::outcome::Outcome;
 use super::effect::{Effect, Step};
 use super::situation::{
     Bind, Binding, Debut, DefinitionFate, Deletion, Freshness, Release, Sighting, Situation, Stage,
     WorkspaceFacts,
 };
+use crate::engine::outcome::Outcome;
 use crate::unstructured::ConnectorId;
 
 /// Decides the next step towards letting the resource go.

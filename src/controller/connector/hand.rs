@@ -5,10 +5,10 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::super::index::strip;
-use super::super::queue::Job;
 use super::super::workspaces::Workspace;
 use crate::crd::{ConnectorStatus, RECONCILE_AT};
+use crate::engine::index::strip;
+use crate::engine::queue::Job;
 use crate::kinds::{Credentials, Resource};
 use crate::unstructured::Config;
 

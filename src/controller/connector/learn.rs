@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::outcome::Failure;
 use super::effect::{Answer, Effect};
 use super::situation::{
     Bind, Binding, Change, Check, Debut, Grant, Keys, Mark, Namesake, Resend, Sighting, Situation,
     Stage, is_synced,
 };
+use crate::engine::outcome::Failure;
 use crate::unstructured::{Commit, ConnectorId, ErrorKind};
 
 impl Situation {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::debut::Remembered;
-use super::super::key::{Key, version};
-use super::super::outcome::Outcome;
 use super::super::workspaces::Workspace;
 use super::contest::Contest;
 use super::recall::{self, Awaits, Known, Version, Writer};
 use super::situation::Grant;
 use crate::crd::CreateIntent;
+use crate::engine::debut::Remembered;
+use crate::engine::key::{Key, version};
+use crate::engine::outcome::Outcome;
 use crate::kinds::Resource;
 use crate::unstructured::{ConnectorId, Digest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -6,14 +6,9 @@ use std::time::Duration;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::super::claims::{Claimant, describe_holder};
 use super::super::context::Context;
-use super::super::debut::{Debut, Remembered, synced_since};
 use super::super::deletion::deletion;
-use super::super::key::Key;
 use super::super::open;
-use super::super::outcome::{Failure, ForeignRecord, Problem};
-use super::super::queue::{Job, Priority};
 use super::super::secrets::read_credentials;
 use super::super::wake::look_again;
 use super::super::workspaces::Workspace;
@@ -28,6 +23,11 @@ use super::situation::{
 use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, ConnectorStatus, DeletionPolicy, FINALIZER,
 };
+use crate::engine::claims::{Claimant, describe_holder};
+use crate::engine::debut::{Debut, Remembered, synced_since};
+use crate::engine::key::Key;
+use crate::engine::outcome::{Failure, ForeignRecord, Problem};
+use crate::engine::queue::{Job, Priority};
 use crate::kinds::Resource;
 use crate::unstructured::{ConnectorId, Digest};
 

@@ -3,13 +3,13 @@
 //! Read top to bottom, this is the protocol. Each step names the failure that it answers. The model checker runs this very
 //! function, with crashes and lost answers between any two effects.
 
-use super::super::outcome::Outcome;
 use super::effect::{Effect, Step};
 use super::finalize::{finalize, unshown};
 use super::situation::{
     Bind, Binding, Check, Debut, Desired, Freshness, Grant, Keys, Namesake, Resend, Sighting,
     Situation, Stage, WorkspaceFacts, is_synced,
 };
+use crate::engine::outcome::Outcome;
 use crate::unstructured::{ConnectorId, Digest};
 
 /// Decides the next step for a resource.

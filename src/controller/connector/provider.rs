@@ -6,40 +6,36 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::super::ailing::Ailing;
-use super::super::key::Key;
+use crate::engine::ailing::Ailing;
+use crate::engine::key::Key;
 use crate::kinds::{self, Verdict};
 
 /// So many asks in a row without an answer, and the provider is left alone but for a scout.
 const MOST_UNANSWERED: u32 = 3;
 
 /// What stands between the passes and each of the providers.
-pub struct Breakers {
-    dropbox: Provider,
-    pinecone: Provider,
-}
+pub struct Breakers([(kinds::Provider, Provider); kinds::Provider::ALL.len()]);
 
 impl Breakers {
     /// For providers each of which at most `limit` passes ask at once.
     pub fn new(limit: usize) -> Self {
-        Self {
-            dropbox: Provider::new(limit),
-            pinecone: Provider::new(limit),
-        }
+        Self(kinds::Provider::ALL.map(|provider| (provider, Provider::new(limit))))
     }
 
     /// What stands before this one.
     pub fn of(&self, provider: kinds::Provider) -> &Provider {
-        match provider {
-            kinds::Provider::Dropbox => &self.dropbox,
-            kinds::Provider::Pinecone => &self.pinecone,
-        }
+        let mut all = self.0.iter();
+        let found = all.find(|(of, _)| *of == provider);
+        found
+            .map(|(_, breaker)| breaker)
+            .expect("there is one for each")
     }
 
     /// A resource that is gone, or has nothing to ask any more, waits for none of them.
     pub fn forget(&self, key: &Key) {
-        self.dropbox.ailing.leave(key);
-        self.pinecone.ailing.leave(key);
+        for (_, breaker) in &self.0 {
+            breaker.ailing.leave(key);
+        }
     }
 }
 
@@ -247,10 +243,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_nobody_waits_any_more_whoever_comes_next_asks() {
-        let breakers = Breakers {
-            dropbox: silenced().await,
-            pinecone: Provider::new(2),
-        };
+        let breakers = Breakers([
+            (kinds::Provider::Dropbox, silenced().await),
+            (kinds::Provider::Pinecone, Provider::new(2)),
+        ]);
         breakers.forget(&key("a"));
         let provider = breakers.of(kinds::Provider::Dropbox);
         assert!(timeout(PAUSE, provider.scout()).await.is_err());

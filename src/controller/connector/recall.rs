@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::backoff::doubled;
-use super::super::follow_up::LONGEST_BACKOFF;
-use super::super::outcome::{Failure, ForeignRecord, Outcome, Requeue};
 use super::situation::{Binding, Change, Situation, Stage};
 use crate::crd::{ConditionType, ConnectorStatus, CreateIntent, Reason};
+use crate::engine::backoff::doubled;
+use crate::engine::follow_up::LONGEST_BACKOFF;
+use crate::engine::outcome::{Failure, ForeignRecord, Outcome, Requeue};
 use crate::unstructured::{Commit, ConnectorId};
 
 /// The connector that a status names.

@@ -1,11 +1,11 @@
 //! What is written into the status of a connector's resource.
 
 use super::super::context::Context;
-use super::super::outcome::Failure;
 use super::super::record::{Earnest, Unknown, put};
-use super::super::refusal::read;
 use super::hand::Hand;
 use crate::crd::ConnectorStatus;
+use crate::engine::outcome::Failure;
+use crate::engine::refusal::read;
 use crate::kinds::Resource;
 
 /// Writes the status if it differs from what is on record.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::context::Context;
-use super::super::debut::Remembered;
-use super::super::outcome::{Failure, Outcome};
-use super::super::queue::Job;
 use super::effect::{Answer, Effect};
 use super::hand::Hand;
 use super::memory::{Memory, Settling};
 use super::recall;
 use super::situation::{Check, Grant, Keys, Situation};
+use crate::engine::debut::Remembered;
+use crate::engine::outcome::{Failure, Outcome};
+use crate::engine::queue::Job;
 use crate::unstructured::{Commit, ErrorKind};
 
 /// A provider that cannot say has not taken back what it denied a moment ago.

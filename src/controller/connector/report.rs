@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::super::ahead::{create_intent, lost_creates, resend_after};
-use super::super::outcome::{Class, Outcome};
-use super::super::verdict::Verdict;
 use super::situation::{Binding, Change, Check, Sighting, Situation, is_synced};
 use crate::crd::{
     ConditionType, ConnectionCheck, ConnectorStatus, CreateIntent, Reason, WorkspaceStatus,
 };
+use crate::engine::ahead::{create_intent, lost_creates, resend_after};
+use crate::engine::outcome::{Class, Outcome};
+use crate::engine::verdict::Verdict;
 
 pub use census::census;
 pub use credentials::recorded_doubt;

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-pub use super::super::ahead::{Resend, Stage};
-pub use super::super::debut::Debut;
-pub use super::super::departure::{DefinitionFate, Deletion, Users};
-use super::super::outcome::{ForeignRecord, Outcome, Problem};
-pub use super::super::workspace_facts::WorkspaceFacts;
 pub use super::change::{Bind, Change, Release};
 pub use super::mark::{Keys, Mark, Namesake};
+pub use crate::engine::ahead::{Resend, Stage};
+pub use crate::engine::debut::Debut;
+pub use crate::engine::departure::{DefinitionFate, Deletion, Users};
+use crate::engine::outcome::{ForeignRecord, Outcome, Problem};
+pub use crate::engine::workspace_facts::WorkspaceFacts;
 use crate::kinds::Shortfall;
 use crate::unstructured::{CheckStatus, Collection, ConnectorId, Digest};
 

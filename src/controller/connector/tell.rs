@@ -7,14 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 
 use super::super::context::{Context, MANAGER};
-use super::super::key::Key;
-use super::super::outcome::{Class, Outcome};
-use super::super::queue::Job;
 use super::hand::Hand;
 use super::memory::Memory;
 use super::report::{self, Note};
 use super::situation::{Change, Release, Situation};
 use crate::crd::{ConnectorStatus, EventReason};
+use crate::engine::key::Key;
+use crate::engine::outcome::{Class, Outcome};
+use crate::engine::queue::Job;
 use crate::kinds::Resource;
 use crate::runtime::events::{EventNote, EventType};
 

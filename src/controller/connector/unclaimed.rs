@@ -4,11 +4,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::super::context::Context;
-use super::super::key::Key;
 use super::super::workspaces::Workspace;
 use super::naming::ClusterName;
 use super::tell::warn_lasting;
 use crate::crd::EventReason;
+use crate::engine::key::Key;
 use crate::kinds::Resource;
 use crate::unstructured::{Connector, ConnectorId, Snapshot};
 

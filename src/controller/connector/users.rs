@@ -6,14 +6,14 @@ use kube::ResourceExt;
 
 use super::super::context::Context;
 use super::super::deletion::is_terminating;
-use super::super::departure::Users;
-use super::super::key::Key;
 use super::super::open;
-use super::super::outcome::Failure;
 use super::super::pipeline::board::Board;
 use super::super::pipeline::object::Object;
 use super::hand::Hand;
 use crate::crd::{FORCE_DELETE, UnstructuredWorkflow};
+use crate::engine::departure::Users;
+use crate::engine::key::Key;
+use crate::engine::outcome::Failure;
 use crate::unstructured::{Collection, ConnectorId, ErrorKind, Workflow};
 
 /// As many are named.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::super::key::Key;
-use super::super::session::Session;
+use crate::engine::key::Key;
+use crate::engine::session::Session;
 use crate::unstructured::{
     ApiError, ErrorKind, Job, JobState, Jobs, Workflow, WorkflowId, Workflows,
 };

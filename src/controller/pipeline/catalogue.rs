@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::super::key::{Key, SecretKey, version};
 use super::object::Object;
 use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
+use crate::engine::key::{Key, SecretKey, version};
 
 /// Every workflow and job that the watches have shown.
 #[derive(Default)]

@@ -8,11 +8,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::super::debut::Remembered;
-use super::super::key::Key;
-use super::super::outcome::Failure;
 use super::board::Board;
 use super::object::Object;
+use crate::engine::debut::Remembered;
+use crate::engine::key::Key;
+use crate::engine::outcome::Failure;
 use crate::unstructured::{Digest, JobId, WorkflowId};
 
 /// What is remembered of one object.

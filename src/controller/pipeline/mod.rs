@@ -27,10 +27,10 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::context::Context;
-use super::key::Key;
-use super::outcome::Requeue;
-use super::queue::Job;
 use crate::crd::{UnstructuredJob, UnstructuredWorkflow};
+use crate::engine::key::Key;
+use crate::engine::outcome::Requeue;
+use crate::engine::queue::Job;
 use crate::runtime::metrics::ReconcileResult;
 use crate::spans;
 use object::Object;

@@ -8,10 +8,10 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::key::Key;
 use crate::crd::{
     FINALIZER, JobStatus, UnstructuredJob, UnstructuredWorkflow, WorkflowStatus, WorkspaceReference,
 };
+use crate::engine::key::Key;
 
 /// An object of one of these kinds.
 pub trait Object:

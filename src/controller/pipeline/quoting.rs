@@ -4,13 +4,13 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 
 use super::super::context::Context;
-use super::super::outcome::Failure;
 use super::super::secrets::{read_credentials, read_values};
 use super::board::Board;
 use super::job::situation::Counts;
 use super::references;
 use super::workflow::asked::secrets_of;
 use crate::crd::UnstructuredWorkflow;
+use crate::engine::outcome::Failure;
 use crate::unstructured::{Client, Config, own_words};
 
 /// In place of what the service says, where nobody can tell which credentials it may quote.

@@ -3,11 +3,11 @@
 use kube::ResourceExt;
 
 use super::super::context::Context;
-use super::super::key::Key;
-use super::super::outcome::{Class, Requeue, Row, row};
 use crate::crd::{
     ConditionType, ConnectorStatus, Reason, UnstructuredWorkflow, WorkspaceReference,
 };
+use crate::engine::key::Key;
+use crate::engine::outcome::{Class, Requeue, Row, row};
 use crate::unstructured::{Collection, ConnectorId};
 
 /// The resources that a workflow refers to, source first.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::backoff::jittered;
 use super::super::context::Context;
-use super::super::follow_up::{self, Pace};
-use super::super::key::Key;
-use super::super::outcome::Requeue;
-use super::super::queue::{Lane, Priority};
 use super::board::Board;
+use crate::engine::backoff::jittered;
+use crate::engine::follow_up::{self, Pace};
+use crate::engine::key::Key;
+use crate::engine::outcome::Requeue;
+use crate::engine::queue::{Lane, Priority};
 
 /// Asks for the next pass. Where nothing else is to be waited for, it is made with the next list of `board`, or, without one, after the
 /// sync interval; after `at_the_latest` in any case.

@@ -3,12 +3,12 @@
 use tokio::time::Instant;
 
 use super::super::context::Context;
-use super::super::outcome::Failure;
 use super::board::Board;
 use super::memory::Memory;
 use super::notice::{tell, warn};
 use super::object::Object;
 use crate::crd::EventReason;
+use crate::engine::outcome::Failure;
 use crate::unstructured::{ErrorKind, JobId, own_words};
 
 /// Tells a run to stop. An object that is being deleted does not wait for ever for that: a run that cannot be stopped goes on to its end

@@ -9,16 +9,16 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::super::context::Context;
-use super::super::index::OURS;
-use super::super::key::Key;
 use super::super::listing::Listing;
-use super::super::queue::Priority;
 use super::super::wake;
 use super::super::watching::watch;
 use super::catalogue::Cached;
 use super::object::Object;
 use super::wake::{jobs_look_again, lane_of, look_again};
 use crate::crd::{FOLLOWED_UNTIL, RUN_AT, UnstructuredJob, UnstructuredWorkflow};
+use crate::engine::index::OURS;
+use crate::engine::key::Key;
+use crate::engine::queue::Priority;
 
 /// Follows the workflows of one namespace, or of all.
 pub async fn workflows(context: Arc<Context>, namespace: Option<String>, listing: Listing) {

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::time::Instant;
 
 use super::super::context::Context;
-use super::super::key::{Key, SecretKey};
-use super::super::queue::{Lane, Priority};
 use super::object::Object;
+use crate::engine::key::{Key, SecretKey};
+use crate::engine::queue::{Lane, Priority};
 
 /// The lane of an object: those of one namespace share one.
 pub fn lane_of(key: &Key) -> Lane {

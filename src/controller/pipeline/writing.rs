@@ -9,12 +9,12 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::super::context::{Context, MANAGER};
-use super::super::finalizer::finalizers;
-use super::super::outcome::Failure;
 use super::super::record::{Earnest, Unknown, put};
-use super::super::refusal::kubernetes;
 use super::catalogue::Cached;
 use super::object::Object;
+use crate::engine::finalizer::finalizers;
+use crate::engine::outcome::Failure;
+use crate::engine::refusal::kubernetes;
 use crate::kube_error::is_missing;
 
 /// How often writing down what the service did is tried before a restart has to find it again.

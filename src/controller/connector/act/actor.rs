@@ -6,13 +6,13 @@ use kube::Api;
 use kube::api::DynamicObject;
 
 use super::super::super::context::Context;
-use super::super::super::key::Key;
-use super::super::super::outcome::Failure;
 use super::super::effect::Answer;
 use super::super::hand::Hand;
 use super::super::report::Occasion;
 use super::super::situation::Situation;
 use crate::crd::WorkspaceReference;
+use crate::engine::key::Key;
+use crate::engine::outcome::Failure;
 use crate::kinds::{Kind, Resource};
 use crate::unstructured::ErrorKind;
 

@@ -6,18 +6,18 @@ use kube::ResourceExt;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::json;
 
-use super::super::super::claims::Claimant;
-use super::super::super::claims::describe_holder;
 use super::super::super::context::MANAGER;
-use super::super::super::finalizer::finalizers;
-use super::super::super::key::Key;
-use super::super::super::outcome::{Failure, Outcome};
-use super::super::super::refusal::{kubernetes, read};
 use super::super::effect::Answer;
 use super::super::record::write_status;
 use super::super::report::{self};
 use super::super::situation::Situation;
 use super::super::users;
+use crate::engine::claims::Claimant;
+use crate::engine::claims::describe_holder;
+use crate::engine::finalizer::finalizers;
+use crate::engine::key::Key;
+use crate::engine::outcome::{Failure, Outcome};
+use crate::engine::refusal::{kubernetes, read};
 use crate::kube_error::is_missing;
 use crate::unstructured::ConnectorId;
 

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::super::super::claims::describe_holder;
-use super::super::super::outcome::Failure;
 use super::super::super::recovery::wake_all;
 use super::super::effect::Answer;
 use super::super::provider::Asked;
 use super::super::recall;
 use super::super::situation::{Check, Freshness, Grant, Mark, Namesake, Sighting};
-use crate::kinds::{Provider, Verdict};
-use crate::runtime::metrics::GrantResult;
+use crate::engine::claims::describe_holder;
+use crate::engine::outcome::Failure;
+use crate::kinds::Verdict;
+use crate::runtime::metrics::CheckResult;
 use crate::unstructured::{
     self, Commit, Connector, ConnectorId, ErrorKind, Key, KeyObjection, Snapshot,
 };
@@ -167,12 +167,14 @@ impl Actor<'_> {
         wake_all(self.context, breaker.recovered());
         let result = match &verdict {
             Verdict::NotAsked => None,
-            Verdict::Accepted | Verdict::Insufficient(_) => Some(GrantResult::Accepted),
-            Verdict::Refused(_) => Some(GrantResult::Rejected),
-            Verdict::Inconclusive(_) | Verdict::NoAnswer(_) => Some(GrantResult::Inconclusive),
+            Verdict::Accepted | Verdict::Insufficient(_) => Some(CheckResult::Accepted),
+            Verdict::Refused(_) => Some(CheckResult::Rejected),
+            Verdict::Inconclusive(_) | Verdict::NoAnswer(_) => Some(CheckResult::Inconclusive),
         };
-        if let (Some(result), Provider::Dropbox) = (result, provider) {
-            self.context.metrics.dropbox_grant(result);
+        if let Some(result) = result {
+            self.context
+                .metrics
+                .credential_check(provider.label(), result);
         }
         Answer::Grant(match verdict {
             Verdict::NotAsked | Verdict::Accepted => Grant::Accepted,

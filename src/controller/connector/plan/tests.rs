@@ -11,7 +11,7 @@ use crate::controller::connector::situation::{
     Bind, Binding, Check, ConnectorName, Debut, DefinitionFate, Deletion, Desired, Freshness,
     Grant, Keys, Mark, Namesake, Resend, Sighting, Situation, Stage, Wanted, WorkspaceFacts,
 };
-use crate::controller::outcome::{Failure, ForeignRecord, Outcome};
+use crate::engine::outcome::{Failure, ForeignRecord, Outcome};
 use crate::kinds::Shortfall;
 use crate::unstructured::{Collection, Commit, ConnectorId, Digest, ErrorKind};
 

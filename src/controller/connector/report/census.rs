@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::super::index::Index;
 use crate::crd::{ConditionType, Reason};
+use crate::engine::index::Index;
 use crate::runtime::metrics::ConditionState;
 
 /// How many resources are in which condition, for the metric.

@@ -3,8 +3,8 @@
 use super::note::Note;
 use super::recorded::reason_of;
 use crate::controller::connector::situation::{Desired, Grant, Situation};
-use crate::controller::outcome::{Outcome, Row};
 use crate::crd::{ConditionType, ConnectorStatus, Reason};
+use crate::engine::outcome::{Outcome, Row};
 
 /// What the resource's first line says: reason and message of Ready, and of what goes with it. What the provider denies is no outcome,
 /// and yet what has to be done first.

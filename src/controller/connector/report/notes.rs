@@ -1,12 +1,12 @@
 //! From what a pass did and how it ended to events. Pure.
 
-use super::super::super::outcome::{Class, Failure, Outcome};
 use super::super::situation::{Bind, Change, Release, Situation};
 use super::credentials;
 use super::note::Note;
 use super::recorded::reason_of;
 use super::row::row;
 use crate::crd::{ConditionType, ConnectorStatus, EventReason, Reason};
+use crate::engine::outcome::{Class, Failure, Outcome};
 
 /// The events of a pass: what it changed, and the outcome where that is news. `changed_secret` is the name of the Secret, if it was
 /// that which changed.

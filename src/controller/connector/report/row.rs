@@ -1,8 +1,8 @@
 //! The row of the table for an outcome, in the light of what the pass was about.
 
-use super::super::super::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
 use super::super::situation::{Grant, Situation, is_synced};
 use crate::crd::Reason;
+use crate::engine::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
 
 /// The row of the table for an outcome, in the light of what the pass was about.
 pub fn row(s: &Situation, outcome: &Outcome) -> Row {

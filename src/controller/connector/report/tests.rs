@@ -8,8 +8,8 @@ use crate::controller::connector::effect::Step;
 use crate::controller::connector::plan::plan;
 use crate::controller::connector::plan::tests::situation;
 use crate::controller::connector::situation::Situation;
-use crate::controller::outcome::{Failure, Outcome};
 use crate::crd::ConnectorStatus;
+use crate::engine::outcome::{Failure, Outcome};
 
 fn on(second: i64) -> Occasion {
     Occasion {

@@ -8,9 +8,6 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::super::super::context::Context;
-use super::super::super::outcome::Failure;
-use super::super::super::queue::Priority;
-use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::notice::tell;
@@ -28,6 +25,9 @@ use super::sent_secrets::{sent, sent_secrets};
 use super::situation::{Answer, Asking, Effect, Run, Runs, Situation};
 use crate::clock;
 use crate::crd::{EventReason, RUN, RunRecord, UnstructuredWorkflow};
+use crate::engine::outcome::Failure;
+use crate::engine::queue::Priority;
+use crate::engine::refusal::kubernetes;
 use crate::unstructured::{ErrorKind, Job, JobId, WorkflowId};
 
 /// Runs of a workflow whose jobs are remembered by name.

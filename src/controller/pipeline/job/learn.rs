@@ -1,7 +1,7 @@
 //! What a pass learns: from a situation and the answer to an effect to the next situation. Pure.
 
-use super::super::super::outcome::Failure;
 use super::situation::{Answer, Asking, Effect, Run, Situation};
+use crate::engine::outcome::Failure;
 use crate::unstructured::Commit;
 
 impl Situation {

@@ -7,7 +7,6 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::super::super::context::Context;
-use super::super::super::outcome::Failure;
 use super::super::board::{Board, Listed};
 use super::super::memory::{Doubt, Memory};
 use super::super::object::Object;
@@ -19,6 +18,7 @@ use super::sent_secrets::sent_secrets;
 use super::situation::{End, Ending, Failed, Progress, Sight};
 use crate::clock;
 use crate::crd::{FOLLOWED_UNTIL, UnstructuredJob};
+use crate::engine::outcome::Failure;
 use crate::unstructured::{ErrorKind, Job, JobId, JobState};
 
 /// Since when a list has to be that all share who come back by themselves in an interval.

@@ -7,9 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::super::super::context::Context;
-use super::super::super::key::Key;
 use super::super::super::open;
-use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
 use super::super::catalogue::asks;
 use super::super::memory::Memory;
@@ -18,6 +16,8 @@ use super::super::{span, writing};
 use super::situation::{Asking, Run, Situation, Workflow};
 use crate::clock;
 use crate::crd::{ConditionType, JobStatus, RUN, UnstructuredJob, UnstructuredWorkflow};
+use crate::engine::key::Key;
+use crate::engine::outcome::{Failure, Problem};
 
 /// What effects need beside the situation.
 pub struct Hand {

@@ -1,8 +1,8 @@
 //! How a pass over a job ends: the phase, how bad it is, which reason, what to say, and when to look again.
 
-use super::super::super::outcome::{Class, Failure, Problem, Requeue, Row, row};
 use super::situation::{End, Ending};
 use crate::crd::{JobPhase, RUN, Reason};
+use crate::engine::outcome::{Class, Failure, Problem, Requeue, Row, row};
 use crate::unstructured::ErrorKind;
 
 /// How a pass ended.

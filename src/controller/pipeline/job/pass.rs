@@ -7,8 +7,6 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 
 use super::super::super::context::Context;
-use super::super::super::outcome::{Failure, Requeue};
-use super::super::super::queue::{Job, Priority};
 use super::super::super::recovery::heard;
 use super::super::memory::Memory;
 use super::super::notice::{tell, warn};
@@ -24,6 +22,8 @@ use super::report;
 use super::situation::{Run, Situation};
 use crate::clock;
 use crate::crd::{EventReason, JobPhase, Reason, UnstructuredJob};
+use crate::engine::outcome::{Failure, Requeue};
+use crate::engine::queue::{Job, Priority};
 use crate::kube_error::is_missing;
 
 /// More effects than any honest pass needs.

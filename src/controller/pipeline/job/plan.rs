@@ -1,9 +1,9 @@
 //! The decision: from what is known to the one next effect, or the end of the pass. Pure.
 
-use super::super::super::outcome::Failure;
 use super::outcome::Outcome;
 use super::situation::{Asking, Effect, Run, Runs, Sight, Situation, Workflow};
 use crate::crd::OnActive;
+use crate::engine::outcome::Failure;
 use crate::unstructured::{ErrorKind, JobId};
 
 /// The next step.

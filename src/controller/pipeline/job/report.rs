@@ -2,11 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::super::super::outcome::{Class, Row};
-use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
 use super::situation::{Asking, Run, Sight, Situation};
 use crate::crd::{ConditionType, JobPhase, JobStatus, LastRun, RunRequest};
+use crate::engine::outcome::{Class, Row};
+use crate::engine::verdict::Verdict;
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::super::super::context::Context;
-use super::super::super::outcome::Failure;
 use super::super::super::secrets::read_credentials;
 use super::super::memory::Memory;
 use super::super::object::Object;
@@ -13,6 +12,7 @@ use super::super::references;
 use super::super::workflow::asked::secrets_of;
 use super::observe::Hand;
 use crate::crd::UnstructuredWorkflow;
+use crate::engine::outcome::Failure;
 use crate::unstructured::Config;
 
 /// The values that the Secrets of the workflow's nodes and of both connectors held during the run, to be taken out of foreign texts.

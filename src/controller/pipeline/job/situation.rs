@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::super::super::outcome::{Failure, Problem};
 use crate::crd::{Documents, FailedDocument, JobPhase, NodeCounts, OnActive};
+use crate::engine::outcome::{Failure, Problem};
 use crate::unstructured::JobId;
 
 /// What a pass knows of one job.

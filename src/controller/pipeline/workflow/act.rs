@@ -7,10 +7,6 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::super::super::context::Context;
-use super::super::super::debut::Debut;
-use super::super::super::outcome::Failure;
-use super::super::super::queue::Job;
-use super::super::super::refusal::kubernetes;
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::notice::warn;
@@ -25,6 +21,10 @@ use super::situation::{Answer, Binding, Effect, Fresh, Namesake, Sight, Situatio
 use super::unknown_connector;
 use crate::clock;
 use crate::crd::{EventReason, WorkflowStatus, WorkspaceStatus};
+use crate::engine::debut::Debut;
+use crate::engine::outcome::Failure;
+use crate::engine::queue::Job;
+use crate::engine::refusal::kubernetes;
 use crate::unstructured::{
     ApiError, Digest, ErrorKind, Job as Run, JobId, KeyObjection, Workflow, WorkflowId,
     WorkflowSpec, WorkflowState,

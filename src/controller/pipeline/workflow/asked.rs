@@ -4,7 +4,6 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 
 use super::super::super::context::Context;
-use super::super::super::outcome::{Failure, Problem};
 use super::super::super::secrets::read_values;
 use super::super::references::Connectors;
 use super::situation::Name;
@@ -12,6 +11,7 @@ use crate::crd::{
     UnstructuredWorkflow, UnstructuredWorkflowSpec, WorkflowActivity, WorkflowNode,
     WorkflowSchedule,
 };
+use crate::engine::outcome::{Failure, Problem};
 use crate::kinds::{Credential, Field, Form};
 use crate::unstructured::{Config, ConnectorId, Node, Schedule, WorkflowSpec, WorkflowState};
 

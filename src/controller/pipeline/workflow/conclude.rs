@@ -4,8 +4,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::super::super::context::Context;
-use super::super::super::outcome::Failure;
-use super::super::super::verdict::Verdict;
 use super::super::board::Board;
 use super::super::job::ending::end_from;
 use super::super::job::situation::{End, Ending};
@@ -15,6 +13,8 @@ use super::super::told::{self, Told};
 use super::observe::Hand;
 use super::report::Occasion;
 use crate::crd::{ConditionType, EventReason, JobPhase, JobSummary, Reason, WorkflowStatus};
+use crate::engine::outcome::Failure;
+use crate::engine::verdict::Verdict;
 use crate::runtime::run_metrics::EndedRun;
 use crate::unstructured::{Job as Seen, JobState};
 

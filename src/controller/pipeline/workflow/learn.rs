@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::ahead::{Resend, Stage};
-use super::super::super::debut::Debut;
-use super::super::super::outcome::{Class, Failure};
 use super::situation::{Answer, Binding, Change, Effect, How, Sight, Situation};
+use crate::engine::ahead::{Resend, Stage};
+use crate::engine::debut::Debut;
+use crate::engine::outcome::{Class, Failure};
 use crate::unstructured::{Commit, ErrorKind};
 
 impl Situation {

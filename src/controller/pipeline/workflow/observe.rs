@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::super::super::ahead::{Resend, Stage};
-use super::super::super::claims::describe_holder;
 use super::super::super::context::Context;
-use super::super::super::debut::{Debut, Remembered, synced_since};
 use super::super::super::deletion::deletion;
 use super::super::super::open;
-use super::super::super::outcome::{Failure, Problem};
 use super::super::board::Board;
 use super::super::memory::Memory;
 use super::super::object::Object;
@@ -22,6 +18,10 @@ use crate::crd::{
     ACCEPT_RECORD, ACCEPT_WORKSPACE, AdoptionPolicy, DeletionPolicy, UnstructuredWorkflow,
     WorkflowStatus,
 };
+use crate::engine::ahead::{Resend, Stage};
+use crate::engine::claims::describe_holder;
+use crate::engine::debut::{Debut, Remembered, synced_since};
+use crate::engine::outcome::{Failure, Problem};
 use crate::unstructured::{Digest, WorkflowSpec};
 
 /// What effects need beside the situation, secrets among it. It lives as long as the pass.

@@ -1,10 +1,10 @@
 //! How a pass over a workflow ends: how bad it is, which reason, what to say, and when to look again.
 
-use super::super::super::outcome::{
-    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row, unshown,
-};
 use super::super::references::Awaited;
 use crate::crd::Reason;
+use crate::engine::outcome::{
+    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row, unshown,
+};
 use crate::unstructured::WorkflowId;
 
 /// How a pass ended.

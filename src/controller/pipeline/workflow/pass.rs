@@ -6,9 +6,6 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::super::super::context::Context;
-use super::super::super::debut::Remembered;
-use super::super::super::outcome::{Failure, Requeue};
-use super::super::super::queue::Job;
 use super::super::super::recovery::heard;
 use super::super::memory::Memory;
 use super::super::rest;
@@ -22,6 +19,9 @@ use super::situation::{Answer, Situation};
 use super::tell::announce;
 use super::{report, runs, ticks};
 use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
+use crate::engine::debut::Remembered;
+use crate::engine::outcome::{Failure, Requeue};
+use crate::engine::queue::Job;
 use crate::unstructured::own_words;
 
 /// More effects than any honest pass needs.

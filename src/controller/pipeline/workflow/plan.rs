@@ -1,10 +1,10 @@
 //! The decision: from what is known to the one next effect, or the end of the pass. Pure.
 
-use super::super::super::ahead::{Resend, Stage};
-use super::super::super::departure::DefinitionFate;
-use super::super::super::departure::Deletion;
 use super::outcome::Outcome;
 use super::situation::{Binding, Effect, Fresh, How, Namesake, Sight, Situation};
+use crate::engine::ahead::{Resend, Stage};
+use crate::engine::departure::DefinitionFate;
+use crate::engine::departure::Deletion;
 use crate::unstructured::WorkflowId;
 
 /// The next step.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::super::super::ahead::{create_intent, lost_creates, resend_after};
-use super::super::super::outcome::Class;
-use super::super::super::verdict::Verdict;
 use super::outcome::Outcome;
 use super::situation::{Binding, Change, Sight, Situation};
 use crate::crd::{ConditionType, Reason, WorkflowStatus, WorkspaceStatus};
+use crate::engine::ahead::{create_intent, lost_creates, resend_after};
+use crate::engine::outcome::Class;
+use crate::engine::verdict::Verdict;
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]

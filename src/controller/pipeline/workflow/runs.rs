@@ -8,9 +8,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::super::super::context::{Context, MANAGER};
-use super::super::super::outcome::Failure;
-use super::super::super::queue::{Job, Priority};
-use super::super::super::refusal::kubernetes;
 use super::super::job::look::{active_jobs, fresh_enough};
 use super::super::memory::Memory;
 use super::super::object::Object;
@@ -24,6 +21,9 @@ use crate::crd::{
     HANDLED_RUN_AT, JobPhase, MADE_BY_RUN_AT, OnActive, RUN_AT, UnstructuredJob,
     UnstructuredJobSpec, UnstructuredWorkflow, WorkflowReference, WorkflowStatus,
 };
+use crate::engine::outcome::Failure;
+use crate::engine::queue::{Job, Priority};
+use crate::engine::refusal::kubernetes;
 use crate::kube_error::{is_conflict, is_missing};
 use crate::runtime::run_metrics::Past;
 use crate::unstructured::{Job as Seen, WorkflowId};

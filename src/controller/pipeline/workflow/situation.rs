@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::ahead::{Resend, Stage};
-use super::super::super::debut::Debut;
-use super::super::super::departure::Deletion;
-use super::super::super::outcome::{Failure, Problem};
 use super::super::references::Awaited;
+use crate::engine::ahead::{Resend, Stage};
+use crate::engine::debut::Debut;
+use crate::engine::departure::Deletion;
+use crate::engine::outcome::{Failure, Problem};
 use crate::unstructured::{Digest, WorkflowId};
 
 /// What a pass knows of one workflow.

@@ -1,13 +1,13 @@
 //! What is said of a workflow beside its status.
 
 use super::super::super::context::Context;
-use super::super::super::outcome::Class;
 use super::super::notice::{tell, warn};
 use super::advice::advice;
 use super::observe::Hand;
 use super::outcome::Outcome;
 use super::situation::{Change, Situation};
 use crate::crd::{EventReason, WorkflowStatus};
+use crate::engine::outcome::Class;
 
 /// Tells what a pass changed, and how it ended where that is news.
 pub fn announce(

@@ -1,12 +1,12 @@
 //! A create or an update that is refused because the workspace does not know a connector that the workflow names.
 
 use super::super::super::context::Context;
-use super::super::super::outcome::Failure;
-use super::super::super::queue::Priority;
 use super::super::super::wake::look_again;
 use super::super::references;
 use super::observe::Hand;
 use crate::crd::UnstructuredWorkflow;
+use crate::engine::outcome::Failure;
+use crate::engine::queue::Priority;
 use crate::unstructured::{ApiError, Collection, UnknownConnector, WorkflowSpec};
 
 /// What a refused create or update stands for. Somebody may have deleted a connector behind our back: the resource that it belongs to

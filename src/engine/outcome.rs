@@ -376,7 +376,7 @@ pub enum Requeue {
     AtOnce,
     /// After some minutes: a key may be mended where the operator cannot see it.
     Slowly,
-    /// The same, where nothing has failed: a folder may be made where the operator cannot see it.
+    /// The same, where nothing has failed: what is missing may be made where the operator cannot see it.
     SecondLook,
     /// When the workspace accepts requests again.
     Resumed(tokio::time::Instant),
@@ -502,7 +502,7 @@ impl Outcome {
                 Reason::VerificationFailed,
                 OnChange,
                 format!(
-                    "Unstructured's connection check failed{}. Correct the folder, the Secret or the app's permissions; where \
+                    "Unstructured's connection check failed{}. Correct the spec, the Secret, or what its credentials may do; if \
                      neither spec nor Secret changes, set the annotation connectors.unstructured.io/reconcile-at to a new value.",
                     why.as_ref()
                         .map(|why| format!(": {}", why.trim_end_matches('.')))
