@@ -117,14 +117,20 @@ impl World {
         self.forge.commit(&self.files)
     }
 
-    /// `kubectl apply -f` of these manifests.
+    /// `kubectl apply -f` of these manifests. The definitions of some may be so new that discovery does not show them yet.
     async fn apply(&self, manifests: &[Value]) -> Result<()> {
         let path = self.cluster.directory.path().join("applied.yaml");
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
         std::fs::write(&path, list.to_string())?;
-        self.kubectl(&format!("apply -f {}", path.display()))
-            .await?;
-        Ok(())
+        let apply = format!("apply -f {}", path.display());
+        settles("the kinds are served", async || {
+            match self.kubectl(&apply).await {
+                Ok(_) => Ok(Some(())),
+                Err(error) if error.to_string().contains("no matches for kind") => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .await
     }
 
     /// Runs `kubectl` with arguments of which none has a space in it, and returns what it printed.
