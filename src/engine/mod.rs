@@ -19,5 +19,6 @@ pub mod refusal;
 pub mod room;
 pub mod secret_versions;
 pub mod session;
+pub mod turns;
 pub mod verdict;
 pub mod workspace_facts;

@@ -120,6 +120,12 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// A record in the status that cannot be this resource's own: it names a connector by the default name of another resource, which
 /// is how a status looks that was copied from another cluster or namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

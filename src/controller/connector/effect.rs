@@ -4,6 +4,7 @@
 use super::situation::{Bind, Check, Freshness, Grant, Mark, Namesake, Release, Sighting};
 use crate::engine::departure::Users;
 use crate::engine::outcome::{Failure, Outcome};
+use crate::engine::turns;
 use crate::unstructured::ConnectorId;
 
 /// One side effect.
@@ -58,9 +59,8 @@ pub enum Effect {
     },
 }
 
-impl Effect {
-    /// One word for logs.
-    pub fn as_str(&self) -> &'static str {
+impl turns::Effect for Effect {
+    fn as_str(&self) -> &'static str {
         match self {
             Self::AddFinalizer => "add_finalizer",
             Self::Rehearse => "rehearse",
@@ -80,6 +80,12 @@ impl Effect {
         }
     }
 
+    fn is_record(&self) -> bool {
+        matches!(self, Self::Record(_))
+    }
+}
+
+impl Effect {
     /// Whether the effect changes anything in the workspace: what a suspended resource never does.
     pub fn writes_to_api(&self) -> bool {
         matches!(
@@ -131,10 +137,4 @@ pub enum Answer {
 }
 
 /// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Perform this effect and ask again with its answer.
-    Act(Effect),
-    /// The pass is over; this is what there is to report.
-    Rest(Outcome),
-}
+pub type Step = turns::Step<Effect, Outcome>;

@@ -13,8 +13,7 @@ use super::super::context::Context;
 use super::super::recovery::heard;
 use super::super::wake::{forget, lane_of};
 use super::act::{occasion, perform};
-use super::effect::Step;
-use super::effect::{Answer, Effect};
+use super::effect::{Answer, Effect, Step};
 use super::hand::Hand;
 use super::memory::{Memory, News};
 use super::observe::{PATIENCE, observe};
@@ -29,12 +28,10 @@ use crate::engine::follow_up::{self, FollowUp, Pace};
 use crate::engine::key::{Key, version};
 use crate::engine::outcome::{Class, Failure, Outcome, Requeue};
 use crate::engine::queue::{Job, Priority};
+use crate::engine::turns::{self, take_turns};
 use crate::kinds::Resource;
 use crate::runtime::metrics::ReconcileResult;
 use crate::spans;
-
-/// More effects than any honest pass needs: a plan that goes round in circles is stopped here.
-const MOST_EFFECTS: usize = 64;
 
 /// Makes the pass that the queue asked for, and asks the queue for what has to follow. A panic ends this pass only.
 pub async fn make(context: &Context, job: &Job) {
@@ -156,7 +153,15 @@ async fn pass(
     {
         workspace.session.client.invite_probe();
     }
-    let outcome = decide_and_act(context, memory, &mut situation, &mut hand, job).await;
+    let mut turns = Pass {
+        context,
+        memory: &mut *memory,
+        situation: &mut situation,
+        hand: &mut hand,
+        key: &job.key,
+    };
+    let time = context.policy.pass_deadline;
+    let outcome = take_turns(&mut turns, &job.key, &context.leadership, time).await;
     memory.wrote(hand.written.take());
     memory.unsure |= hand.unsure;
     remember(context, memory, &situation, &outcome);
@@ -234,50 +239,51 @@ async fn write_or_complain(
     complained.and(Err(failure))
 }
 
-/// The loop around the decision. An effect is only begun while this process leads and the pass has time.
-async fn decide_and_act(
-    context: &Context,
-    memory: &mut Memory,
-    situation: &mut Situation,
-    hand: &mut Hand,
-    job: &Job,
-) -> Outcome {
-    let deadline = Instant::now() + context.policy.pass_deadline;
-    for _ in 0..MOST_EFFECTS {
-        let effect = match plan(situation) {
-            Step::Rest(outcome) => return outcome,
-            Step::Act(effect) => effect,
-        };
-        if !context.leadership.is_valid() {
-            return Outcome::Failed(Failure::NotLeading);
+/// What a pass has in its hands.
+struct Pass<'a> {
+    context: &'a Context,
+    memory: &'a mut Memory,
+    situation: &'a mut Situation,
+    hand: &'a mut Hand,
+    key: &'a Key,
+}
+
+impl turns::Pass for Pass<'_> {
+    type Effect = Effect;
+    type Answer = Answer;
+    type Outcome = Outcome;
+
+    fn plan(&self) -> Step {
+        plan(self.situation)
+    }
+
+    async fn perform(&mut self, effect: &Effect) -> Result<Answer, Failure> {
+        if effect.needs_a_record() {
+            rehearse(self.context, self.hand).await?;
         }
-        // What has happened is written down even when the time is over.
-        if Instant::now() > deadline && !matches!(effect, Effect::Record(_)) {
-            return Outcome::Failed(Failure::Overrun("it took too long"));
-        }
-        if effect.needs_a_record()
-            && let Err(failure) = rehearse(context, hand).await
-        {
-            return Outcome::Failed(failure);
-        }
-        tracing::debug!(resource = %job.key, ?effect, "acting");
-        let answer = perform(context, &job.key, hand, situation, &effect).await;
-        let answer = still_known(memory, situation, answer);
-        if let Answer::Failed(failure) = &answer {
-            tracing::info!(
-                resource = %job.key,
-                effect = effect.as_str(),
-                error = failure.as_str(),
-                reason = %failure,
-                "an effect failed"
-            );
-        }
-        note_effect(context, memory, situation, hand, &effect, &answer);
-        if let Err(failure) = situation.learn(&effect, answer) {
-            return Outcome::Failed(failure);
+        let answer = perform(self.context, self.key, self.hand, self.situation, effect).await;
+        let answer = still_known(self.memory, self.situation, answer);
+        note_effect(
+            self.context,
+            self.memory,
+            self.situation,
+            self.hand,
+            effect,
+            &answer,
+        );
+        Ok(answer)
+    }
+
+    fn failure(answer: &Answer) -> Option<&Failure> {
+        match answer {
+            Answer::Failed(failure) => Some(failure),
+            _ => None,
         }
     }
-    Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+
+    fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
+        self.situation.learn(effect, answer)
+    }
 }
 
 fn result(outcome: &Outcome, class: Class) -> ReconcileResult {

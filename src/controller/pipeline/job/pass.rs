@@ -19,15 +19,13 @@ use super::observe::{Hand, observe};
 use super::outcome::Outcome;
 use super::plan::{Step, plan};
 use super::report;
-use super::situation::{Run, Situation};
+use super::situation::{Answer, Effect, Run, Situation};
 use crate::clock;
 use crate::crd::{EventReason, JobPhase, Reason, UnstructuredJob};
 use crate::engine::outcome::{Failure, Requeue};
 use crate::engine::queue::{Job, Priority};
+use crate::engine::turns::{self, take_turns};
 use crate::kube_error::is_missing;
-
-/// More effects than any honest pass needs.
-const MOST_EFFECTS: usize = 24;
 
 /// Makes the pass that the queue asked for. Returns what it ended in.
 pub async fn make(context: &Context, job: &Job) -> Requeue {
@@ -58,7 +56,15 @@ async fn pass(context: &Context, memory: &mut Memory, job: Arc<UnstructuredJob>)
             return (Requeue::Backoff, None);
         }
     };
-    let outcome = decide_and_act(context, memory, &mut s, &mut hand).await;
+    let key = hand.job.key();
+    let mut turns = Pass {
+        context,
+        memory,
+        s: &mut s,
+        hand: &mut hand,
+    };
+    let time = context.policy.pass_deadline;
+    let outcome = take_turns(&mut turns, &key, &context.leadership, time).await;
     if let Some(board) = &hand.board {
         heard(context, &board.session, &hand.job.key(), outcome.failure());
     }
@@ -117,27 +123,37 @@ async fn acknowledge(context: &Context, job: &Arc<UnstructuredJob>) -> Next {
     }
 }
 
-async fn decide_and_act(
-    context: &Context,
-    memory: &mut Memory,
-    s: &mut Situation,
-    hand: &mut Hand,
-) -> Outcome {
-    for _ in 0..MOST_EFFECTS {
-        let effect = match plan(s) {
-            Step::Rest(outcome) => return outcome,
-            Step::Act(effect) => effect,
-        };
-        if !context.leadership.is_valid() {
-            return Outcome::Failed(Failure::NotLeading);
-        }
-        tracing::debug!(resource = %hand.job.key(), ?effect, "acting");
-        let answer = perform(context, memory, s, hand, &effect).await;
-        if let Err(failure) = s.learn(&effect, answer) {
-            return Outcome::Failed(failure);
+/// What a pass has in its hands.
+struct Pass<'a> {
+    context: &'a Context,
+    memory: &'a mut Memory,
+    s: &'a mut Situation,
+    hand: &'a mut Hand,
+}
+
+impl turns::Pass for Pass<'_> {
+    type Effect = Effect;
+    type Answer = Answer;
+    type Outcome = Outcome;
+
+    fn plan(&self) -> Step {
+        plan(self.s)
+    }
+
+    async fn perform(&mut self, effect: &Effect) -> Result<Answer, Failure> {
+        Ok(perform(self.context, self.memory, self.s, self.hand, effect).await)
+    }
+
+    fn failure(answer: &Answer) -> Option<&Failure> {
+        match answer {
+            Answer::Failed(failure) => Some(failure),
+            _ => None,
         }
     }
-    Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+
+    fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
+        self.s.learn(effect, answer)
+    }
 }
 
 fn announce(context: &Context, job: &UnstructuredJob, outcome: &Outcome, message: &str) {

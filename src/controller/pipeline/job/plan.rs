@@ -4,16 +4,11 @@ use super::outcome::Outcome;
 use super::situation::{Asking, Effect, Run, Runs, Sight, Situation, Workflow};
 use crate::crd::OnActive;
 use crate::engine::outcome::Failure;
+use crate::engine::turns;
 use crate::unstructured::{ErrorKind, JobId};
 
-/// The next step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Do this, and decide again.
-    Act(Effect),
-    /// Nothing more for now.
-    Rest(Outcome),
-}
+/// What to do next.
+pub type Step = turns::Step<Effect, Outcome>;
 
 /// Decides the next step for a job.
 pub fn plan(s: &Situation) -> Step {

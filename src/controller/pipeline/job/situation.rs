@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::crd::{Documents, FailedDocument, JobPhase, NodeCounts, OnActive};
 use crate::engine::outcome::{Failure, Problem};
+use crate::engine::turns;
 use crate::unstructured::JobId;
 
 /// What a pass knows of one job.
@@ -231,6 +232,27 @@ pub enum Effect {
     LookAtRun(JobId),
     /// Tell the run to stop.
     Cancel(JobId),
+}
+
+impl turns::Effect for Effect {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "add_finalizer",
+            Self::RemoveFinalizer => "remove_finalizer",
+            Self::RecordIntent => "record_intent",
+            Self::Run => "run",
+            Self::Withdraw => "withdraw",
+            Self::Record => "record",
+            Self::LookAtRuns => "look_at_runs",
+            Self::Bind { .. } => "bind",
+            Self::LookAtRun(_) => "look_at_run",
+            Self::Cancel(_) => "cancel",
+        }
+    }
+
+    fn is_record(&self) -> bool {
+        matches!(self, Self::Record)
+    }
 }
 
 /// What an effect was answered.

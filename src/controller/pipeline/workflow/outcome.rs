@@ -62,6 +62,12 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Outcome {
     /// Why it failed, if it did.
     pub fn failure(&self) -> Option<&Failure> {

@@ -15,17 +15,15 @@ use super::act::{occasion, perform};
 use super::observe::{Hand, observe};
 use super::outcome::Outcome;
 use super::plan::{Step, plan};
-use super::situation::{Answer, Situation};
+use super::situation::{Answer, Effect, Situation};
 use super::tell::announce;
 use super::{report, runs, ticks};
 use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
 use crate::engine::debut::Remembered;
 use crate::engine::outcome::{Failure, Requeue};
 use crate::engine::queue::Job;
+use crate::engine::turns::{self, take_turns};
 use crate::unstructured::own_words;
-
-/// More effects than any honest pass needs.
-const MOST_EFFECTS: usize = 32;
 
 /// Makes the pass that the queue asked for. Returns what it ended in.
 pub async fn make(context: &Context, job: &Job) -> Requeue {
@@ -88,7 +86,15 @@ async fn pass(
             board.session.client.invite_probe();
         }
     }
-    let outcome = decide_and_act(context, memory, &mut s, &mut hand, job).await;
+    let mut turns = Pass {
+        context,
+        memory: &mut *memory,
+        s: &mut s,
+        hand: &mut hand,
+        job,
+    };
+    let time = context.policy.pass_deadline;
+    let outcome = take_turns(&mut turns, &job.key, &context.leadership, time).await;
     if let (Some(failure), Ok(digest)) = (&s.refused, &s.desired) {
         memory.refused = Some((*digest, failure.clone()));
     }
@@ -145,29 +151,44 @@ fn forced(hand: &Hand) -> Option<String> {
     (handled.as_ref() != Some(asked)).then(|| asked.clone())
 }
 
-async fn decide_and_act(
-    context: &Context,
-    memory: &mut Memory,
-    s: &mut Situation,
-    hand: &mut Hand,
-    job: &Job,
-) -> Outcome {
-    for _ in 0..MOST_EFFECTS {
-        let effect = match plan(s) {
-            Step::Rest(outcome) => return outcome,
-            Step::Act(effect) => effect,
-        };
-        if !context.leadership.is_valid() {
-            return Outcome::Failed(Failure::NotLeading);
-        }
-        tracing::debug!(resource = %job.key, ?effect, "acting");
-        let answer = perform(context, memory, s, hand, job, &effect).await;
-        if let Answer::Failed(failure) = &answer {
-            tracing::info!(resource = %job.key, error = failure.as_str(), reason = %failure, ?effect, "an effect failed");
-        }
-        if let Err(failure) = s.learn(&effect, answer) {
-            return Outcome::Failed(failure);
+/// What a pass has in its hands.
+struct Pass<'a> {
+    context: &'a Context,
+    memory: &'a mut Memory,
+    s: &'a mut Situation,
+    hand: &'a mut Hand,
+    job: &'a Job,
+}
+
+impl turns::Pass for Pass<'_> {
+    type Effect = Effect;
+    type Answer = Answer;
+    type Outcome = Outcome;
+
+    fn plan(&self) -> Step {
+        plan(self.s)
+    }
+
+    async fn perform(&mut self, effect: &Effect) -> Result<Answer, Failure> {
+        Ok(perform(
+            self.context,
+            self.memory,
+            self.s,
+            self.hand,
+            self.job,
+            effect,
+        )
+        .await)
+    }
+
+    fn failure(answer: &Answer) -> Option<&Failure> {
+        match answer {
+            Answer::Failed(failure) => Some(failure),
+            _ => None,
         }
     }
-    Outcome::Failed(Failure::Overrun("the plan went round in circles"))
+
+    fn learn(&mut self, effect: &Effect, answer: Answer) -> Result<(), Failure> {
+        self.s.learn(effect, answer)
+    }
 }

@@ -5,16 +5,11 @@ use super::situation::{Binding, Effect, Fresh, How, Namesake, Sight, Situation};
 use crate::engine::ahead::{Resend, Stage};
 use crate::engine::departure::DefinitionFate;
 use crate::engine::departure::Deletion;
+use crate::engine::turns;
 use crate::unstructured::WorkflowId;
 
-/// The next step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Do this, and decide again.
-    Act(Effect),
-    /// Nothing more for now.
-    Rest(Outcome),
-}
+/// What to do next.
+pub type Step = turns::Step<Effect, Outcome>;
 
 /// Decides the next step for a workflow.
 pub fn plan(s: &Situation) -> Step {

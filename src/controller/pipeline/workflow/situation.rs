@@ -7,6 +7,7 @@ use crate::engine::ahead::{Resend, Stage};
 use crate::engine::debut::Debut;
 use crate::engine::departure::Deletion;
 use crate::engine::outcome::{Failure, Problem};
+use crate::engine::turns;
 use crate::unstructured::{Digest, WorkflowId};
 
 /// What a pass knows of one workflow.
@@ -181,6 +182,29 @@ pub enum Effect {
     CancelRuns(WorkflowId),
     /// Delete it.
     Delete(WorkflowId),
+}
+
+impl turns::Effect for Effect {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "add_finalizer",
+            Self::RemoveFinalizer => "remove_finalizer",
+            Self::RecordIntent => "record_intent",
+            Self::RecordUpdate => "record_update",
+            Self::Record => "record",
+            Self::Look(_) => "look",
+            Self::Confirm(_) => "confirm",
+            Self::Bind(..) => "bind",
+            Self::Create => "create",
+            Self::Update(_) => "update",
+            Self::CancelRuns(_) => "cancel_runs",
+            Self::Delete(_) => "delete",
+        }
+    }
+
+    fn is_record(&self) -> bool {
+        matches!(self, Self::Record)
+    }
 }
 
 /// How old a list may be.
