@@ -17,7 +17,7 @@ use crate::crd::{
 };
 use crate::engine::ahead::{create_intent, lost_creates, resend_after};
 use crate::engine::outcome::{Class, Outcome};
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::Verdicts;
 
 pub use census::census;
 pub use credentials::recorded_doubt;
@@ -155,48 +155,30 @@ fn connection_check(s: &Situation, outcome: &Outcome) -> Option<ConnectionCheck>
 }
 
 /// What this pass can say; a condition that is missing here is one that it has nothing to say about.
-fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Vec<Verdict> {
+fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Verdicts {
     let row = row(s, outcome);
     let (reason, message) = credentials::headline(s, outcome, &row);
     let synced = is_synced(s);
-    let mut verdicts = Vec::with_capacity(6);
-    let mut say = |kind, status, reason, message: &str| {
-        verdicts.push(Verdict {
-            kind,
-            status,
-            reason,
-            message: message.to_owned(),
-        });
-    };
-
-    let ready = if row.class == Class::Current && s.deletion.is_none() {
-        "True"
-    } else {
-        "False"
-    };
-    say(ConditionType::Ready, ready, reason, &message);
-    match row.class {
-        Class::InProgress => say(ConditionType::Reconciling, "True", reason, &message),
-        Class::Stalled => say(ConditionType::Stalled, "True", reason, &message),
-        Class::Current => {}
-    }
+    let mut said = Verdicts::default();
+    let ready = row.class == Class::Current && s.deletion.is_none();
+    said.headline(row.class, ready, reason, &message);
     if let Some((status, reason, message)) = credentials::verdict(previous, s, outcome, &row) {
-        say(ConditionType::CredentialsValid, status, reason, &message);
+        said.say(ConditionType::CredentialsValid, status, reason, &message);
     }
     if synced {
-        say(
+        said.say(
             ConditionType::Synced,
             "True",
             Reason::Ready,
             "The connector has the desired configuration.",
         );
     } else {
-        say(ConditionType::Synced, "False", row.reason, &row.message);
+        said.say(ConditionType::Synced, "False", row.reason, &row.message);
     }
     if s.wanted.verify && synced {
         match (&s.check, outcome) {
             (Check::Passed(_), _) => {
-                say(
+                said.say(
                     ConditionType::ConnectionVerified,
                     "True",
                     Reason::Verified,
@@ -205,7 +187,7 @@ fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Vec
             }
             (Check::Failed(_, why), _) if why.is_some() || s.failed_now => {
                 let failed = Outcome::VerificationFailed(why.clone()).row();
-                say(
+                said.say(
                     ConditionType::ConnectionVerified,
                     "False",
                     failed.reason,
@@ -214,14 +196,14 @@ fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Vec
             }
             (Check::Failed(..), _) => {}
             (Check::TimedOut(_), _) | (_, Outcome::CheckTimedOut | Outcome::CheckUnavailable) => {
-                say(
+                said.say(
                     ConditionType::ConnectionVerified,
                     "Unknown",
                     row.reason,
                     &row.message,
                 );
             }
-            _ => say(
+            _ => said.say(
                 ConditionType::ConnectionVerified,
                 "Unknown",
                 Reason::Checking,
@@ -230,7 +212,7 @@ fn verdicts(previous: &ConnectorStatus, s: &Situation, outcome: &Outcome) -> Vec
         }
     }
 
-    verdicts
+    said
 }
 
 fn conditions(
@@ -239,38 +221,19 @@ fn conditions(
     outcome: &Outcome,
     on: &Occasion,
 ) -> Vec<Condition> {
-    let mut verdicts = verdicts(previous, s, outcome);
+    let mut said = verdicts(previous, s, outcome);
     if let Some(time) = on
         .next_attempt
         .and_then(|delay| next_attempt(&on.now, delay))
     {
-        for verdict in &mut verdicts {
-            if matches!(
-                verdict.kind,
-                ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled
-            ) {
-                verdict.message = format!("{} Next attempt at {time}.", verdict.message);
-            }
-        }
+        said.add(&format!("Next attempt at {time}."));
     }
-    let mut conditions: Vec<Condition> = Vec::with_capacity(6);
-    for kind in ConditionType::ALL {
-        let said = verdicts.iter().find(|v| v.kind == *kind);
-        let before = previous
-            .conditions
-            .iter()
-            .find(|c| c.type_ == kind.as_str());
-        match said {
-            Some(verdict) => conditions.push(verdict.condition(before, on.generation, &on.now)),
-            // What was not looked at stays as it was; what only ever speaks of the moment does not.
-            None if kind.outlives_silence()
-                && (*kind != ConditionType::ConnectionVerified || s.wanted.verify) =>
-            {
-                conditions.extend(before.cloned());
-            }
-            None => {}
-        }
-    }
+    // What was not looked at stays as it was; what only ever speaks of the moment does not.
+    let stays = |kind: ConditionType| {
+        kind.outlives_silence() && (kind != ConditionType::ConnectionVerified || s.wanted.verify)
+    };
+    let before = &previous.conditions;
+    let mut conditions = said.conditions(before, on.generation, &on.now, stays);
     // The reason of a failed check was read by an earlier pass: repeat its words instead of losing them.
     if *outcome == Outcome::VerificationFailed(None) {
         repeat_failure(&mut conditions);

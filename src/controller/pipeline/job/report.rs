@@ -6,7 +6,7 @@ use super::outcome::Outcome;
 use super::situation::{Asking, Run, Sight, Situation};
 use crate::crd::{ConditionType, JobPhase, JobStatus, LastRun, RunRequest};
 use crate::engine::outcome::{Class, Row};
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{Verdicts, word};
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]
@@ -90,31 +90,16 @@ pub fn status(previous: &JobStatus, s: &Situation, outcome: &Outcome, on: &Occas
 fn conditions(previous: &JobStatus, row: &Row, phase: JobPhase, on: &Occasion) -> Vec<Condition> {
     let succeeded = phase == JobPhase::Succeeded;
     let failed = phase.is_final() && !succeeded;
-    let word = |is: bool| if is { "True" } else { "False" };
-    let mut said = vec![(
-        ConditionType::Ready,
-        word(row.class == Class::Current && succeeded),
-    )];
-    match row.class {
-        Class::InProgress => said.push((ConditionType::Reconciling, "True")),
-        Class::Stalled => said.push((ConditionType::Stalled, "True")),
-        Class::Current => {}
+    let mut said = Verdicts::default();
+    let ready = row.class == Class::Current && succeeded;
+    said.headline(row.class, ready, row.reason, &row.message);
+    for (kind, is) in [
+        (ConditionType::Complete, succeeded),
+        (ConditionType::Failed, failed),
+    ] {
+        said.say(kind, word(is), row.reason, &row.message);
     }
-    said.push((ConditionType::Complete, word(succeeded)));
-    said.push((ConditionType::Failed, word(failed)));
-    let verdicts = said.into_iter().map(|(kind, status)| Verdict {
-        kind,
-        status,
-        reason: row.reason,
-        message: row.message.clone(),
-    });
-    verdicts
-        .map(|verdict| {
-            let before = previous
-                .conditions
-                .iter()
-                .find(|c| c.type_ == verdict.kind.as_str());
-            verdict.condition(before, on.generation, &on.now)
-        })
-        .collect()
+    let before = &previous.conditions;
+    let stays = ConditionType::outlives_silence;
+    said.conditions(before, on.generation, &on.now, stays)
 }

@@ -9,7 +9,7 @@ use super::situation::{Binding, Change, Sight, Situation};
 use crate::crd::{ConditionType, Reason, WorkflowStatus, WorkspaceStatus};
 use crate::engine::ahead::{create_intent, lost_creates, resend_after};
 use crate::engine::outcome::Class;
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::Verdicts;
 
 /// What a status needs beside the situation.
 #[derive(Clone, Debug)]
@@ -98,66 +98,29 @@ fn conditions(
     if learnt_nothing {
         return previous.conditions.clone();
     }
-    let mut verdicts = Vec::with_capacity(5);
-    let mut say = |kind, status, reason, message: &str| {
-        verdicts.push(Verdict {
-            kind,
-            status,
-            reason,
-            message: message.to_owned(),
-        });
-    };
-    let word = |is: bool| if is { "True" } else { "False" };
+    let mut said = Verdicts::default();
     let is_ready = row.class == Class::Current && s.deletion.is_none();
-    say(
-        ConditionType::Ready,
-        word(is_ready),
-        row.reason,
-        &row.message,
-    );
-    match row.class {
-        Class::InProgress => say(ConditionType::Reconciling, "True", row.reason, &row.message),
-        Class::Stalled => say(ConditionType::Stalled, "True", row.reason, &row.message),
-        Class::Current => {}
-    }
+    said.headline(row.class, is_ready, row.reason, &row.message);
     if s.is_synced() {
         let message = "The workflow matches the spec.";
-        say(ConditionType::Synced, "True", Reason::Ready, message);
+        said.say(ConditionType::Synced, "True", Reason::Ready, message);
     } else {
-        say(ConditionType::Synced, "False", row.reason, &row.message);
+        said.say(ConditionType::Synced, "False", row.reason, &row.message);
     }
     if s.deletion.is_none() {
+        let kind = ConditionType::ReferencesReady;
         match &s.references {
-            Ok(()) => say(
-                ConditionType::ReferencesReady,
-                "True",
-                Reason::Ready,
-                "Both connectors have their desired configuration.",
-            ),
+            Ok(()) => {
+                let message = "Both connectors have their desired configuration.";
+                said.say(kind, "True", Reason::Ready, message);
+            }
             Err(awaited) => {
                 let row = awaited.row();
-                say(
-                    ConditionType::ReferencesReady,
-                    "False",
-                    row.reason,
-                    &row.message,
-                );
+                said.say(kind, "False", row.reason, &row.message);
             }
         }
     }
-    let before = |kind: &ConditionType| {
-        let mut known = previous.conditions.iter();
-        known.find(|c| c.type_ == kind.as_str())
-    };
-    let mut conditions: Vec<Condition> = Vec::with_capacity(6);
-    for kind in ConditionType::ALL {
-        match verdicts.iter().find(|v| v.kind == *kind) {
-            Some(verdict) => {
-                conditions.push(verdict.condition(before(kind), on.generation, &on.now));
-            }
-            None if kind.outlives_silence() => conditions.extend(before(kind).cloned()),
-            None => {}
-        }
-    }
-    conditions
+    let before = &previous.conditions;
+    let stays = ConditionType::outlives_silence;
+    said.conditions(before, on.generation, &on.now, stays)
 }
