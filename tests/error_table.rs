@@ -79,6 +79,8 @@ fn table(api: &FakeUnstructured) -> Vec<Row> {
     let fault = Cause::Fault;
     let field = ("remote_url".to_owned(), "Field is required".to_owned());
     let item = json!({ "type": "missing", "loc": ["body", "config"], "msg": "Field required" });
+    let unknown =
+        json!({ "type": "enum", "loc": ["query", "source_type"], "msg": "Input should be 's3'" });
     let limited = || Fault::answer(answers::too_many_requests(Some("60")));
     let away = || Fault::answer(answers::unavailable());
     let plain = format!("https://{}", api.address());
@@ -108,6 +110,7 @@ fn table(api: &FakeUnstructured) -> Vec<Row> {
         Row("413", Create, text(413), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("422, a list", Create, answer(answers::unprocessable(&[item])), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("422, a sentence", Create, answer(answers::detail(422, "not supported")), "invalid", AwaitChange, InvalidConfiguration, Never),
+        Row("422 of a type", List, answer(answers::unprocessable(&[unknown])), "unknown_type", Stop, InvalidConfiguration, Never),
         Row("422 that breaks off", Create, answer(Answer::typed(422, "application/json", r#"{"detail": [{"loc": "#)), "unexpected", Retry, UnexpectedResponse, Never),
         Row("422 that echoes", Create, fault(Fault::echo()), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("429", Create, fault(limited()), "rate_limited", Retry, RateLimited, Never),
@@ -294,7 +297,8 @@ fn next_kind(last: Option<&ErrorKind>) -> Option<ErrorKind> {
         ErrorKind::Forbidden => ErrorKind::NotFound,
         ErrorKind::NotFound => ErrorKind::WrongUrl,
         ErrorKind::WrongUrl => ErrorKind::Invalid { fields: Vec::new() },
-        ErrorKind::Invalid { .. } => ErrorKind::Conflict,
+        ErrorKind::Invalid { .. } => ErrorKind::UnknownType,
+        ErrorKind::UnknownType => ErrorKind::Conflict,
         ErrorKind::Conflict => ErrorKind::RateLimited { retry_after: None },
         ErrorKind::RateLimited { .. } => ErrorKind::Server,
         ErrorKind::Server => ErrorKind::Timeout,

@@ -304,6 +304,29 @@ async fn a_destination_of_any_type_takes_over_exactly_the_one_it_names() -> Resu
 }
 
 #[tokio::test]
+async fn a_type_that_the_service_does_not_know_is_a_fault_of_the_spec() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.kind = kind("UnstructuredSource");
+    let _operator = stage.operator().await?;
+    let spec = json!({ "type": "dropboks", "config": { "remote_url": "dropbox://a" } });
+    stage.create_plain("misspelt", &spec).await?;
+    let stalled = stage
+        .until_reason("misspelt", "InvalidConfiguration")
+        .await?;
+    let said = message(&stalled, "Ready");
+    assert!(
+        said.contains("does not know the type in spec.type"),
+        "{said}"
+    );
+    assert!(!said.contains("API URL"), "{said}");
+    assert!(condition(&stalled, "Stalled").is_some());
+    stage.delete("misspelt").await?;
+    stage.gone("misspelt").await?;
+    assert!(stage.creates().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_kind_that_is_not_installed_is_said_once_and_holds_up_no_other() -> Result<()> {
     let stage = stage_apart().await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(stage.client.clone());

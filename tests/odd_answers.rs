@@ -165,3 +165,37 @@ async fn a_delete_that_was_carried_out_ends_whatever_the_answer() -> Result<()> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_create_that_is_answered_with_another_connector_is_looked_for() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.set("SETTLE_TIME", "2s");
+    stage.set("REQUEST_TIMEOUT", "1s");
+    let theirs = json!({ "remote_url": "dropbox://theirs", "recursive": false });
+    let foreign = stage.workspace.insert("dropbox", "somebody's", theirs);
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let shown = |id: &str, name: &str| json!({ "id": id, "name": name, "type": "dropbox", "config": {}, "created_at": "2026-01-01T00:00:00Z" });
+    // What a cache on the way has kept, whole or with our name in it.
+    let own = format!("{}.contracts-1.test", stage.namespace);
+    for (n, answer) in [shown(&foreign, "somebody's"), shown(&foreign, &own)]
+        .into_iter()
+        .enumerate()
+    {
+        let fault = Fault::answer(Answer::json(200, &answer));
+        stage.api.inject(Route::Create, fault.committed());
+        let name = format!("contracts-{n}");
+        let id = stage.create_ready(&name, json!({})).await?;
+        assert_ne!(id, foreign);
+        assert_eq!(stage.creates().len(), n + 1);
+    }
+    let left = stage.workspace.source(&foreign).expect("it is there");
+    assert_eq!(left.text("remote_url"), "dropbox://theirs");
+    assert!(
+        stage
+            .updates()
+            .iter()
+            .all(|update| !update.path.contains(&foreign))
+    );
+    Ok(())
+}

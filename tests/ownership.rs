@@ -353,3 +353,33 @@ async fn a_status_that_others_keep_changing_is_answered_ever_more_slowly_and_tol
     })
     .await
 }
+
+#[tokio::test]
+async fn what_a_resource_may_be_about_to_find_is_not_taken_by_its_id() -> Result<()> {
+    let stage = stage().await?;
+    stage.good_secret().await?;
+    let operator = stage.operator().await?;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(stage.create_ready(&format!("own-{n}"), json!({})).await?);
+    }
+    operator.stop().await?;
+    // As a backup without status restores them, beside others that name what theirs were.
+    for (n, id) in ids.iter().enumerate() {
+        stage
+            .overwrite_status(&format!("own-{n}"), &json!({}))
+            .await?;
+        let spec = json!({ "existingSourceId": id, "remoteUrl": "dropbox://stolen" });
+        stage.create(&format!("a-thief-{n}"), spec).await?;
+    }
+    let _operator = stage.operator().await?;
+    for (n, id) in ids.iter().enumerate() {
+        let own = stage.until_ready(&format!("own-{n}")).await?;
+        assert_eq!(source_id(&own), Some(id.as_str()));
+        stage
+            .until_reason(&format!("a-thief-{n}"), "ConnectorInUse")
+            .await?;
+    }
+    assert_eq!(stage.creates().len(), ids.len());
+    Ok(())
+}

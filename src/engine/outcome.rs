@@ -798,6 +798,13 @@ impl Failure {
                         Requeue::OnChange,
                         "Correct the spec or the Secret; the operator retries after any change.",
                     ),
+                    ErrorKind::UnknownType => (
+                        Stalled,
+                        Reason::InvalidConfiguration,
+                        Requeue::Slowly,
+                        "Unstructured does not know the type in spec.type. Create a new resource with the right type, then delete \
+                         this one.",
+                    ),
                     ErrorKind::Conflict => (
                         InProgress,
                         Reason::NameConflict,

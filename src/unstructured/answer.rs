@@ -16,7 +16,7 @@ use super::kept::{Kept, LONGEST_NAME, cut};
 use super::key_objection::{self, KeyObjection};
 use super::retry_after::retry_after;
 use super::shown_key;
-use super::types::{Check, CheckStatus, Connector, Settings, timestamp};
+use super::types::{Check, CheckStatus, Connector, Settings, is_same_type, timestamp};
 use super::unknown_connector::{self, UnknownConnector};
 use super::unreadable::Unreadable;
 use crate::scrub::Scrubber;
@@ -298,7 +298,7 @@ pub(super) fn listed(
 ) -> Result<Option<Connector>, Unreadable> {
     let source: WireConnector<'_> = json(element)?;
     let other = source.connector_type.as_str();
-    if other.is_none_or(|other| other == connector_type) {
+    if other.is_none_or(|other| is_same_type(other, connector_type)) {
         source.read(kept).map(Some)
     } else {
         Ok(None)

@@ -64,7 +64,16 @@ impl Connectors {
                 (connector, size)
             }))
         });
-        self.transport.take(call, listing).await
+        let listed = self.transport.take(call, listing).await;
+        listed.map_err(|mut error| {
+            let filter = format!("query.{}", self.collection.filter());
+            if let ErrorKind::Invalid { fields } = &error.kind
+                && fields.contains(&filter)
+            {
+                error.kind = ErrorKind::UnknownType;
+            }
+            error
+        })
     }
 
     /// One connector.

@@ -42,6 +42,8 @@ pub enum ErrorKind {
         /// The fields that the service named, such as `remote_url`, as dotted paths; empty when it named none.
         fields: Vec<String>,
     },
+    /// A refusal of a list that is to hold the connectors of one type: the service does not know the type.
+    UnknownType,
     /// 409.
     Conflict,
     /// 429.
@@ -195,6 +197,7 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::WrongUrl => "wrong_url",
             Self::Invalid { .. } => "invalid",
+            Self::UnknownType => "unknown_type",
             Self::Conflict => "conflict",
             Self::RateLimited { .. } => "rate_limited",
             Self::Server => "server",

@@ -271,6 +271,7 @@ impl From<&ApiError> for Health {
             // It did answer; there is no room here for what it said.
             | ErrorKind::NoRoom
             | ErrorKind::Invalid { .. }
+            | ErrorKind::UnknownType
             | ErrorKind::Conflict => Self::Answers,
         }
     }

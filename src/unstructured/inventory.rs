@@ -161,7 +161,6 @@ impl Inventory {
     }
 
     /// The newest snapshot at hand, if any list was ever answered.
-    #[cfg(test)]
     pub fn latest(&self) -> Option<Arc<Snapshot>> {
         self.state().snapshot()
     }

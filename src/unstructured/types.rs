@@ -46,6 +46,22 @@ pub struct Connector {
     pub created_at: Option<Timestamp>,
 }
 
+/// Whether two names stand for one type. The service's filter took ours; how an answer spells it is not for certain.
+pub(super) fn is_same_type(one: &str, other: &str) -> bool {
+    let letters = |name: &'_ str| {
+        name.bytes()
+            .map(|byte| {
+                if byte == b'_' {
+                    b'-'
+                } else {
+                    byte.to_ascii_lowercase()
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    letters(one) == letters(other)
+}
+
 /// The fields of a connector's configuration whose value the service shows, those included that it filled in itself.
 ///
 /// A value that is masked, null or an object (a reference to a secret) is unknown, and is as if it were absent.
@@ -101,6 +117,11 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
+    /// Whether it is of this type, however the service spells it.
+    pub fn is_of_type(&self, connector_type: &str) -> bool {
+        is_same_type(&self.connector_type, connector_type)
+    }
+
     /// Bytes that it takes.
     pub(super) fn size(&self) -> usize {
         let Self {

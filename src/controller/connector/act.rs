@@ -39,7 +39,7 @@ pub async fn perform(
         Effect::Look(freshness) => actor.look(*freshness).await,
         Effect::Confirm(id) => actor.confirm(id).await,
         Effect::CheckCredentials => actor.check_credentials().await,
-        Effect::Bind(id, _) => match actor.claim(*id) {
+        Effect::Bind(id, how) => match actor.bind(*id, *how) {
             Ok(()) => Answer::Claimed,
             Err(holder) => Answer::Held(describe_holder(key, &holder)),
         },

@@ -16,6 +16,7 @@ pub mod mark;
 pub mod memory;
 pub mod naming;
 pub mod observe;
+pub mod owner;
 pub mod pass;
 pub mod plan;
 pub mod provider;

@@ -289,11 +289,13 @@ async fn a_list_asks_for_its_type_and_passes_over_the_others() {
     let body = json!([
         {"id": "no uuid", "name": 7, "type": "s3"},
         {"id": ID.to_uppercase(), "name": "a", "type": "dropbox", "config": [], "created_at": "yesterday", "new": {}},
+        {"id": "00000000-0000-4000-8000-000000000001", "name": "b", "type": "DropBox", "config": {}},
     ]);
     let server = Server::answering("200 OK", "", &body.to_string()).await;
     let sources = client(&server).list().await.unwrap();
 
-    assert_eq!(sources.len(), 1);
+    assert_eq!(sources.len(), 2);
+    assert!(sources.iter().all(|source| source.is_of_type("dropbox")));
     assert_eq!(sources[0].id.to_string(), ID);
     assert_eq!(sources[0].created_at, None);
     assert!(server.requests()[0].starts_with("GET /api/v1/sources/?source_type=dropbox HTTP/1.1"));

@@ -7,7 +7,9 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::json;
 
 use super::super::super::context::MANAGER;
+use super::super::change::Bind;
 use super::super::effect::Answer;
+use super::super::owner;
 use super::super::record::write_status;
 use super::super::report::{self};
 use super::super::situation::Situation;
@@ -35,6 +37,20 @@ impl Actor<'_> {
         let who = self.who();
         let index = &self.context.index;
         index.claims_of(&who, |claims| claims.claim(&who, id))
+    }
+
+    /// Claims a connector that was found. What somebody else made is not taken from the resource that it was made for.
+    pub fn bind(&self, id: ConnectorId, how: Bind) -> Result<(), Key> {
+        if matches!(how, Bind::ById | Bind::ByName)
+            && let Some(workspace) = &self.hand.workspace
+            && let Some(list) = workspace.inventory.latest()
+            && let Some(connector) = list.by_id(&id)
+            && let Some(owner) =
+                owner::of(self.context, self.key, self.kind().collection, connector)
+        {
+            return Err(owner);
+        }
+        self.claim(id)
     }
 
     pub async fn set_finalizer(self, present: bool) -> Answer {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::super::super::recovery::wake_all;
 use super::super::effect::Answer;
+use super::super::owner;
 use super::super::provider::Asked;
 use super::super::recall;
 use super::super::situation::{Check, Freshness, Grant, Mark, Namesake, Sighting};
@@ -99,7 +100,7 @@ impl Actor<'_> {
         Sighting::Present {
             drift: self.drift(source),
             name: self.shown_name(source),
-            same_kind: *source.connector_type == *self.hand.resource.spec.connector_type(),
+            same_kind: source.is_of_type(self.hand.resource.spec.connector_type()),
         }
     }
 
@@ -134,7 +135,7 @@ impl Actor<'_> {
             Ok(source) => {
                 let sighting = self.sighting(&source);
                 // One of another kind is in no inventory of ours, and must not be offered under its name.
-                if *source.connector_type == *self.hand.resource.spec.connector_type() {
+                if source.is_of_type(self.hand.resource.spec.connector_type()) {
                     workspace.inventory.put(source);
                 }
                 Answer::Connector(sighting)
@@ -192,7 +193,7 @@ impl Actor<'_> {
         match workspace.connectors.create(name, key, config).await {
             Ok(source) => {
                 let id = source.id;
-                if self.claim(id).is_err() {
+                if self.is_anothers(&source) || self.claim(id).is_err() {
                     return replayed(id);
                 }
                 let mark = self.mark(&source);
@@ -207,6 +208,22 @@ impl Actor<'_> {
             }
             Err(error) => self.failed(Failure::of_configuration(&error)),
         }
+    }
+
+    /// Whether what a create was answered with is certainly not what it made: it was in the list before, under a name that is not ours,
+    /// or carries what another resource's would. A service that only changes the name is believed.
+    fn is_anothers(&self, shown: &Connector) -> bool {
+        let Some(workspace) = &self.hand.workspace else {
+            return false;
+        };
+        let is_ours = |connector: &Connector| {
+            *connector.name == *self.s.name().value || self.mark(connector) == Mark::Ours
+        };
+        let list = workspace.inventory.latest();
+        let listed = list.as_ref().and_then(|list| list.by_id(&shown.id));
+        let collection = self.kind().collection;
+        listed.is_some_and(|listed| !is_ours(listed))
+            || (!is_ours(shown) && owner::of(self.context, self.key, collection, shown).is_some())
     }
 
     pub async fn update(self, id: &ConnectorId) -> Answer {
@@ -276,13 +293,15 @@ impl Actor<'_> {
     }
 }
 
-/// A new id is held by nobody. An answer to a create that names one which is held is the answer to another request, which a cache on
-/// the way can have kept; what became of this one is unknown.
+/// A new id is held by nobody, and was not there before. An answer to a create that shows a connector which is not new is the answer to
+/// another request, which a cache on the way can have kept; what became of this one is unknown.
 fn replayed(id: ConnectorId) -> Answer {
     Answer::Failed(Failure::Api {
         kind: ErrorKind::Unexpected,
         rate_limited: false,
-        message: format!("the API's answer names connector {id}, which another resource holds"),
+        message: format!(
+            "the API's answer shows connector {id}, which is not the one that the request created"
+        ),
         commit: Commit::Unknown,
         sent_configuration: true,
     })
