@@ -69,11 +69,17 @@ pub fn is_failure(requeue: Requeue) -> bool {
 
 /// When to look again, and how urgently. `None`: not before something changes.
 pub fn after(requeue: Requeue, pace: &Pace, now: Instant) -> Option<FollowUp> {
-    let resend = pace.resend.map(|left| retry(left + JUST_AFTER, false));
+    let resend = when_to_resend(requeue, pace.resend).map(|left| retry(left + JUST_AFTER, false));
     [asked_for(requeue, pace, now), resend]
         .into_iter()
         .flatten()
         .min_by_key(|follow_up| follow_up.delay)
+}
+
+/// How long until a lost update brings the object back. Where something failed, the retry sends it: an update that fails counts as lost, and
+/// one that always does would be sent after each settle time for ever.
+pub fn when_to_resend(requeue: Requeue, left: Option<Duration>) -> Option<Duration> {
+    left.filter(|_| !is_failure(requeue))
 }
 
 fn asked_for(requeue: Requeue, pace: &Pace, now: Instant) -> Option<FollowUp> {
@@ -129,4 +135,29 @@ fn retry(delay: Duration, told: bool) -> FollowUp {
 
 fn backoff(failures: u32, longest: Duration) -> Duration {
     jittered(doubled(SHORTEST_BACKOFF, failures, longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delay(requeue: Requeue) -> Duration {
+        let pace = Pace {
+            failures: 12,
+            polls: 0,
+            settles: Duration::ZERO,
+            patience: Duration::ZERO,
+            resend: Some(Duration::from_mins(1)),
+        };
+        let follow_up = after(requeue, &pace, Instant::now());
+        follow_up.expect("there is one").delay
+    }
+
+    #[test]
+    fn what_was_lost_is_sent_again_in_time_unless_it_is_what_fails() {
+        let minute = Duration::from_mins(1);
+        assert_eq!(delay(Requeue::OnChange), minute + JUST_AFTER);
+        // It grows to ten minutes, a part of which is up to chance.
+        assert!(delay(Requeue::Backoff) > minute * 2);
+    }
 }

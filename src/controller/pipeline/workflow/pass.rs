@@ -20,6 +20,7 @@ use super::tell::announce;
 use super::{report, runs, ticks};
 use crate::crd::{RECONCILE_AT, UnstructuredWorkflow};
 use crate::engine::debut::Remembered;
+use crate::engine::follow_up::when_to_resend;
 use crate::engine::outcome::{Failure, Requeue};
 use crate::engine::queue::Job;
 use crate::engine::turns::{self, take_turns};
@@ -42,7 +43,7 @@ pub async fn make(context: &Context, job: &Job) -> Requeue {
     // What was lost before may replace what was accepted: then it is sent once more.
     let resend = memory.resend.as_ref();
     let left = resend.map(|(_, at)| at.saturating_duration_since(Instant::now()));
-    let resend = left.filter(|left| !left.is_zero());
+    let resend = when_to_resend(requeue, left.filter(|left| !left.is_zero()));
     let debut = memory.debut.and_then(|debut| debut.left());
     let debut = debut.filter(|_| requeue == Requeue::Unshown);
     let at_the_latest = resend
