@@ -487,3 +487,18 @@ async fn a_blocked_deletion_notices_that_the_namespace_goes_too() -> Result<()> 
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_404_to_a_delete_is_not_believed_while_the_connector_is_shown() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let id = stage.create_ready("contracts", json!({})).await?;
+    let nothing = Fault::answer(answers::not_found());
+    stage.api.inject(Route::Delete, nothing);
+    stage.delete("contracts").await?;
+    stage.gone("contracts").await?;
+    assert!(stage.workspace.source(&id).is_none(), "it was left behind");
+    assert_eq!(stage.deletes().len(), 2);
+    Ok(())
+}

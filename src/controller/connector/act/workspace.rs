@@ -252,9 +252,15 @@ impl Actor<'_> {
                 return self.failed(error);
             }
             // A path that is no route gets the same 404, behind a wrong URL for example. Where connectors can be listed, it means
-            // that this one is not there.
-            if let Err(error) = workspace.inventory.at_least(sent).await {
-                return self.failed(&error);
+            // that this one is not there, unless the list shows it: then the list is late, or the 404 is not about it.
+            match workspace.inventory.at_least(sent).await {
+                Ok(list) if list.by_id(id).is_some() => match workspace.connectors.get(id).await {
+                    Ok(_) => return self.failed(contradicted(*id)),
+                    Err(error) if error.kind == ErrorKind::NotFound => {}
+                    Err(error) => return self.failed(&error),
+                },
+                Ok(_) => {}
+                Err(error) => return self.failed(&error),
             }
         }
         if answer.is_ok() || self.s.bound() != Some(*id) || self.s.debut.is_over() {
@@ -290,6 +296,19 @@ impl Actor<'_> {
             .reason
             .map(|reason| self.scrub(&reason).unwrap_or_default());
         Check::from_answer(check.id.to_string(), &check.status, reason)
+    }
+}
+
+/// A connector that is not there was shown.
+fn contradicted(id: ConnectorId) -> Failure {
+    Failure::Api {
+        kind: ErrorKind::Unexpected,
+        rate_limited: false,
+        message: format!(
+            "the API answered that there is no connector {id} to delete, and shows it"
+        ),
+        commit: Commit::Never,
+        sent_configuration: false,
     }
 }
 
