@@ -1,6 +1,8 @@
 //! The one place where foreign text (an answer's words, a transport's complaint) becomes text that may be shown: without secrets,
 //! without control characters, on one line, and bounded.
 
+mod members;
+
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -32,7 +34,8 @@ const ROUNDS: usize = 3;
 /// Knows the secrets that are in play and keeps them out of foreign text.
 ///
 /// It finds each as it is, URL-encoded, with JSON or Python escapes, and in base64 at any alignment (as within `key:secret`), whole
-/// or in part. Beyond those, whatever looks like a credential is redacted: nobody knows all that a service may echo.
+/// or in part. Beyond those, whatever looks like a credential, or stands where one does, is redacted: nobody knows all that a
+/// service may echo.
 pub(crate) struct Scrubber {
     needles: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -107,6 +110,10 @@ impl Scrubber {
             if looks_like_a_credential(&text[word.clone()]) {
                 secret[word].fill(true);
             }
+        }
+
+        for value in members::values(text) {
+            secret[value].fill(true);
         }
 
         let mut shown = String::with_capacity(text.len());
