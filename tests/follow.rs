@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use support::fake::unstructured::JobEnd;
 use support::stage::{Stage, eventually};
@@ -91,6 +91,43 @@ async fn start_makes_one_job_and_prints_its_name() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_name_that_cannot_be_printed_is_told_all_the_same() -> Result<()> {
+    let (stage, _operator, _id) = begin().await?;
+    let mut start = tokio::process::Command::from(command(&stage, &["start", "flow"]));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    start.stdout(full).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = start.spawn()?.wait_with_output().await?;
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    ensure!(said.contains("The job flow-"), "{said}");
+    ensure!(said.contains("follow flow-"), "{said}");
+    assert_eq!(jobs(&stage).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_timeout_is_longer_than_zero_and_stays_as_it_was() -> Result<()> {
+    let (stage, _operator, _id) = begin().await?;
+    let output = run(&stage, &["start", "flow", "--timeout", "0m0s"]).await?;
+    assert_eq!(output.status.code(), Some(2));
+    ensure!(stderr(&output).contains("longer than zero"));
+    let spec = |timeout: &str| json!({ "workflowRef": { "name": "flow" }, "timeout": timeout });
+    let refused = create(&stage, JOB, "none", spec("0s")).await;
+    let refused = refused.map_or_else(|error| format!("{error:#}"), |_| String::new());
+    ensure!(
+        refused.contains("timeout must be longer than zero"),
+        "{refused}"
+    );
+    create(&stage, JOB, "some", spec("2h")).await?;
+    let patch = Patch::Merge(json!({ "spec": { "timeout": null } }));
+    let jobs = objects(&stage, JOB);
+    let removed = jobs.patch("some", &PatchParams::default(), &patch).await;
+    let removed = removed.map_or_else(|error| error.to_string(), |_| String::new());
+    ensure!(removed.contains("cannot be added or removed"), "{removed}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn off_a_terminal_phases_are_lines_and_the_exit_code_is_the_result() -> Result<()> {
     let (stage, _operator, id) = begin().await?;
     let ends = [
@@ -121,6 +158,7 @@ async fn off_a_terminal_phases_are_lines_and_the_exit_code_is_the_result() -> Re
             ensure!(said.contains(text), "{text:?} is not in:\n{said}");
         }
         ensure!(!said.contains('\u{1b}'), "{said}");
+        ensure!(!said.contains("lost"), "nothing was lost:\n{said}");
         assert_eq!(stdout(&output).lines().count(), 1);
         assert_eq!(stage.workspace.runs(&id), n + 1);
         // What has ended is told the same way.
@@ -306,7 +344,7 @@ async fn on_a_terminal_each_node_has_a_bar_and_ctrl_c_leaves_the_run_going() -> 
         "[",
         "0/3, 3 under way",
         "kubectl patch ujob held",
-        "The run goes on.",
+        "Nothing was cancelled.",
     ] {
         ensure!(
             finished.screen.contains(text),

@@ -64,6 +64,17 @@ impl Findings {
         self.add(subject, check, Verdict::Unknown, message.into(), next);
     }
 
+    /// Makes whole what is to be typed.
+    pub fn complete(&mut self, complete: impl Fn(&str) -> String) {
+        for next in self
+            .0
+            .iter_mut()
+            .filter_map(|finding| finding.next.as_mut())
+        {
+            *next = complete(next);
+        }
+    }
+
     /// Whether nothing is wrong. What cannot be told is not wrong.
     pub fn all_well(&self) -> bool {
         self.0

@@ -54,6 +54,7 @@ resource holds.";
 pub async fn run(options: &Options) -> Result<(), Exit> {
     let mut findings = Findings::default();
     let looked = look(options, &mut findings).await;
+    findings.complete(|next| options.complete(next));
     match options.output {
         Format::Text => print(&findings.text(Paint::on(&io::stdout())))?,
         Format::Json => {

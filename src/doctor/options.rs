@@ -40,6 +40,22 @@ pub struct Options {
     pub(super) allowed_api_hosts: Vec<HostPattern>,
 }
 
+impl Options {
+    /// These commands, with what was chosen here: this command is to see the same again, and no other cluster is to be touched.
+    pub(super) fn complete(&self, commands: &str) -> String {
+        let (doctor, login) = (
+            "unstructured-operator doctor ",
+            "unstructured-operator login dropbox ",
+        );
+        let dropbox = self.dropbox.flags();
+        let key = self.workspace.flags();
+        let commands = commands
+            .replace(doctor, &format!("{}{dropbox}{key} ", doctor.trim_end()))
+            .replace(login, &format!("{}{dropbox} ", login.trim_end()));
+        self.cluster.complete(&commands)
+    }
+}
+
 /// How the findings are written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Format {

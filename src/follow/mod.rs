@@ -26,13 +26,15 @@ use crate::output::{print, say};
 pub async fn start(options: &StartOptions) -> Result<(), Exit> {
     let (client, namespace) = options.cluster.connect()?;
     let name = begin::make(&client, &namespace, options).await?;
-    print(&format!("{name}\n"))?;
+    let follow = format!("unstructured-operator follow {name} -n {namespace}");
+    let follow = options.cluster.complete(&follow);
+    print(&format!("{name}\n")).inspect_err(|_| {
+        say(&format!("The job {name} was created, and each run costs money: do not start another. To look at it: {follow}"));
+    })?;
     if options.follow {
-        return watch::to_the_end(&client, &namespace, &name).await;
+        return watch::to_the_end(&client, &options.cluster, &namespace, &name).await;
     }
-    say(&format!(
-        "Next: unstructured-operator follow {name} -n {namespace}"
-    ));
+    say(&format!("Next: {follow}"));
     Ok(())
 }
 
@@ -44,5 +46,5 @@ pub async fn start(options: &StartOptions) -> Result<(), Exit> {
 pub async fn follow(options: &FollowOptions) -> Result<(), Exit> {
     let (client, namespace) = options.cluster.connect()?;
     find_definition::<UnstructuredJob>(&client).await?;
-    watch::to_the_end(&client, &namespace, &options.job).await
+    watch::to_the_end(&client, &options.cluster, &namespace, &options.job).await
 }

@@ -77,10 +77,10 @@ pub(super) fn is_doubtful_success(status: &JobStatus) -> bool {
         && ready(status).is_some_and(|ready| doubtful.iter().any(|d| d.as_str() == ready.reason))
 }
 
-/// How to stop the run that goes on, and how to look at it again.
+/// How to look at the job again, and how to cancel it.
 pub(super) fn ways_on(namespace: &str, name: &str) -> String {
     format!(
-        "The run goes on. To look at it again: unstructured-operator follow {name} -n {namespace}\n\
+        "Nothing was cancelled. To look at the job again: unstructured-operator follow {name} -n {namespace}\n\
          To cancel it: kubectl patch ujob {name} -n {namespace} --type merge -p '{{\"spec\":{{\"cancel\":true}}}}'"
     )
 }

@@ -16,6 +16,7 @@ use crate::cluster::sentence;
 use crate::crd::{FOLLOWED_UNTIL, UnstructuredJob};
 use crate::exit::Exit;
 use crate::kube_error::is_forbidden;
+use crate::options::Cluster;
 use crate::output::say;
 
 /// For how long the operator is told that somebody looks.
@@ -31,11 +32,16 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const FIRST_LOOK: Duration = Duration::from_secs(30);
 
 /// Follows a job to its end.
-pub(super) async fn to_the_end(client: &Client, namespace: &str, name: &str) -> Result<(), Exit> {
+pub(super) async fn to_the_end(
+    client: &Client,
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<(), Exit> {
     let jobs: Api<UnstructuredJob> = Api::namespaced(client.clone(), namespace);
     let mut screen = Screen::new();
     tokio::select! {
-        ended = watched(&jobs, namespace, name, &mut screen) => match ended {
+        ended = watched(&jobs, cluster, namespace, name, &mut screen) => match ended {
             Ok(last) => screen.end(&last.status.unwrap_or_default()),
             Err(exit) => {
                 screen.close();
@@ -44,7 +50,7 @@ pub(super) async fn to_the_end(client: &Client, namespace: &str, name: &str) -> 
         },
         _ = tokio::signal::ctrl_c() => {
             screen.close();
-            say(&ways_on(namespace, name));
+            say(&cluster.complete(&ways_on(namespace, name)));
             Err(Exit::Interrupted)
         }
     }
@@ -53,6 +59,7 @@ pub(super) async fn to_the_end(client: &Client, namespace: &str, name: &str) -> 
 /// Shows the job until it has ended, and returns it as it is then.
 async fn watched(
     jobs: &Api<UnstructuredJob>,
+    cluster: &Cluster,
     namespace: &str,
     name: &str,
     screen: &mut Screen,
@@ -132,8 +139,10 @@ async fn watched(
                 }
             }
             () = sleep_until(missed_at), if misses => {
+                let doctor = format!("unstructured-operator doctor -n {namespace}");
                 screen.say(&format!(
-                    "No operator has looked at the job yet. To find out why: unstructured-operator doctor -n {namespace}"
+                    "No operator has looked at the job yet. To find out why: {}",
+                    cluster.complete(&doctor)
                 ));
                 misses = false;
             }

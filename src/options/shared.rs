@@ -17,6 +17,9 @@ use crate::own_key::OwnKey;
 use crate::runtime::kube_client;
 use crate::unstructured::{ApiKey, Client, Endpoint};
 
+const API_URL: &str = "https://platform.unstructuredapp.io/api/v1";
+const DROPBOX_API_URL: &str = "https://api.dropboxapi.com";
+
 /// How requests are sent.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Network {
@@ -33,7 +36,7 @@ pub struct Network {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Dropbox {
     /// Use this URL of the Dropbox API
-    #[arg(long, value_name = "URL", default_value = "https://api.dropboxapi.com")]
+    #[arg(long, value_name = "URL", default_value = DROPBOX_API_URL)]
     dropbox_api_url: String,
 }
 
@@ -48,7 +51,7 @@ pub struct Workspace {
     #[arg(
         long,
         value_name = "URL",
-        default_value = "https://platform.unstructuredapp.io/api/v1"
+        default_value = API_URL
     )]
     api_url: String,
 
@@ -77,6 +80,23 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// These commands for the cluster that was chosen here: typed as they are printed, they must not reach another one.
+    pub(crate) fn complete(&self, commands: &str) -> String {
+        let path = self
+            .kubeconfig
+            .as_ref()
+            .map(|path| path.display().to_string());
+        let flags = flag("kubeconfig", path.as_deref()) + &flag("context", self.context.as_deref());
+        ["doctor", "follow", "login dropbox", "start"]
+            .map(|name| format!("{NAME} {name}"))
+            .iter()
+            .map(String::as_str)
+            .chain(["kubectl"])
+            .fold(commands.to_owned(), |commands, command| {
+                commands.replace(&format!("{command} "), &format!("{command}{flags} "))
+            })
+    }
+
     /// A client of the cluster, and the namespace to work in.
     ///
     /// # Errors
@@ -102,6 +122,12 @@ impl Cluster {
 }
 
 impl Dropbox {
+    /// The flags that choose it, with a space before each.
+    pub(crate) fn flags(&self) -> String {
+        let url = Some(&*self.dropbox_api_url).filter(|url| *url != DROPBOX_API_URL);
+        flag("dropbox-api-url", url)
+    }
+
     /// Where the API is.
     ///
     /// # Errors
@@ -125,6 +151,16 @@ impl Dropbox {
 }
 
 impl Workspace {
+    /// The flags that choose it, with a space before each.
+    pub(crate) fn flags(&self) -> String {
+        let url = Some(&*self.api_url).filter(|url| *url != API_URL);
+        let path = self
+            .api_key_file
+            .as_ref()
+            .map(|path| path.display().to_string());
+        flag("api-url", url) + &flag("api-key-file", path.as_deref())
+    }
+
     /// Where the API is.
     ///
     /// # Errors
@@ -174,5 +210,37 @@ impl Workspace {
             ..crate::unstructured::Options::default()
         };
         Client::new(endpoint, key, &options).map_err(|error| Exit::Failed(error.to_string()))
+    }
+}
+
+/// The program, as it is typed.
+const NAME: &str = "unstructured-operator";
+
+/// A flag with a space before it, as a shell reads it; nothing without a value.
+fn flag(name: &str, value: Option<&str>) -> String {
+    let quoted = |value: &str| shlex::try_quote(value).map_or_else(|_| String::new(), Into::into);
+    value.map_or_else(String::new, |value| format!(" --{name} {}", quoted(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_typed_reaches_the_same_cluster() {
+        let cluster = |kubeconfig: Option<&str>, context: Option<&str>| Cluster {
+            kubeconfig: kubeconfig.map(Into::into),
+            context: context.map(Into::into),
+            namespace: None,
+        };
+        let line = "kubectl -n a get x | kubectl apply -f - && unstructured-operator doctor -n a";
+        assert_eq!(cluster(None, None).complete(line), line);
+        let flags = "--kubeconfig 'my config' --context prod";
+        assert_eq!(
+            cluster(Some("my config"), Some("prod")).complete(line),
+            format!(
+                "kubectl {flags} -n a get x | kubectl {flags} apply -f - && unstructured-operator doctor {flags} -n a"
+            )
+        );
     }
 }

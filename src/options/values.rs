@@ -34,7 +34,11 @@ pub(crate) fn span(text: &str) -> Result<String, Refusal> {
         rest = &rest[unit + 1..];
     }
     if rest.is_empty() && (1..=32).contains(&text.len()) {
-        Ok(text.to_owned())
+        if text.contains(|digit| matches!(digit, '1'..='9')) {
+            Ok(text.to_owned())
+        } else {
+            Err("must be longer than zero")
+        }
     } else {
         Err("is not a span of time: write it like 90s, 30m or 2h")
     }

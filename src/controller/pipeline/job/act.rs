@@ -193,7 +193,7 @@ async fn record_intent(context: &Context, s: &Situation, hand: &mut Hand) -> Res
     let mut then = s.clone();
     then.run = Run::Asked(Asking::Recorded);
     let on = occasion(hand);
-    let status = report::status(&hand.status(), &then, &Outcome::Unsettled, &on);
+    let status = report::status(&hand.status(), &then, &Outcome::Requesting, &on);
     let written = write_status(context, &hand.job, &status).await;
     took(hand, written)?;
     let run = RunRecord {

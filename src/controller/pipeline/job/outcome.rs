@@ -30,6 +30,8 @@ pub enum Outcome {
     Copied,
     /// It was cancelled before anything was asked for.
     CancelledUnstarted,
+    /// The request for the run is about to be sent.
+    Requesting,
     /// It is not known whether the run was started.
     Unsettled,
     /// The run has not begun.
@@ -78,7 +80,7 @@ impl Outcome {
             Self::Waiting => JobPhase::Waiting,
             Self::Busy | Self::Refused(_) => JobPhase::Failed,
             Self::CancelledUnstarted => JobPhase::Stopped,
-            Self::Unsettled => JobPhase::Starting,
+            Self::Requesting | Self::Unsettled => JobPhase::Starting,
             Self::Scheduled => JobPhase::Scheduled,
             Self::Running => JobPhase::Running,
             Self::Ended(end) => match end.how {
@@ -155,6 +157,12 @@ impl Outcome {
                 Reason::Stopped,
                 OnChange,
                 "The job was cancelled before its run started.",
+            ),
+            Self::Requesting => row(
+                InProgress,
+                Reason::Progressing,
+                Settled,
+                "The operator is requesting the run.",
             ),
             Self::Unsettled => row(
                 InProgress,
