@@ -80,7 +80,7 @@ async fn watched(
                             return Err(Exit::Failed(told(&error, &what)));
                         }
                         failing.get_or_insert_with(|| {
-                            screen.say("The cluster does not answer; trying again.");
+                            screen.say("The cluster does not respond; trying again.");
                             Instant::now()
                         });
                         continue;
@@ -127,7 +127,7 @@ async fn watched(
                 if let Err(error) = renew(jobs, name).await
                     && is_forbidden(&error)
                 {
-                    screen.say("You may not patch the job, so it is followed without counts.");
+                    screen.say("You lack the permission to patch the job, so it is followed without counts.");
                     renews = false;
                 }
             }
