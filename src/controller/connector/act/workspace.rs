@@ -282,7 +282,7 @@ fn replayed(id: ConnectorId) -> Answer {
     Answer::Failed(Failure::Api {
         kind: ErrorKind::Unexpected,
         rate_limited: false,
-        message: format!("the API's answer names connector {id}, which another resource holds"),
+        message: format!("the API's response names connector {id}, which another resource holds"),
         commit: Commit::Unknown,
         sent_configuration: true,
     })
