@@ -21,14 +21,14 @@ use crate::{doctor, follow, import, login, uninstall};
 pub use pages::{completions, definition, man};
 
 /// Said of options without a command: it may be meant for the operator, which nobody shall start by accident.
-const NO_COMMAND: &str = "which command? It comes before its options, as in unstructured-operator run --leader-elect; see --help";
+const NO_COMMAND: &str = "no command: put it before the options, as in unstructured-operator run --leader-elect; see --help";
 
 /// What the command line asks for.
 #[derive(Debug, Parser)]
 #[command(
     name = "unstructured-operator",
     version,
-    about = "Kubernetes operator that keeps connectors of the Unstructured platform in sync with their resources"
+    about = "Kubernetes operator that manages connectors, workflows and runs of the Unstructured platform"
 )]
 pub enum Command {
     /// Run the operator
@@ -70,7 +70,6 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the man pages into a directory
-    #[command(hide = true)]
     Man {
         /// Write them into this directory
         directory: PathBuf,
@@ -229,7 +228,7 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         }
         ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
-                format!("{}: give {}", source(), valid.join(" or "))
+                format!("{}: give {}", source(), either(valid))
             }
             _ => format!("{}: needs a value", source()),
         },
@@ -247,7 +246,7 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
         }
         ErrorKind::InvalidUtf8 => "an option's value is not text".to_owned(),
         ErrorKind::InvalidSubcommand => {
-            "unknown command: give run, crd, login dropbox, doctor, import, start, follow, uninstall or completions, see --help".to_owned()
+            "unknown command: give run, crd, login dropbox, doctor, import, start, follow, uninstall, completions or man, see --help".to_owned()
         },
         ErrorKind::UnknownArgument if argument().starts_with("--") => {
             format!("{}: unknown option, see --help", argument())
@@ -259,10 +258,19 @@ fn explain(error: &clap::Error, from_environment: &[String]) -> Exit {
     })
 }
 
-/// The flag of an argument as clap shows it, such as `--name <NAME>`.
+/// The flag of an argument as clap shows it, such as `--name <NAME>`, or the whole of one that has no flag, such as `[NAME]`.
 fn flag_of(argument: &str) -> String {
-    let flag = argument.split([' ', '=', '[']).next();
-    flag.unwrap_or_default().to_owned()
+    let end = argument.find([' ', '=', '[']).filter(|end| *end > 0);
+    argument[..end.unwrap_or(argument.len())].to_owned()
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn either(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => word.clone(),
+        [words @ .., last] => format!("{} or {last}", words.join(", ")),
+    }
 }
 
 #[cfg(test)]

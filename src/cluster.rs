@@ -8,7 +8,7 @@ use crate::kube_error::{is_forbidden, is_missing};
 /// The definition of a kind is missing.
 pub(crate) fn not_installed(kind: &str) -> String {
     format!(
-        "{kind} is not installed: install the Helm chart, or the definitions alone with unstructured-operator crd | kubectl apply \
+        "{kind} is not installed: install the Helm chart, or the CRDs alone with unstructured-operator crd | kubectl apply \
          --server-side -f -"
     )
 }
@@ -17,16 +17,16 @@ pub(crate) fn not_installed(kind: &str) -> String {
 pub(crate) fn sentence(error: &Error, what: &str) -> String {
     match error {
         _ if is_forbidden(error) => {
-            format!("{what}: you may not; ask an administrator for the right")
+            format!("{what}: you lack the permission; ask an administrator for it")
         }
         Error::Api(status) if status.code == 401 => {
             format!("{what}: the cluster does not know you; log in to it again")
         }
         Error::Api(status) => format!(
-            "{what}: the cluster answered {}; check it with kubectl version",
+            "{what}: the cluster responded with {}; check it with kubectl version",
             status.code
         ),
-        _ => format!("{what}: the cluster does not answer; check it with kubectl version"),
+        _ => format!("{what}: the cluster does not respond; check it with kubectl version"),
     }
 }
 

@@ -22,6 +22,7 @@ Examples:
   Have the cluster check them, and change nothing:
     unstructured-operator import --api-key-file key \\
       | kubectl apply --dry-run=server -f -
+
 Put the credentials into the Secrets before the operator adopts anything. The
 API never shows credentials, and the operator writes whole connectors and
 workflows. At the end, import lists the Secrets and keys that the manifests
@@ -54,7 +55,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     let endpoint = options.workspace.endpoint(&options.network)?;
     let Some(key) = options.workspace.key()? else {
         return Err(Exit::Refused(
-            "which workspace? Set UNSTRUCTURED_API_KEY, or --api-key-file (UNSTRUCTURED_API_KEY_FILE)"
+            "no API key: set UNSTRUCTURED_API_KEY or pass --api-key-file (UNSTRUCTURED_API_KEY_FILE)"
                 .to_owned(),
         ));
     };
@@ -87,7 +88,10 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
     for (secret, keys) in &writer.needed {
         report(
             Mark::Unknown,
-            &format!("Secret {secret} has to hold {}", keys.join(", ")),
+            &format!(
+                "create the Secret {secret} with the keys {}",
+                keys.join(", ")
+            ),
         );
     }
     for name in &writer.suspended {

@@ -43,13 +43,13 @@ pub enum CallError {
     #[error("Pinecone knows no such index")]
     NotFound,
     /// No answer came in time.
-    #[error("Pinecone did not answer in time")]
+    #[error("Pinecone did not respond in time")]
     NoAnswer,
     /// There was no connection, or it broke.
-    #[error("no answer from Pinecone: {0}")]
+    #[error("no response from Pinecone:  {0}")]
     Transport(Arc<str>),
     /// An answer that says neither.
-    #[error("Pinecone answered {0}")]
+    #[error("Pinecone responded with {0}")]
     Unexpected(u16),
 }
 

@@ -25,6 +25,7 @@ use crate::output::print;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   unstructured-operator uninstall --yes
+
 It also finishes a deletion that hangs because the operator or its permissions
 were deleted first. To delete the connectors too, delete their resources first:
 kubectl delete unstructured --all --all-namespaces";
@@ -63,7 +64,7 @@ pub struct Options {
 pub async fn run(options: &Options) -> Result<(), Exit> {
     if !options.yes {
         return Err(Exit::Refused(
-            "this deletes every resource of this operator in the cluster and their definitions, and leaves what they stand for in Unstructured: add --yes if that is meant"
+            "this deletes the CRDs and every resource in the cluster, and keeps the connectors, workflows and runs in Unstructured: to confirm, add --yes"
                 .to_owned(),
         ));
     }
@@ -104,7 +105,7 @@ pub async fn run(options: &Options) -> Result<(), Exit> {
         Err(_) => return Err(held(&installed).await?),
     }
     print(&format!(
-        "The definitions and {count} resources are gone; nothing was deleted in Unstructured.\n"
+        "The CRDs and {count} resources are gone; nothing was deleted in Unstructured.\n"
     ))
 }
 
@@ -130,7 +131,7 @@ impl Definition {
             .definitions
             .get_metadata_opt(&self.kind.definition_name())
             .await
-            .map_err(|error| failed("the definition cannot be read", &error))?;
+            .map_err(|error| failed("the CRD cannot be read", &error))?;
         Ok(definition.and_then(|definition| definition.uid()))
     }
 
@@ -145,7 +146,7 @@ impl Definition {
             .await
         {
             Err(error) if is_settled(&error) => Ok(()),
-            Err(error) => Err(failed("the definition cannot be deleted", &error)),
+            Err(error) => Err(failed("the CRD cannot be deleted", &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -191,7 +192,7 @@ impl Definition {
         {
             Err(error) if is_settled(&error) => Ok(()),
             Err(error) => {
-                let what = format!("{} cannot be let go", self.full_name(&resource));
+                let what = format!("{} cannot be released", self.full_name(&resource));
                 Err(failed(&what, &error))
             }
             Ok(_) => Ok(()),
@@ -209,14 +210,14 @@ async fn held(definitions: &[(Definition, String)]) -> Result<Exit, Exit> {
     for (definition, _) in definitions {
         if let Some(resource) = definition.resources().await?.first() {
             return Ok(Exit::Failed(format!(
-                "the definition is not gone yet: {} is held by the finalizers {}; let their owners finish, then do this again",
+                "the CRD is not gone yet: {} is held by the finalizers {}; let their owners finish, then do this again",
                 definition.full_name(resource),
                 resource.finalizers().join(", ")
             )));
         }
     }
     Ok(Exit::Failed(
-        "the definitions are not gone yet: wait for the API server, then do this again".to_owned(),
+        "the CRDs are not gone yet: wait for the API server, then do this again".to_owned(),
     ))
 }
 

@@ -246,7 +246,7 @@ async fn what_a_connector_is_known_by_cannot_be_edited() -> Result<()> {
                     "{change}: {}",
                     status.message
                 );
-                let anew = status.message.contains("make a new one");
+                let anew = status.message.contains("create a new one");
                 let warned = status
                     .message
                     .contains("deletes its connector unless deletionPolicy is Retain");

@@ -202,7 +202,7 @@ async fn a_connector_is_taken_over_by_name_when_that_is_asked_for_and_once_only(
     assert_eq!(source_id(&refused), None);
     let told = message(&refused, "Ready");
     assert!(
-        told.contains("the DropboxSource \"first\"") && !told.contains("take it over"),
+        told.contains("the DropboxSource \"first\"") && !told.contains("adopt it"),
         "it is told to do what cannot help: {told}"
     );
     assert_eq!((stage.creates().len(), stage.updates().len()), (0, 1));

@@ -315,7 +315,7 @@ fn plain(objects: Vec<Value>) -> Result<String> {
          #   kubectl apply --server-side -f crds/\n\
          #   kubectl apply --server-side -f examples/install.yaml\n#\n\
          # Deleting what this file installs keeps the CRDs, every resource and every connector. Name your own image, as\n\
-         # docs/operations.md explains under \"Make the image\". Every resource must then name its workspace under\n\
+         # docs/operations.md explains under \"Build and push the image\". Every resource must then name its workspace under\n\
          # spec.workspace. All other choices are in the chart.\n",
     );
     for mut object in std::iter::once(namespace).chain(objects) {

@@ -67,9 +67,9 @@ async fn of_a_resource_that_is_ready_everything_is_right_and_nothing_is_changed(
 
     assert_eq!(code, Some(0), "{findings:#?}");
     for check in [
-        "definition",
+        "crd",
         "operator",
-        "rights",
+        "permissions",
         "status",
         "secret",
         "dropbox",

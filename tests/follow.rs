@@ -294,13 +294,13 @@ async fn a_missing_right_is_named_and_without_that_to_patch_there_are_no_counts(
         (
             &stranger,
             &["start", "flow"][..],
-            "cannot be read: you may not",
+            "cannot be read: you lack the permission",
         ),
-        (&reader, &["start", "flow"], "cannot be made in"),
+        (&reader, &["start", "flow"], "cannot be created in"),
         (
             &stranger,
             &["follow", "held"],
-            "cannot be watched: you may not",
+            "cannot be watched: you lack the permission",
         ),
     ] {
         let mut command = command(&stage, arguments);

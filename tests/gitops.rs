@@ -275,6 +275,97 @@ async fn what_was_applied_is_never_out_of_sync() -> Result<()> {
 }
 
 #[tokio::test]
+async fn with_the_kustomize_configuration_every_name_follows_a_prefix_and_a_hash() -> Result<()> {
+    const PIPELINE: &str = "
+apiVersion: v1
+kind: Secret
+metadata: {name: kept}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: DropboxSource
+metadata: {name: folder}
+spec:
+  credentials: {secretRef: {name: generated}}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: UnstructuredSource
+metadata: {name: bucket}
+spec:
+  workspace: {apiKeySecretRef: {name: kept}}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: PineconeDestination
+metadata: {name: index}
+spec:
+  credentials: {secretRef: {name: generated}}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: UnstructuredDestination
+metadata: {name: table}
+spec:
+  workspace: {apiKeySecretRef: {name: kept}}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: UnstructuredWorkflow
+metadata: {name: from-folder}
+spec:
+  sourceRef: {kind: DropboxSource, name: folder}
+  destinationRef: {kind: PineconeDestination, name: index}
+  nodes:
+    - name: Partitioner
+    - name: Embedder
+      secretSettings:
+        provider_api_key: {name: generated, key: api_key}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: UnstructuredWorkflow
+metadata: {name: from-bucket}
+spec:
+  sourceRef: {kind: UnstructuredSource, name: bucket}
+  destinationRef: {kind: UnstructuredDestination, name: table}
+  workspace: {apiKeySecretRef: {name: kept}}
+---
+apiVersion: connectors.unstructured.io/v1alpha1
+kind: UnstructuredJob
+metadata: {name: once}
+spec:
+  workflowRef: {name: from-folder}
+";
+    let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kustomizeconfig.yaml");
+    let directory = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
+    std::fs::copy(configuration, directory.path().join("kustomizeconfig.yaml"))?;
+    write("pipeline.yaml", PIPELINE)?;
+    write("api_key", "key")?;
+    write(
+        "kustomization.yaml",
+        "namePrefix: team-\nresources: [pipeline.yaml]\nconfigurations: [kustomizeconfig.yaml]\n\
+         secretGenerator: [{name: generated, files: [api_key]}]\n",
+    )?;
+    let plane = ControlPlane::shared().await?;
+    let mut kubectl = plane.kubectl();
+    let output = kubectl
+        .arg("kustomize")
+        .arg(directory.path())
+        .output()
+        .await?;
+    let rendered = String::from_utf8(output.stdout)?;
+    let names: Vec<_> = rendered
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("name: "))
+        .filter(|name| !matches!(*name, "Partitioner" | "Embedder"))
+        .collect();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(names.len(), 20, "{rendered}{complaints}");
+    for name in names {
+        assert!(name.starts_with("team-"), "{name}: {rendered}");
+        let hashed = name.strip_prefix("team-generated");
+        assert!(hashed.is_none_or(|hash| hash.starts_with('-')), "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_kustomize_overlay_of_the_operations_page_puts_the_image_into_every_object()
 -> Result<()> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -182,9 +182,9 @@ async fn sources_of_every_type_are_written_without_their_secrets() -> Result<()>
     let own = &with_name(&objects, "DropboxSource", "archive")?["spec"];
     assert_eq!(own["existingSourceId"], json!(dropbox));
     for secret in [
-        "archive-credentials has to hold key, secret",
-        "archive-2-credentials has to hold secret_word, server",
-        "dropbox has to hold app_key, app_secret, refresh_token",
+        "archive-credentials with the keys key, secret",
+        "archive-2-credentials with the keys secret_word, server",
+        "dropbox with the keys app_key, app_secret, refresh_token",
     ] {
         let line = format!("Secret {secret}\n");
         assert_eq!(stderr.matches(&line).count(), 1, "{stderr}");

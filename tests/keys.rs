@@ -220,7 +220,7 @@ async fn a_taken_key_is_told_and_nothing_is_made_in_its_place() -> Result<()> {
         let told = stage.until_reason("contracts", "KeyTaken").await?;
         let message = message(&told, "Ready");
         assert!(message.contains(&key(&stage, "contracts")), "{message}");
-        assert!(message.contains("Nothing was made"), "{message}");
+        assert!(message.contains("Nothing was created"), "{message}");
         assert_eq!(recorded(&told), None);
         assert!(told.data["status"].get("create").is_none());
         stage.after_sweeps(3).await?;

@@ -1089,7 +1089,7 @@ async fn a_workflow_whose_key_is_taken_says_so_and_nothing_is_made_in_its_place(
             is(o, "Stalled", "True", "KeyTaken")
         })
         .await?;
-        ensure!(message(&told, "Ready").contains("Nothing was made"));
+        ensure!(message(&told, "Ready").contains("Nothing was created"));
         ensure!(told.data["status"].get("create").is_none(), "{told:?}");
     }
     tokio::time::sleep(Duration::from_secs(5)).await;

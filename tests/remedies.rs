@@ -382,7 +382,7 @@ async fn what_doctor_says_to_do_about_the_definition_repairs_it_and_a_missing_on
         "{line}"
     );
 
-    is_repaired(&stage, &arguments, "definition").await?;
+    is_repaired(&stage, &arguments, "crd").await?;
     operator.ready().await?;
     stage.good_secret().await?;
     stage.create("contracts", json!({})).await?;
@@ -393,7 +393,7 @@ async fn what_doctor_says_to_do_about_the_definition_repairs_it_and_a_missing_on
     definitions
         .patch(DEFINITION, &PatchParams::default(), &patch)
         .await?;
-    is_repaired(&stage, &arguments, "definition").await?;
+    is_repaired(&stage, &arguments, "crd").await?;
 
     // All namespaces, too, while this cluster is ours alone.
     let (_, findings) = doctor(&stage, "--all-namespaces").await?;

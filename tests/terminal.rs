@@ -240,7 +240,10 @@ async fn who_may_not_write_there_is_told_before_the_code_is_used_up() -> Result<
         let output = as_user(&stage, user, &LOGIN).await?;
         let line = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{line}");
-        assert!(line.contains(&format!("you may not {what}")), "{line}");
+        assert!(
+            line.contains(&format!("you lack the permission to {what}")),
+            "{line}"
+        );
         assert!(line.contains("ask an administrator"), "{line}");
     }
     assert!(stage.dropbox.requests().is_empty());
@@ -268,7 +271,7 @@ async fn who_may_not_write_there_is_told_before_the_code_is_used_up() -> Result<
         .env("KUBECONFIG", kubeconfig)
         .envs(GIVEN);
     let finished = Typist::start(command)?.finishes().await?;
-    let refusal = "you may not write DropboxSources in";
+    let refusal = "you lack the permission to write DropboxSources in";
     assert!(finished.screen.contains(refusal), "{}", finished.screen);
     assert!(stage.dropbox.requests().is_empty());
     Ok(())
@@ -347,8 +350,8 @@ async fn doctor_names_the_rights_that_its_user_lacks_and_takes_nothing_hidden_fo
         found.with_context(|| format!("nothing is said of {check}: {report:#}"))
     };
     assert_eq!(told("secret")?["verdict"], "unknown", "{report:#}");
-    assert_eq!(told("rights")?["verdict"], "wrong", "{report:#}");
-    let message = told("rights")?["message"].as_str().unwrap_or_default();
+    assert_eq!(told("permissions")?["verdict"], "wrong", "{report:#}");
+    let message = told("permissions")?["message"].as_str().unwrap_or_default();
     assert!(
         message.contains("get secrets") && message.contains("list pineconedestinations"),
         "{message}"
@@ -360,6 +363,9 @@ async fn doctor_names_the_rights_that_its_user_lacks_and_takes_nothing_hidden_fo
     let output = as_user(&stage, nobody, &["doctor", "contracts"]).await?;
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("you may not get dropboxsources"), "{told}");
+    assert!(
+        told.contains("you lack the permission to get dropboxsources"),
+        "{told}"
+    );
     Ok(())
 }

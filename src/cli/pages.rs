@@ -33,7 +33,9 @@ pub fn completions(mut command: clap::Command, shell: clap_complete::Shell) -> R
 ///
 /// [`Exit::Failed`] when it cannot be written.
 pub fn man(command: clap::Command, directory: &std::path::Path) -> Result<(), Exit> {
-    clap_mangen::generate_to(command, directory).map_err(|error| {
+    let made = std::fs::create_dir_all(directory);
+    let written = made.and_then(|()| clap_mangen::generate_to(command, directory));
+    written.map_err(|error| {
         Exit::Failed(format!(
             "the man pages cannot be written to {}: {error}",
             directory.display()

@@ -448,7 +448,7 @@ fn a_command_line_that_is_not_understood_is_one_line() {
         ),
         (
             &["begin"],
-            "unknown command: give run, crd, login dropbox, doctor, import, start, follow, uninstall or completions, see --help",
+            "unknown command: give run, crd, login dropbox, doctor, import, start, follow, uninstall, completions or man, see --help",
         ),
         (&["--listen=[::]:1"], NO_COMMAND),
         (&["-x"], NO_COMMAND),
@@ -463,11 +463,31 @@ fn a_command_line_that_is_not_understood_is_one_line() {
         (&["start"], "<WORKFLOW> is missing, see --help"),
         (
             &["start", "flow", "--on-active", "Stop"],
-            "--on-active: give Wait or Adopt or Fail",
+            "--on-active: give Wait, Adopt or Fail",
         ),
         (
             &["start", "flow", "--timeout", "2 hours"],
-            "--timeout: is not a span of time: write it like 90s, 30m or 2h",
+            "--timeout: is not a duration: write it like 90s, 30m or 2h",
+        ),
+        (
+            &["start", "flow", "-n", "a,b"],
+            "--namespace: must be the name of one namespace: lower-case letters, digits and hyphens, with a letter or digit at either end",
+        ),
+        (
+            &["doctor", "Bad_Name"],
+            "[NAME]: must be a Kubernetes name: lower-case letters, digits, hyphens and dots, with a letter or digit at either end",
+        ),
+        (
+            &["follow", "Bad_Name"],
+            "<JOB>: must be a Kubernetes name: lower-case letters, digits, hyphens and dots, with a letter or digit at either end",
+        ),
+        (
+            &["doctor", "-A", "contracts"],
+            "--all-namespaces cannot be given together with [NAME]",
+        ),
+        (
+            &["completions", "tcsh"],
+            "<SHELL>: give bash, elvish, fish, powershell or zsh",
         ),
         (&["follow"], "<JOB> is missing, see --help"),
         (&["man"], "<DIRECTORY> is missing, see --help"),
@@ -646,6 +666,7 @@ fn every_command_has_help_completions_and_a_man_page() {
         &["start", "--help"],
         &["follow", "--help"],
         &["completions", "--help"],
+        &["man", "--help"],
     ] {
         let Err(Exit::Told(help)) = parsed(arguments, &[]) else {
             panic!("{arguments:?}")
@@ -653,17 +674,13 @@ fn every_command_has_help_completions_and_a_man_page() {
         assert!(help.contains("Usage"), "{help}");
     }
     let directory = tempfile::tempdir().unwrap();
-    man(command(), directory.path()).unwrap();
-    assert!(
-        directory
-            .path()
-            .join("unstructured-operator-login-dropbox.1")
-            .exists()
-    );
-    assert!(
-        directory
-            .path()
-            .join("unstructured-operator-doctor.1")
-            .exists()
-    );
+    let pages = directory.path().join("share/man1");
+    man(command(), &pages).unwrap();
+    for page in [
+        "unstructured-operator-login-dropbox.1",
+        "unstructured-operator-doctor.1",
+        "unstructured-operator-man.1",
+    ] {
+        assert!(pages.join(page).exists(), "{page}");
+    }
 }

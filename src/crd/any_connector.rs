@@ -20,7 +20,7 @@ pub struct AnyConnector {
         regex(pattern = r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$")
     )]
     #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("type cannot be changed: a connector keeps its type; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
+        .message("type cannot be changed: a connector keeps its type; delete this resource and create a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
         .reason(Reason::FieldValueForbidden))]
     pub connector_type: String,
 

@@ -55,7 +55,7 @@ words! {
     Progressing,
     /// The Secrets are complete, and Dropbox or Pinecone, if asked, rejects neither the credentials nor access to the folder or index.
     CredentialsAccepted,
-    /// Dropbox or Pinecone could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for the answer; the
+    /// Dropbox or Pinecone could not say whether it accepts the credentials, or has not been asked yet. Nothing waits for the response; the
     /// operator asks again.
     CredentialsUnverified,
     /// The Secret does not exist. Create it; the operator notices by itself.
@@ -93,10 +93,10 @@ words! {
     Forbidden,
     /// Unstructured or the operator rejects the configuration. Correct the named field; the operator retries after any change.
     InvalidConfiguration,
-    /// Another connector has this `connectorName`. Choose another name, or take it over with `adoptionPolicy: ByName`.
+    /// Another connector has this `connectorName`. Choose another name, or adopt it with `adoptionPolicy: ByName`.
     NameConflict,
-    /// Something that the workspace does not show, or that another resource holds, has the key with which this resource makes its
-    /// connector or workflow. Nothing is made; the message says what to do.
+    /// Something that the workspace does not show, or that another resource holds, has the key with which this resource creates its
+    /// connector or workflow. Nothing is created; the message says what to do.
     KeyTaken,
     /// Several connectors have this name, and nothing says which is ours. Delete the wrong ones, or use
     /// `existingSourceId` or `existingDestinationId`.

@@ -53,9 +53,6 @@ fn api_key() -> String {
 /// The Unstructured workspace that holds the connector. An API key belongs to exactly one workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.apiUrl) == has(oldSelf.apiUrl) && (!has(self.apiUrl) || self.apiUrl == oldSelf.apiUrl)")
-    .message("workspace.apiUrl cannot be changed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
-    .reason(Reason::FieldValueForbidden))]
 pub struct WorkspaceReference {
     /// Base URL of the Unstructured API, with or without `/api/v1`. Defaults to the operator's own `--api-url`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,13 +70,13 @@ pub struct WorkspaceReference {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.adoptionPolicy != 'ByName' || has(self.connectorName)")
-        .message("adoptionPolicy ByName needs connectorName: say which connector to take over")
+        .message("adoptionPolicy ByName needs connectorName: name the connector to adopt")
         .reason(Reason::FieldValueRequired),
     validation = Rule::new("has(self.connectorName) == has(oldSelf.connectorName) && (!has(self.connectorName) || self.connectorName == oldSelf.connectorName)")
-        .message("connectorName cannot be added, removed or changed: the Unstructured API cannot rename a connector; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
+        .message("connectorName cannot be added, removed or changed: the Unstructured API cannot rename a connector; delete this resource and create a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
         .reason(Reason::FieldValueForbidden),
     validation = Rule::new("has(self.workspace) == has(oldSelf.workspace)")
-        .message("workspace cannot be added or removed: a connector cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
+        .message("workspace cannot be added or removed: a connector cannot move between workspaces; delete this resource and create a new one, but deleting it deletes its connector unless deletionPolicy is Retain")
         .reason(Reason::FieldValueForbidden)
 )]
 pub struct ConnectorOptions {
@@ -98,6 +95,7 @@ pub struct ConnectorOptions {
 
     /// The workspace that holds the connector. Defaults to the operator's own. It cannot be added, removed or pointed at another workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = workspace_stays("connector"))]
     pub workspace: Option<WorkspaceReference>,
 
     /// If true, `Ready` waits for Unstructured's own connection check after each accepted change.
@@ -123,10 +121,20 @@ pub(super) fn fixed(field: &str) -> Rule {
         "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
     ))
     .message(Message::Message(format!(
-        "{field} cannot be added, removed or changed: it says which connector this resource took over; delete this resource and \
-         make a new one, but deleting it deletes its connector unless deletionPolicy is Retain"
+        "{field} cannot be added, removed or changed: it names the connector that this resource adopted; delete this resource and \
+         create a new one, but deleting it deletes its connector unless deletionPolicy is Retain"
     )))
     .reason(Reason::FieldValueForbidden)
+}
+
+/// That a workspace keeps its URL, of a resource that stands for `what`.
+pub(super) fn workspace_stays(what: &str) -> Rule {
+    Rule::new("has(self.apiUrl) == has(oldSelf.apiUrl) && (!has(self.apiUrl) || self.apiUrl == oldSelf.apiUrl)")
+        .message(Message::Message(format!(
+            "workspace.apiUrl cannot be changed: a {what} cannot move between workspaces; delete this resource and create a new one, \
+             but deleting it deletes its {what} unless deletionPolicy is Retain"
+        )))
+        .reason(Reason::FieldValueForbidden)
 }
 
 /// The schema of the id of a connector.
@@ -299,7 +307,7 @@ pub struct ConnectionCheck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateIntent {
-    /// Name under which the connector is being created.
+    /// Name under which it is being created.
     pub name: String,
     /// When the create started.
     pub started_at: Time,

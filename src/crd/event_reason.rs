@@ -5,41 +5,41 @@ use super::words::words;
 words! {
     /// What was done, as the reason of an event. Beside these, a [`Reason`](super::Reason) that is news is an event too.
     pub enum EventReason;
-    /// A connector was made.
+    /// The operator created a connector or a workflow.
     Created,
-    /// A connector was made in place of one that somebody had deleted in Unstructured.
+    /// The operator created a connector or a workflow again, because it was missing in Unstructured.
     Recreated,
-    /// The connector of a create whose answer had been lost was found.
+    /// The operator found a connector or a workflow whose create got no response.
     Recovered,
-    /// An existing connector was taken over.
+    /// The operator adopted an existing connector or workflow.
     Adopted,
     /// Unstructured accepted a changed configuration.
     Updated,
-    /// Somebody had changed the connector in Unstructured; the named settings were restored.
+    /// Somebody had changed the connector or the workflow in Unstructured; the operator restored the named settings.
     DriftCorrected,
-    /// The connector was deleted.
+    /// The operator deleted a connector or a workflow.
     Deleted,
     /// A second connector with the resource's key, or under its own name, was deleted.
     DuplicateDeleted,
-    /// The resource went and its connector stayed, as `deletionPolicy: Retain` or the deletion of the definition asks for.
+    /// The resource was deleted, and its connector stays, as `deletionPolicy: Retain` or the deletion of the CRD requires.
     Retained,
-    /// The namespace went, and with it the API key that could have deleted the connector. Kept in the namespace `default`.
+    /// The namespace was deleted, and with it the API key that could have deleted the connector. Kept in the namespace `default`.
     Orphaned,
     /// Somebody else keeps writing to the status of the resource, which is the operator's alone.
     StatusContested,
-    /// Connectors carry default names of resources that do not exist. Kept in a namespace that the operator may write to.
+    /// Connectors have default names of resources that do not exist. Kept in a namespace that the operator may write to.
     Unclaimed,
-    /// The resource cannot be let go, because the operator lost the right to. Kept in a namespace that the operator may write to.
+    /// The operator cannot release the resource, because it lost the permission. Kept in a namespace that the operator may write to.
     Stuck,
     /// Unstructured dropped a setting of a node that it does not know.
     SettingIgnored,
-    /// The nodes of a workflow are in an order, or of a sort, that makes its runs fail or write nothing.
+    /// The nodes of a workflow are in an order, or of a type, that makes its runs fail or write nothing.
     Advice,
     /// A run was started.
     Started,
     /// A run that somebody else had started is followed.
     Joined,
-    /// A run was told to stop.
+    /// The operator cancelled a run.
     Cancelled,
     /// A run ended, and no document failed.
     Succeeded,

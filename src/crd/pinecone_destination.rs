@@ -24,7 +24,7 @@ use super::definition::{DESTINATION, complete};
 )]
 #[x_kube(
     validation = Rule::new("has(self.indexName) != (has(self.autoCreateIndex) && self.autoCreateIndex)")
-        .message("give either indexName or autoCreateIndex: true, and not both"),
+        .message("set either indexName or autoCreateIndex: true, but not both"),
     validation = fixed(DESTINATION.existing_field)
 )]
 pub struct PineconeDestinationSpec {

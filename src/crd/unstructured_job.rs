@@ -23,28 +23,28 @@ use super::definition::{column, finish};
     shortname = "ujob",
     category = "unstructured"
 )]
-#[x_kube(validation = Rule::new("has(self.timeout) == has(oldSelf.timeout)").message("timeout cannot be added or removed: make a new job"))]
+#[x_kube(validation = Rule::new("has(self.timeout) == has(oldSelf.timeout)").message("timeout cannot be added or removed: create a new job"))]
 pub struct UnstructuredJobSpec {
     /// The workflow to run: a resource in this namespace. You may create it after the job. Immutable.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("workflowRef cannot be changed: a job is one run of one workflow; make a new job"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("workflowRef cannot be changed: a job is one run of one workflow; create a new job"))]
     pub workflow_ref: WorkflowReference,
 
     /// What to do while another run of the workflow is in progress: `Wait` starts when that run has ended; `Adopt` follows that run
     /// instead; `Fail` gives up. Immutable.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("onActive cannot be changed: make a new job"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("onActive cannot be changed: create a new job"))]
     pub on_active: OnActive,
 
     /// Cancel the run if it has not ended after this time, for example `2h`. Without it, the run has no time limit. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(s|m|h))+$"))]
     #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("timeout must be longer than zero: leave it out for no limit"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("timeout cannot be changed: make a new job"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("timeout cannot be changed: create a new job"))]
     pub timeout: Option<String>,
 
     /// Cancel the run. This cannot be undone.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self || !oldSelf").message("a job that was cancelled stays cancelled: make a new job"))]
+    #[x_kube(validation = Rule::new("self || !oldSelf").message("a job that was cancelled stays cancelled: create a new job"))]
     pub cancel: bool,
 
     /// Delete this resource this long after it finished, for example `24h`. Without it, the resource stays. Do not set it on a job that

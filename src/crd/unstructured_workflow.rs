@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::any_connector::{Parameters, SecretParameter, parameters, secret_parameters};
 use super::connector::{
     AdoptionPolicy, CreateIntent, DeletionPolicy, LostCreates, WorkspaceReference, WorkspaceStatus,
-    connector_id, unobserved,
+    connector_id, unobserved, workspace_stays,
 };
 use super::definition::{column, condition_columns, finish};
 use super::schedule::WorkflowSchedule;
@@ -34,15 +34,18 @@ use super::unstructured_job::Documents;
 )]
 #[x_kube(
     validation = Rule::new("has(self.sourceRef) != has(self.sourceId)")
-        .message("give either sourceRef or sourceId, and not both"),
+        .message("set either sourceRef or sourceId, but not both"),
     validation = Rule::new("has(self.destinationRef) != has(self.destinationId)")
-        .message("give either destinationRef or destinationId, and not both"),
+        .message("set either destinationRef or destinationId, but not both"),
     validation = Rule::new("self.adoptionPolicy != 'ByName' || has(self.workflowName)")
-        .message("adoptionPolicy ByName needs workflowName: say which workflow to take over"),
+        .message("adoptionPolicy ByName needs workflowName: name the workflow to adopt")
+        .reason(Reason::FieldValueRequired),
     validation = Rule::new("has(self.existingWorkflowId) == has(oldSelf.existingWorkflowId) && (!has(self.existingWorkflowId) || self.existingWorkflowId == oldSelf.existingWorkflowId)")
-        .message("existingWorkflowId cannot be added, removed or changed: it says which workflow this resource took over; delete this resource and make a new one, but deleting it deletes its workflow unless deletionPolicy is Retain"),
+        .message("existingWorkflowId cannot be added, removed or changed: it names the workflow that this resource adopted; delete this resource and create a new one, but deleting it deletes its workflow unless deletionPolicy is Retain")
+        .reason(Reason::FieldValueForbidden),
     validation = Rule::new("has(self.workspace) == has(oldSelf.workspace)")
-        .message("workspace cannot be added or removed: a workflow cannot move between workspaces; delete this resource and make a new one, but deleting it deletes its workflow unless deletionPolicy is Retain")
+        .message("workspace cannot be added or removed: a workflow cannot move between workspaces; delete this resource and create a new one, but deleting it deletes its workflow unless deletionPolicy is Retain")
+        .reason(Reason::FieldValueForbidden)
 )]
 pub struct UnstructuredWorkflowSpec {
     /// The source: a resource in this namespace. You may create it after the workflow.
@@ -98,6 +101,7 @@ pub struct UnstructuredWorkflowSpec {
     /// The workspace that holds the workflow and both connectors. Defaults to the operator's own. It cannot be added, removed or pointed at
     /// another workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = workspace_stays("workflow"))]
     pub workspace: Option<WorkspaceReference>,
 
     /// What happens to the workflow when this resource is deleted: `Delete` deletes it; `Retain` leaves it in the workspace.

@@ -83,7 +83,7 @@ impl Patient<'_> {
                     &self.subject(),
                     check,
                     message,
-                    "have somebody run this who may",
+                    "ask somebody with the permission to run this",
                 );
                 None
             }
@@ -174,7 +174,7 @@ impl Patient<'_> {
         let message = format!("{endpoint} cannot be asked: {error}");
         let next = match error.kind {
             ErrorKind::Unauthorized | ErrorKind::Forbidden => self.replace_key().unwrap_or_else(|| {
-                "make a key in the Unstructured UI (API Keys, in the right workspace) and put it into the operator's own Secret"
+                "create a key in the Unstructured UI (API Keys, in the right workspace) and put it into the operator's own Secret"
                     .to_owned()
             }),
             ErrorKind::WrongUrl => {
@@ -198,7 +198,7 @@ impl Patient<'_> {
         }
         (
             format!(
-                "{what} is gone from the workspace; the operator makes it anew at its next look"
+                "{what} is gone from the workspace; the operator creates it again at its next look"
             ),
             self.look_again(),
         )

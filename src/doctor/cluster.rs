@@ -53,7 +53,7 @@ async fn definitions(client: &Client, findings: &mut Findings) -> bool {
 }
 
 async fn definition(client: &Client, kind: &Defined, findings: &mut Findings) -> bool {
-    const CHECK: &str = "definition";
+    const CHECK: &str = "crd";
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     match definitions.get_opt(&kind.definition_name()).await {
         Ok(Some(installed)) => {
@@ -67,15 +67,15 @@ async fn definition(client: &Client, kind: &Defined, findings: &mut Findings) ->
                 findings.right(
                     CLUSTER,
                     CHECK,
-                    format!("{} is defined, as this version knows it", kind.name),
+                    format!("{} is installed and matches this version", kind.name),
                 );
             } else {
                 findings.wrong(
                     CLUSTER,
                     CHECK,
                     format!(
-                        "{} is defined, but not as this version ({}) knows it: use the version that runs in the cluster, or \
-                         upgrade the definition",
+                        "{} is installed, but does not match this version ({}): use the version that runs in the cluster, or \
+                         upgrade the CRD",
                         kind.name,
                         env!("CARGO_PKG_VERSION")
                     ),
@@ -92,13 +92,13 @@ async fn definition(client: &Client, kind: &Defined, findings: &mut Findings) ->
             findings.unknown(
                 CLUSTER,
                 CHECK,
-                "you may not read custom resource definitions",
+                "you lack the permission to read CRDs",
                 format!("kubectl explain {}", kind.name.to_lowercase()),
             );
             true
         }
         Err(error) => {
-            let message = sentence(&error, "the definition cannot be read");
+            let message = sentence(&error, "the CRD cannot be read");
             findings.wrong(CLUSTER, CHECK, message, "kubectl version");
             false
         }
@@ -145,14 +145,13 @@ async fn operator(client: &Client, namespace: Option<&str>, findings: &mut Findi
         findings.right(CLUSTER, CHECK, described.join("; "));
     } else if let Some(lease) = idle.first() {
         let message = format!(
-            "no operator leads: nobody renews the Lease {}. Operators that should work on this are stopped, or cannot reach the \
-             Kubernetes API",
+            "no operator leads: nobody renews the Lease {}. The operator is stopped, or cannot reach the Kubernetes API",
             full_name(lease)
         );
         findings.wrong(CLUSTER, CHECK, message, PODS);
     } else {
-        let message = "no operator has a Lease: none is installed for this, or it runs with --leader-elect=false, \
-                       which this check cannot see";
+        let message = "no operator has a Lease: none is installed for this namespace, or it runs with --leader-elect=false, \
+                       which doctor cannot see";
         findings.wrong(CLUSTER, CHECK, message, PODS);
     }
 }
@@ -202,7 +201,7 @@ async fn namespace_exists(client: &Client, name: &str, findings: &mut Findings) 
 
 /// Whether the caller may read what has to be read; false when not even the resources.
 async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Findings) -> bool {
-    const CHECK: &str = "rights";
+    const CHECK: &str = "permissions";
     let place = namespace.map_or_else(
         || "in all namespaces".to_owned(),
         |name| format!("in the namespace {name}"),
@@ -229,7 +228,7 @@ async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Finding
             Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => {}
             Ok(_) => denied.push((verb, resource)),
             Err(error) => {
-                let message = sentence(&error, "your rights cannot be looked up");
+                let message = sentence(&error, "your permissions cannot be looked up");
                 findings.unknown(CLUSTER, CHECK, message, "kubectl auth can-i --list");
                 return true;
             }
@@ -250,8 +249,8 @@ async fn rights(client: &Client, namespace: Option<&str>, findings: &mut Finding
     findings.wrong(
         CLUSTER,
         CHECK,
-        format!("you may not {} {place}", words.join(", ")),
-        "ask an administrator for a Role with these rights; what they hide cannot be looked at",
+        format!("you lack the permission to {} {place}", words.join(", ")),
+        "ask an administrator for a Role with these permissions; doctor cannot check the rest without them",
     );
     // One kind that may be read is worth a look.
     kinds::ALL

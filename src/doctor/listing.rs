@@ -147,7 +147,7 @@ fn unreadable(kind: &'static str, metadata: &ObjectMeta, findings: &mut Findings
     findings.wrong(
         &key(kind, metadata).to_string(),
         "resource",
-        "it does not fit the definition of this version",
+        "it does not fit the CRD of this version",
         "unstructured-operator crd | kubectl apply --server-side -f -",
     );
 }

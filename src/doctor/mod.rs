@@ -40,6 +40,7 @@ Examples:
   unstructured-operator doctor --all-namespaces --api-key-file key
   unstructured-operator doctor -o json \\
     | jq '.findings[] | select(.verdict == \"wrong\")'
+
 UNSTRUCTURED_API_KEY may also hold the key of the operator's own workspace.
 Without it, doctor checks resources that name no workspace only in the cluster
 and at Dropbox. It checks a workflow with both connectors, and a job with its
@@ -151,9 +152,13 @@ fn missing(options: &Options, namespace: Option<&str>, others: &[String], findin
         let message = format!("there is no resource in {place}");
         return findings.wrong(subject, CHECK, message, login);
     };
-    let others = match &others[..others.len().min(MOST)] {
-        [] => "nor any other".to_owned(),
-        others => format!("what is there: {}", others.join(", ")),
+    let others = match others.split_at(others.len().min(MOST)) {
+        ([], _) => "nor any other".to_owned(),
+        (named, []) => format!("existing resources: {}", named.join(", ")),
+        (named, more) => {
+            let named = named.join(", ");
+            format!("existing resources: {named}, and {} more", more.len())
+        }
     };
     let message = format!("there is no resource {name} in {place}; {others}");
     findings.wrong(subject, CHECK, message, format!("{login} --name {name}"));

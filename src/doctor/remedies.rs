@@ -103,7 +103,7 @@ impl Patient<'_> {
 
     /// What to do about something that cannot be changed.
     pub fn anew(&self, with: &str) -> String {
-        let make = format!("make a new resource with {with}, then delete this one");
+        let make = format!("create a new resource with {with}, then delete this one");
         let what = if self.key.kind == WORKFLOW {
             "workflow"
         } else {

@@ -214,7 +214,7 @@ impl Contents {
         for source in found.iter().take(TOLD) {
             let (id, name) = (source.id, one_line(&source.name));
             let mut message = format!(
-                "connector {id} has the default name {name}, and {nobody}: it was retained, or its resource went without the operator. \
+                "connector {id} has the default name {name}, and {nobody}: it was retained, or the finalizer of its resource was removed by hand. \
                  Delete it in the Unstructured UI, or adopt it"
             );
             let adopting = self.adopting(source, cluster, known);

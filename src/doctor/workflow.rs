@@ -76,8 +76,14 @@ impl Patient<'_> {
         let known = listed.resources.iter().find(|known| known.key() == key);
         let Some(resource) = known else {
             if listed.is_partial {
-                let message = format!("you may not see whether the {kind} {name} is there");
-                findings.unknown(&subject, check, message, "have somebody run this who may");
+                let message =
+                    format!("you lack the permission to see whether the {kind} {name} is there");
+                findings.unknown(
+                    &subject,
+                    check,
+                    message,
+                    "ask somebody with the permission to run this",
+                );
             } else {
                 let message = format!(
                     "the {kind} {name} does not exist in this namespace: create it, or correct spec.{check}Ref"

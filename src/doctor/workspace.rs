@@ -167,7 +167,7 @@ async fn check(
         Ok(None) => findings.unknown(
             subject,
             CHECK,
-            "no connection check was made; spec.verify has the operator make one after each change",
+            "there was no connection check; spec.verify makes the operator start one after each change",
             patient.set("verify", "true"),
         ),
         Err(error) => {
@@ -190,7 +190,7 @@ async fn clock(patient: &Patient<'_>, endpoint: &Endpoint, reach: Reach, finding
             &subject,
             CHECK,
             format!("{endpoint} does not tell its time"),
-            "compare with date -u",
+            "compare the output of date -u with another clock",
         );
     };
     let apart = Timestamp::now().duration_since(theirs).unsigned_abs();

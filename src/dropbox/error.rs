@@ -31,7 +31,7 @@ pub enum CallError {
     #[error(
         "the app lacks the permission {0} (missing_scope): tick files.content.read (it brings files.metadata.read) on the Permissions tab of the \
          app in the Dropbox App Console, press Submit, then get a new refresh token with unstructured-operator login \
-         dropbox, because a token keeps the permissions it was made with"
+         dropbox, because a token keeps the permissions it was created with"
     )]
     MissingScope(String),
     /// The token is known, and Dropbox does not let it be used for this. Holds Dropbox's word for it, and what to do.

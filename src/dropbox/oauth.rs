@@ -53,13 +53,13 @@ pub(super) struct Answer<'a> {
 /// An exchange without an answer. Its text may hold foreign words.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("no answer from Dropbox: {}", http::explain(.0))]
+    #[error("no response from Dropbox:  {}", http::explain(.0))]
     Transport(reqwest::Error),
-    #[error("Dropbox's answer broke off: {}", http::explain(.0))]
+    #[error("Dropbox's response broke off: {}", http::explain(.0))]
     Broken(reqwest::Error),
-    #[error("Dropbox's answer is too long to be one")]
+    #[error("Dropbox's response is too long to be one")]
     TooLarge,
-    #[error("Dropbox did not answer within {0:?}")]
+    #[error("Dropbox did not respond within {0:?}")]
     Late(Duration),
 }
 

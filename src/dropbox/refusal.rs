@@ -44,7 +44,7 @@ pub(super) fn unclear(
         "" => String::new(),
         word => format!(" ({})", secrets.scrub(word)),
     };
-    let said = format!("Dropbox answered {}{word}", status.as_u16());
+    let said = format!("Dropbox responded with {}{word}", status.as_u16());
     if status.is_server_error() {
         CallError::Unavailable(said)
     } else {
@@ -66,14 +66,14 @@ fn bad_request(body: &[u8], secrets: &Scrubber) -> Option<CallError> {
     if text.contains("Dropbox-API-Select-User") || text.contains("for an entire Dropbox") {
         return denied(
             "the token is for a whole team",
-            "take the team scopes off the app on its Permissions tab, or make an app without them, then get a refresh token of \
+            "take the team scopes off the app on its Permissions tab, or create an app without them, then get a refresh token of \
              one user's account with unstructured-operator login dropbox",
         );
     }
     if text.contains("disabled") && text.contains("app") {
         return denied(
             "the app is disabled",
-            "enable it in the Dropbox App Console, or make another app",
+            "enable it in the Dropbox App Console, or create another app",
         );
     }
     None
@@ -90,7 +90,7 @@ fn denied(tag: &str) -> Option<CallError> {
         ),
         "route_access_denied" => (
             "route_access_denied",
-            "this kind of app may not list files: make an app with scoped access",
+            "this kind of app may not list files: create an app with scoped access",
         ),
         "invalid_select_user" => ("invalid_select_user", ANOTHER_ACCOUNT),
         "invalid_select_admin" => ("invalid_select_admin", ANOTHER_ACCOUNT),

@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(ailing.ended(7), BTreeSet::new(), "it does not ail");
         ailing.begin(7);
         ailing.leave(&key("b"));
-        assert_eq!(ailing.ended(7), BTreeSet::new(), "no answer came");
+        assert_eq!(ailing.ended(7), BTreeSet::new(), "no response came");
         assert_eq!(ailing.ended(8), BTreeSet::from([key("a")]));
         ailing.begin(8);
         assert_eq!(ailing.ended(9), BTreeSet::new(), "nobody waits");

@@ -18,8 +18,10 @@ pub enum Outcome {
     Ready,
     /// `spec.suspend` is set, and what was applied last is what the resource asks for.
     Suspended,
-    /// `spec.suspend` is set, and something is not sent, or nothing made.
+    /// `spec.suspend` is set, and something is not sent.
     SuspendedUnsent,
+    /// `spec.suspend` is set, and there is no connector yet.
+    SuspendedUncreated,
     /// What is on record is another resource's.
     ForeignRecord {
         /// The connector on record.
@@ -91,7 +93,7 @@ pub enum Outcome {
         /// The id.
         id: ConnectorId,
     },
-    /// The connector is gone and the key is not the one that made it.
+    /// The connector is gone and the key is not the one that created it.
     WorkspaceChanged {
         /// The connector.
         id: ConnectorId,
@@ -448,6 +450,7 @@ impl Outcome {
                 OnChange,
                 "spec.suspend is true, and the connector does not match the spec. Set it to false to apply the spec.",
             ),
+            Self::SuspendedUncreated => suspended_uncreated(),
             Self::ForeignRecord { id, record } => row(
                 Stalled,
                 Reason::ForeignRecord,
@@ -532,7 +535,7 @@ impl Outcome {
                     ),
                     None => format!(
                         "A connector named {name:?} already exists ({}). It was not touched. Choose another connectorName in a \
-                         new resource, take it over with adoptionPolicy: ByName, or delete it.",
+                         new resource, adopt it with adoptionPolicy: ByName, or delete it.",
                         list(ids)
                     ),
                 },
@@ -566,7 +569,7 @@ impl Outcome {
                 },
                 NextInventory,
                 format!(
-                    "{} {id} is not in this workspace. Make a new resource with the right id, or use the API key \
+                    "{} {id} is not in this workspace. Create a new resource with the right id, or use the API key \
                      of the workspace that holds it.",
                     family(*collection).existing_field
                 ),
@@ -576,7 +579,7 @@ impl Outcome {
                 Reason::InvalidConfiguration,
                 NextInventory,
                 format!(
-                    "{} {id} is a connector of another type. Make a new resource with the right id.",
+                    "{} {id} is a connector of another type. Create a new resource with the right id.",
                     family(*collection).existing_field
                 ),
             ),
@@ -585,7 +588,7 @@ impl Outcome {
                 Reason::WorkspaceChanged,
                 NextInventory,
                 format!(
-                    "Connector {id} is not in the workspace of the present API key, and the key is not the one that made it. \
+                    "Connector {id} is not in the workspace of the present API key, and the key is not the one that created it. \
                      Nothing was created. Restore a key of the old workspace, or confirm the move with the annotation \
                      {}={fingerprint}.",
                     crate::crd::ACCEPT_WORKSPACE
@@ -697,7 +700,7 @@ impl Problem {
             ),
             Self::SecretInvalid(secret, key, flaw) => (
                 Reason::SecretInvalid,
-                format!("Key {key:?} of Secret {secret:?} {flaw}. Put the right value there, and nothing else."),
+                format!("Key {key:?} of Secret {secret:?} {flaw}. Store only the value itself."),
             ),
             Self::Impostor(secret, key, Impostor { what, advice, .. }) => (
                 Reason::AccessTokenInsteadOfRefreshToken,
@@ -716,12 +719,12 @@ impl Problem {
             ),
             Self::KeyInvalid(secret, key, why) => (
                 Reason::WorkspaceKeyMissing,
-                format!("Key {key:?} of Secret {secret:?} {why}. Put the workspace's API key there, and nothing else."),
+                format!("Key {key:?} of Secret {secret:?} {why}. Store only the workspace's API key itself."),
             ),
             Self::NoOperatorKey => (
                 Reason::WorkspaceKeyMissing,
                 "The resource names no workspace, and the operator has no API key of its own. Start the operator with \
-                 UNSTRUCTURED_API_KEY or --api-key-file. Or make a new resource with workspace.apiKeySecretRef, and set \
+                 UNSTRUCTURED_API_KEY or --api-key-file. Or create a new resource with workspace.apiKeySecretRef, and set \
                  deletionPolicy: Retain on this one before you delete it, or its connector goes with it."
                     .to_owned(),
             ),
@@ -912,7 +915,7 @@ impl Failure {
                 Reason::KubernetesForbidden,
                 Requeue::Backoff,
                 format!(
-                    "{}. Grant the operator this right, as the Helm chart does, or change the policy that refuses it.",
+                    "{}. Grant the operator this permission, as the Helm chart does, or change the policy that refuses it.",
                     sentence(message)
                 ),
             ),
@@ -946,13 +949,13 @@ impl Failure {
 pub fn key_taken(what: &str, key: &str, why: &str, holder: Option<&str>) -> Row {
     let message = match holder {
         Some(holder) => format!(
-            "The key {key:?}, with which this resource makes its {what}, is on a {what} of {holder}. Nothing was made. Make a new \
-             resource under another name, or let that one go."
+            "The key {key:?}, with which this resource creates its {what}, is on a {what} of {holder}. Nothing was created. Create a new \
+             resource under another name, or release that one."
         ),
         None => format!(
-            "The key {key:?}, with which this resource makes its {what}, is taken by something that the workspace does not show: {}. \
-             Nothing was made. Delete what has it, then set the annotation connectors.unstructured.io/reconcile-at to a new value; or \
-             make a new resource under another name.",
+            "The key {key:?}, with which this resource creates its {what}, is taken by something that the workspace does not show: {}. \
+             Nothing was created. Delete what has it, then set the annotation connectors.unstructured.io/reconcile-at to a new value; or \
+             create a new resource under another name.",
             why.trim_end_matches('.')
         ),
     };
@@ -961,6 +964,16 @@ pub fn key_taken(what: &str, key: &str, why: &str, holder: Option<&str>) -> Row 
         Reason::KeyTaken,
         Requeue::NextInventory,
         message,
+    )
+}
+
+/// `spec.suspend` is set on a resource from which nothing has come yet.
+pub fn suspended_uncreated() -> Row {
+    row(
+        Class::Stalled,
+        Reason::Suspended,
+        Requeue::OnChange,
+        "spec.suspend is true, and nothing has been created yet. Set it to false to apply the spec.",
     )
 }
 

@@ -17,7 +17,7 @@ pub fn kubernetes(error: &kube::Error) -> Failure {
         kube::Error::Service(_) | kube::Error::HyperError(_) => {
             return Failure::Kubernetes("it cannot be reached".to_owned());
         }
-        _ => return Failure::Kubernetes("its answer cannot be read".to_owned()),
+        _ => return Failure::Kubernetes("its response cannot be read".to_owned()),
     };
     if status.message.contains("strict decoding error") {
         return Failure::Definition(one_line(&status.message));
@@ -35,6 +35,6 @@ pub fn kubernetes(error: &kube::Error) -> Failure {
 
 /// The resource that the API server answered with.
 pub fn read(kind: &'static Kind, answer: DynamicObject) -> Result<Resource, Failure> {
-    let unreadable = |_| Failure::Kubernetes(format!("its answer is no {}", kind.name));
+    let unreadable = |_| Failure::Kubernetes(format!("its response is no {}", kind.name));
     kind.read(answer).map_err(unreadable)
 }

@@ -62,7 +62,7 @@ pub(super) async fn make(
 }
 
 fn not_made(error: &kube::Error, namespace: &str) -> String {
-    let what = format!("an UnstructuredJob cannot be made in {namespace}");
+    let what = format!("an UnstructuredJob cannot be created in {namespace}");
     match error {
         _ if is_forbidden(error) => sentence(error, &what),
         kube::Error::Api(status) if matches!(status.code, 400..500) && status.code != 401 => {
@@ -70,7 +70,7 @@ fn not_made(error: &kube::Error, namespace: &str) -> String {
         }
         kube::Error::Api(status) if status.code == 401 => sentence(error, &what),
         _ => format!(
-            "the cluster did not answer: the job may have been made, and each run costs money; look with kubectl get ujob -n {namespace} \
+            "the cluster did not respond: the job may have been created, and each run costs money; look with kubectl get ujob -n {namespace} \
              before you do this again"
         ),
     }

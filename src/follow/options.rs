@@ -13,6 +13,7 @@ Examples:
   Start it now, and follow it later:
     job=$(unstructured-operator start contracts-to-index -n legal)
     unstructured-operator follow \"$job\" -n legal
+
 Exits with 0 if no document failed. To do the same without this command, use
 kubectl create with an UnstructuredJob that has generateName.";
 
@@ -20,6 +21,7 @@ kubectl create with an UnstructuredJob that has generateName.";
 pub(crate) const FOLLOW_EXAMPLES: &str = "\
 Examples:
   unstructured-operator follow contracts-to-index-x7k2p -n legal
+
 Exits with 0 if no document failed, with 1 if the run ended in any other way,
 and with 130 after Ctrl-C. To cancel a run:
 kubectl patch ujob <job> --type merge -p '{\"spec\":{\"cancel\":true}}'";

@@ -87,7 +87,7 @@ async fn watched(
                             return Err(Exit::Failed(told(&error, &what)));
                         }
                         failing.get_or_insert_with(|| {
-                            screen.say("The cluster does not answer; trying again.");
+                            screen.say("The cluster does not respond; trying again.");
                             Instant::now()
                         });
                         continue;
@@ -134,7 +134,7 @@ async fn watched(
                 if let Err(error) = renew(jobs, name).await
                     && is_forbidden(&error)
                 {
-                    screen.say("You may not patch the job, so it is followed without counts.");
+                    screen.say("You lack the permission to patch the job, so it is followed without counts.");
                     renews = false;
                 }
             }

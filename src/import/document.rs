@@ -199,7 +199,7 @@ fn heading(whole: &Whole) -> String {
 }
 
 /// Said of what an operator made.
-pub(super) const MADE: &str = "# An operator made it for a resource of its own. Leave this out where that resource still exists.\n";
+pub(super) const MADE: &str = "# An operator created it for a resource. Remove this manifest if that resource still exists.\n";
 
 /// Whether a key is one that an operator gives: it ends in twelve hexadecimal digits. Those that the service derives end in six.
 pub(super) fn is_an_operators(key: &str) -> bool {

@@ -33,7 +33,7 @@ const REFRESH_TOKEN: &str = "refresh_token";
 /// What the App Console gives at the press of a button, and examples of other tools ask for.
 const ACCESS_TOKEN: Impostor = Impostor {
     prefix: "sl.",
-    what: "an access token (it starts with \"sl.\"), which dies after four hours",
+    what: "an access token (it starts with \"sl.\"), which expires after four hours",
     advice: "Put the refresh token there: authorize the app with token_access_type=offline to get one.",
 };
 
@@ -140,7 +140,7 @@ fn unknown(error: &CallError) -> Verdict {
         )
     };
     if error.is_outage() {
-        Verdict::NoAnswer(why("until it answers"))
+        Verdict::NoAnswer(why("until it responds"))
     } else {
         Verdict::Inconclusive(why("every few minutes"))
     }
@@ -149,7 +149,7 @@ fn unknown(error: &CallError) -> Verdict {
 /// What Dropbox denies to credentials that it accepts.
 fn shortfall(error: &CallError, remote_url: &str) -> Option<Shortfall> {
     const BUT: &str = "Dropbox accepts the credentials, but";
-    const AGAIN: &str = "It is looked at again every few minutes.";
+    const AGAIN: &str = "The operator checks again every few minutes.";
     Some(match error {
         CallError::MissingScope(_) => Shortfall::Permission(format!("{BUT} {error}.")),
         CallError::AccessDenied { tag, advice } => {

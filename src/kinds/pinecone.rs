@@ -94,13 +94,13 @@ async fn ask(
     match result {
         Ok(()) => Verdict::Accepted,
         Err(CallError::Refused) => Verdict::Refused(
-            "Pinecone refuses the API key. Make a new one in the Pinecone console (API keys, of the right project) and put it into \
+            "Pinecone refuses the API key. Create a new one in the Pinecone console (API keys, of the right project) and put it into \
              the Secret."
                 .to_owned(),
         ),
         Err(CallError::NotFound) => Verdict::Insufficient(Shortfall::Index(format!(
             "Pinecone accepts the API key, but has no index {index:?} in its project: create it, with as many dimensions as the \
-             embeddings have, or correct spec.indexName. It is looked at again every few minutes."
+             embeddings have, or correct spec.indexName. The operator checks again every few minutes."
         ))),
         Err(error) => {
             let why = |again| {
@@ -110,7 +110,7 @@ async fn ask(
                 )
             };
             if error.is_outage() {
-                Verdict::NoAnswer(why("until it answers"))
+                Verdict::NoAnswer(why("until it responds"))
             } else {
                 Verdict::Inconclusive(why("every few minutes"))
             }

@@ -37,7 +37,7 @@ impl Cluster {
     pub async fn find(&self, name: &str) -> Result<Option<DropboxSource>, Exit> {
         let what = format!("read DropboxSources in {}", self.namespace);
         let found = self.sources().get_opt(name).await;
-        found.map_err(|error| refused(&what, &error))
+        found.map_err(|error| self.refused(&what, &error))
     }
 
     /// Whether both objects may be written, with the name and the change known as far as they are. A dry run, because it finds
@@ -56,7 +56,7 @@ impl Cluster {
         self.secrets()
             .patch(secret_name, &params.clone().force(), &Patch::Apply(&secret))
             .await
-            .map_err(|error| refused(&what, &error))?;
+            .map_err(|error| self.refused(&what, &error))?;
         let source = match (change, existing) {
             (Change::Create(manifest), _) => manifest.clone(),
             (Change::Set(fields), Some(existing)) => complete(existing, fields),
@@ -66,7 +66,7 @@ impl Cluster {
         self.sources()
             .patch(name, &params, &Patch::Apply(&source))
             .await
-            .map_err(|error| refused(&what, &error))?;
+            .map_err(|error| self.refused(&what, &error))?;
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Cluster {
         self.secrets()
             .patch(secret_name, &params.clone().force(), &Patch::Apply(secret))
             .await
-            .map_err(|error| refused(&what, &error))?;
+            .map_err(|error| self.refused(&what, &error))?;
         report(
             Mark::Good,
             &format!("the Secret {namespace}/{secret_name} is in the cluster"),
@@ -117,7 +117,7 @@ impl Cluster {
             }
         };
         let written = self.sources().patch(name, &patch.0, &patch.1).await;
-        written.map_err(|error| refused(&what, &error))?;
+        written.map_err(|error| self.refused(&what, &error))?;
         report(
             Mark::Good,
             &format!("the DropboxSource {namespace}/{name} is in the cluster"),
@@ -139,9 +139,31 @@ impl Cluster {
         }
         say(&format!(
             "{next}{kubectl} wait --for=condition=Ready dropboxsource/{name} --timeout=5m\n\
-             If that does not come: unstructured-operator doctor -n {} {name}",
+             If it does not become Ready: unstructured-operator doctor -n {} {name}",
             self.namespace
         ));
+    }
+
+    /// What the cluster refused, and what to do. Its words may quote what was sent, but never a Secret's values: it shows field names.
+    fn refused(&self, what: &str, error: &kube::Error) -> Exit {
+        Exit::Failed(match error {
+            _ if is_forbidden(error) => format!(
+                "you lack the permission to {what}: ask an administrator for it, or use --output and have the files applied"
+            ),
+            kube::Error::Api(status) if status.code == 409 => format!(
+                "cannot {what}: another tool manages this object, so nothing was written ({}). Change it there, choose another --name, or \
+                 change the credentials alone with --secret-only",
+                one_line(&status.message)
+            ),
+            _ if is_missing(error) => format!(
+                "cannot {what}: the namespace does not exist; create it with kubectl create namespace {}",
+                self.namespace
+            ),
+            kube::Error::Api(status) if status.code == 422 => {
+                format!("cannot {what}: {}", one_line(&status.message))
+            }
+            _ => sentence(error, &format!("cannot {what}")),
+        })
     }
 
     fn secrets(&self) -> Api<Secret> {
@@ -167,26 +189,5 @@ fn complete(existing: &DropboxSource, fields: &Map<String, Value>) -> Value {
         "kind": <DropboxSource as kube::Resource>::kind(&()),
         "metadata": { "name": existing.metadata.name },
         "spec": spec,
-    })
-}
-
-/// What the cluster refused, and what to do. Its words may quote what was sent, but never a Secret's values: it shows field names.
-fn refused(what: &str, error: &kube::Error) -> Exit {
-    Exit::Failed(match error {
-        _ if is_forbidden(error) => format!(
-            "you may not {what}: ask an administrator for the right, or use --output and have the files applied"
-        ),
-        kube::Error::Api(status) if status.code == 409 => format!(
-            "cannot {what}: another tool manages this object, so nothing was written ({}). Change it there, choose another --name, or \
-             change the credentials alone with --secret-only",
-            one_line(&status.message)
-        ),
-        _ if is_missing(error) => format!(
-            "cannot {what}: the namespace does not exist; create it with kubectl create namespace"
-        ),
-        kube::Error::Api(status) if status.code == 422 => {
-            format!("cannot {what}: {}", one_line(&status.message))
-        }
-        _ => sentence(error, &format!("cannot {what}")),
     })
 }

@@ -324,7 +324,7 @@ impl Wanted {
         let text = value.expose_secret();
         if flaw::bare(text.as_bytes()).starts_with("sl.") {
             return Err(format!(
-                "this is an access token, which dies after four hours, not the {name}; {source}"
+                "this is an access token, which expires after four hours, not the {name}; {source}"
             ));
         }
         let flaw = match flaw::credential(text.as_bytes()) {

@@ -19,7 +19,7 @@ use crate::terminal::{Mark, report};
 pub(super) fn make(directory: &Path) -> Result<(), Exit> {
     fs::create_dir_all(directory).map_err(|error| {
         Exit::Refused(format!(
-            "--output: the directory {} cannot be made: {error}",
+            "--output: the directory {} cannot be created: {error}",
             directory.display()
         ))
     })

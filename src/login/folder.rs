@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::dropbox::{CallError, DropboxClient, Subfolder};
+use crate::dropbox::{CallError, DropboxClient, Subfolder, SubfolderError};
 use crate::options::Exit;
 use crate::terminal::{Mark, report};
 
@@ -33,5 +33,5 @@ pub(super) fn failed(error: &CallError) -> Exit {
 /// The folder that a text names.
 pub(super) fn parse_folder(text: &str) -> Result<Subfolder, String> {
     text.parse()
-        .map_err(|reason| format!("the folder: {reason}"))
+        .map_err(|reason: SubfolderError| reason.to_string())
 }

@@ -44,6 +44,7 @@ Examples:
   Run it in a script:
     unstructured-operator login dropbox --app-key abc --folder contracts \\
       --app-secret-file secret --code-file code --output manifests
+
 In the environment, DROPBOX_APP_SECRET may hold the app secret, and DROPBOX_CODE
 may hold the code of the authorization page.";
 
@@ -164,8 +165,7 @@ impl Target {
             let is_nobodys = existing.is_none() && options.secret_name.is_none();
             if options.apply && options.secret_only && is_nobodys {
                 return Err(Exit::Failed(format!(
-                    "there is no DropboxSource {name}, whose Secret is to be written: look with kubectl get dropboxsources, or leave out \
-                     --secret-only to make one"
+                    "there is no DropboxSource {name}: list them with kubectl get dropboxsources, or leave out --secret-only to create one"
                 )));
             }
             return Ok(Self { name, existing });

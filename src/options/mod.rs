@@ -12,8 +12,8 @@ pub use crate::exit::Exit;
 pub(crate) use names::{API_KEY, both_names, variable_of};
 pub use shared::{Cluster, Dropbox, Network, Workspace};
 pub(crate) use values::{
-    address, cluster_name, duration, host_pattern, label_selector, memory, namespace, object_name,
-    positive, span,
+    address, cluster_name, duration, host_pattern, label_selector, listed_namespace, memory,
+    namespace, object_name, positive, span,
 };
 
 /// A secret from the environment.

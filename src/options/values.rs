@@ -40,7 +40,7 @@ pub(crate) fn span(text: &str) -> Result<String, Refusal> {
             Err("must be longer than zero")
         }
     } else {
-        Err("is not a span of time: write it like 90s, 30m or 2h")
+        Err("is not a duration: write it like 90s, 30m or 2h")
     }
 }
 
@@ -86,8 +86,19 @@ pub(crate) fn cluster_name(text: &str) -> Result<String, Refusal> {
     }
 }
 
-/// One name of the list.
+/// The name of a namespace.
 pub(crate) fn namespace(text: &str) -> Result<String, Refusal> {
+    if is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be the name of one namespace: lower-case letters, digits and hyphens, with a letter or digit at either end",
+        )
+    }
+}
+
+/// One name of a list of namespaces.
+pub(crate) fn listed_namespace(text: &str) -> Result<String, Refusal> {
     let name = text.trim();
     if is_dns_label(name) {
         Ok(name.to_owned())

@@ -76,7 +76,7 @@ pub struct Options {
     pub cluster_name: Option<String>,
 
     /// Watch only these namespaces, separated by commas [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::namespace)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::listed_namespace)]
     pub watch_namespaces: Vec<String>,
 
     /// Watch only resources that match this label selector, such as shard=1 [default: all]

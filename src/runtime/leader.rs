@@ -458,7 +458,7 @@ fn released(mut lease: Lease) -> Lease {
 
 #[derive(Debug, Error)]
 enum Failure {
-    #[error("the API server did not answer in time")]
+    #[error("the API server did not respond in time")]
     NoAnswer,
     #[error(
         "the service account may not use it: grant get, create and update on leases in coordination.k8s.io"

@@ -158,7 +158,7 @@ impl HttpClient for Courier {
             .runtime
             .spawn(async move { tokio::time::timeout(patience, delivery).await })
             .await?
-            .unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
+            .unwrap_or_else(|_| Err(format!("no response within {patience:?}")));
         self.tell(&result);
         Ok(result?)
     }
@@ -169,7 +169,7 @@ impl Courier {
         let failure = match result {
             Ok(answer) if answer.status().is_success() => None,
             Ok(answer) => Some(format!(
-                "the collector answered {}",
+                "the collector responded with {}",
                 answer.status().as_u16()
             )),
             Err(error) => Some(error.clone()),
@@ -201,7 +201,7 @@ async fn deliver(
     *response.headers_mut() = answer.headers().clone();
     match http::read_body(answer, MAX_ANSWER_BYTES).await {
         Ok(body) => *response.body_mut() = Bytes::from_owner(body),
-        Err(BodyError::TooLarge) => return Err("the answer is too long to be one".to_owned()),
+        Err(BodyError::TooLarge) => return Err("the response is too long to be one".to_owned()),
         Err(BodyError::Broken(error)) => return Err(http::explain(&error)),
     }
     Ok(response)

@@ -79,7 +79,7 @@ pub(super) fn refusal(
         ),
         401 => (
             ErrorKind::Unauthorized,
-            "the API does not accept the key; replace it by a valid one",
+            "the API does not accept the key; replace it with a valid one",
         ),
         402 => (
             ErrorKind::Forbidden,
@@ -138,11 +138,11 @@ impl Complaint {
         let trimmed = body.trim_ascii();
         let mut complaint = match serde_json::from_slice::<Value>(trimmed) {
             Ok(Value::Object(answer)) => Self::of_object(&answer),
-            Ok(_) => Self::of_text("an answer of an unknown shape"),
+            Ok(_) => Self::of_text("a response of an unknown shape"),
             Err(_) if trimmed.starts_with(b"<") => Self::of_text("an HTML page"),
             Err(_) if trimmed.starts_with(b"{") => Self {
                 torn: true,
-                ..Self::of_text("an answer that is not valid JSON")
+                ..Self::of_text("a response that is not valid JSON")
             },
             Err(_) => Self::of_text(&String::from_utf8_lossy(trimmed)),
         };
@@ -437,12 +437,12 @@ mod tests {
             ),
             (
                 r#"{"detail": "#.to_owned(),
-                "an answer that is not valid JSON",
+                "a response that is not valid JSON",
                 vec![],
             ),
             (
                 r#"["words"]"#.to_owned(),
-                "an answer of an unknown shape",
+                "a response of an unknown shape",
                 vec![],
             ),
             (r#"{"input": "words"}"#.to_owned(), "", vec![]),

@@ -240,7 +240,7 @@ impl Transport {
         let response = match timeout_at(deadline, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.unsent(&error, &scrubber())),
-            Err(_) => return Err(self.late("no answer came", None, Commit::Unknown)),
+            Err(_) => return Err(self.late("no response came", None, Commit::Unknown)),
         };
         let code = response.status();
         *status = Some(code.as_u16());
@@ -255,7 +255,7 @@ impl Transport {
                     Commit::Unknown,
                     &scrubber(),
                 )),
-                Err(_) => Err(self.late("the answer was not complete", *status, Commit::Unknown)),
+                Err(_) => Err(self.late("the response was not complete", *status, Commit::Unknown)),
             };
         }
         let headers = response.headers().clone();
@@ -274,7 +274,7 @@ impl Transport {
                 ));
             }
             Err(_) if says_too_little(code) => {
-                return Err(self.late("the answer was not complete", *status, Commit::Never));
+                return Err(self.late("the response was not complete", *status, Commit::Never));
             }
             // Every other status says enough without them.
             Ok(Err(_)) | Err(_) => Vec::new().into(),
@@ -302,7 +302,8 @@ impl Transport {
             let message = format!("no connection to {endpoint}: {cause}");
             return ApiError::new(ErrorKind::Connect, None, Commit::Never, &message);
         }
-        let message = format!("the connection to {endpoint} failed before an answer came: {cause}");
+        let message =
+            format!("the connection to {endpoint} failed before a response came: {cause}");
         ApiError::new(ErrorKind::Interrupted, None, Commit::Unknown, &message)
     }
 
@@ -336,19 +337,19 @@ fn rejection(
         Rejected::Incomplete(BodyError::TooLarge) => (
             ErrorKind::Unexpected,
             format!(
-                "the API's answer is longer than {max_bytes} bytes, and was not read to its end"
+                "the API's response is longer than {max_bytes} bytes, and was not read to its end"
             ),
         ),
         Rejected::Incomplete(BodyError::Broken(error)) => {
             let cause = scrubber.scrub(&http::explain(&error));
             (
                 ErrorKind::Interrupted,
-                format!("the connection failed in the middle of the API's answer: {cause}"),
+                format!("the connection failed in the middle of the API's response: {cause}"),
             )
         }
         Rejected::Unreadable(Unreadable(why)) => (
             ErrorKind::Unexpected,
-            format!("the API's answer ({}) {why}", code.as_u16()),
+            format!("the API's response ({}) {why}", code.as_u16()),
         ),
         Rejected::NoRoom(Exceeded { limit }) => (
             ErrorKind::NoRoom,

@@ -170,7 +170,10 @@ async fn a_whole_workspace_is_adopted_by_one_request_for_each_object_and_then_le
     }
     for (name, entries) in &secrets {
         let keys: Vec<_> = entries.iter().map(|(key, _)| *key).collect();
-        let line = format!("Secret {name} has to hold {}\n", keys.join(", "));
+        let line = format!(
+            "create the Secret {name} with the keys {}\n",
+            keys.join(", ")
+        );
         assert_eq!(stderr.matches(&line).count(), 1, "{line}: {stderr}");
         stage.secret(name, entries).await?;
     }
@@ -324,7 +327,11 @@ async fn what_an_operator_made_is_marked_and_comes_back_under_its_name_once_its_
     let (stage, _operator, id) = begin().await?;
     let output = import(&stage, &["-n", &stage.namespace]).await?;
     let yaml = String::from_utf8(output.stdout)?;
-    assert_eq!(yaml.matches("# An operator made it").count(), 3, "{yaml}");
+    assert_eq!(
+        yaml.matches("# An operator created it").count(),
+        3,
+        "{yaml}"
+    );
     // While they are there, no second resource takes what they hold.
     let before = essence(&stage.workspace.workflows()[0]);
 

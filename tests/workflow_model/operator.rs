@@ -286,7 +286,7 @@ impl Operator {
     }
 
     fn perform(self, world: &mut World, pass: &mut Pass, effect: &Effect, fate: Fate) -> Answer {
-        let unreachable = || Answer::Failed(Failure::Kubernetes("no answer came".to_owned()));
+        let unreachable = || Answer::Failed(Failure::Kubernetes("no response came".to_owned()));
         match effect {
             Effect::AddFinalizer
             | Effect::RemoveFinalizer

@@ -13,7 +13,7 @@ pub fn lost() -> Failure {
     Failure::Api {
         kind: ErrorKind::Timeout,
         rate_limited: false,
-        message: "no answer came".to_owned(),
+        message: "no response came".to_owned(),
         commit: Commit::Unknown,
         sent_configuration: true,
     }

@@ -60,7 +60,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- define "unstructured-operator.image" -}}
 {{- $image := default dict .Values.image }}
 {{- if eq (toString $image.registry) "registry.example.com" }}
-{{- fail "image.registry still is registry.example.com, which stands for your registry: no image is published yet, so build one and push it as docs/operations.md says under \"Make the image\", then set image.registry and image.repository" }}
+{{- fail "image.registry is still the placeholder registry.example.com: no image is published yet, so build one and push it as docs/operations.md says under \"Build and push the image\", then set image.registry and image.repository" }}
 {{- end }}
 {{- $reference := printf "%s:%s" (default .Chart.Name $image.repository) (default .Chart.AppVersion $image.tag) }}
 {{- with $image.registry }}{{ $reference = printf "%s/%s" . $reference }}{{ end }}

@@ -60,6 +60,7 @@ fn keep(s: &Situation) -> Step {
 /// Nothing is sent. Whether that leaves anything unsent can be known without asking anybody.
 fn suspended(s: &Situation) -> Outcome {
     match &s.check {
+        _ if matches!(s.binding, Binding::Unbound) => Outcome::SuspendedUncreated,
         _ if !is_synced(s) => Outcome::SuspendedUnsent,
         Check::Failed(_, reason) if s.wanted.verify => Outcome::VerificationFailed(reason.clone()),
         _ => Outcome::Suspended,

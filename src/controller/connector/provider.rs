@@ -173,11 +173,11 @@ mod tests {
     }
 
     fn silent() -> Verdict {
-        Verdict::NoAnswer("it did not answer".to_owned())
+        Verdict::NoAnswer("it did not respond".to_owned())
     }
 
     fn resting() -> Asked {
-        Asked::Resting("it did not answer".to_owned())
+        Asked::Resting("it did not respond".to_owned())
     }
 
     async fn ask(provider: &Provider, name: &str, verdict: Verdict) -> Asked {

@@ -90,11 +90,10 @@ pub fn report(context: &Context, workspace: &Workspace, snapshot: &Snapshot) {
         .map(|source| format!("{} ({})", source.id, source.name))
         .collect();
     let text = format!(
-        "{} of the connectors in the workspace at {} carry default names of this cluster and belong to no resource: {}{}. They were \
-         retained, or their resource went without the operator. Delete them there by hand, or take each over with a resource of \
-         its name.",
-        news.len(),
+        "Connectors in the workspace at {} have default names of this cluster and belong to no resource ({}): {}{}. They were retained, or \
+         the finalizer of their resource was removed by hand. Delete them there by hand, or adopt each.",
         workspace.session.client.endpoint(),
+        news.len(),
         named.join(", "),
         if news.len() > NAMED { ", …" } else { "" }
     );

@@ -305,7 +305,7 @@ fn contradicted(id: ConnectorId) -> Failure {
         kind: ErrorKind::Unexpected,
         rate_limited: false,
         message: format!(
-            "the API answered that there is no connector {id} to delete, and shows it"
+            "the API responded that there is no connector {id} to delete, but shows it"
         ),
         commit: Commit::Never,
         sent_configuration: false,
@@ -319,7 +319,7 @@ fn replayed(id: ConnectorId) -> Answer {
         kind: ErrorKind::Unexpected,
         rate_limited: false,
         message: format!(
-            "the API's answer shows connector {id}, which is not the one that the request created"
+            "the API's response shows connector {id}, which is not the one that the request created"
         ),
         commit: Commit::Unknown,
         sent_configuration: true,

@@ -610,7 +610,7 @@ fn suspended_is_ready_only_where_nothing_is_unsent() {
     s.applied = Some(digest(0));
     assert_eq!(plan(&s), Step::Rest(Outcome::SuspendedUnsent));
     s.binding = Binding::Unbound;
-    assert_eq!(plan(&s), Step::Rest(Outcome::SuspendedUnsent));
+    assert_eq!(plan(&s), Step::Rest(Outcome::SuspendedUncreated));
 }
 
 #[test]

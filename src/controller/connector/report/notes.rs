@@ -110,13 +110,13 @@ impl Change {
                 note(false, EventReason::Recovered, "Bind", format!("Found connector {id}, whose creation had not been confirmed."))
             }
             Self::Bound(id, Bind::ByKey) => {
-                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} by this resource's own key and took it over."))
+                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} by this resource's own key and adopted it."))
             }
             Self::Bound(id, Bind::Reserved) => {
-                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} under this resource's own name and took it over."))
+                note(false, EventReason::Adopted, "Bind", format!("Found connector {id} under this resource's own name and adopted it."))
             }
             Self::Bound(id, Bind::ById | Bind::ByName) => {
-                note(false, EventReason::Adopted, "Bind", format!("Took over the existing connector {id}."))
+                note(false, EventReason::Adopted, "Bind", format!("Adopted the existing connector {id}."))
             }
             Self::Updated => note(
                 false,

@@ -27,7 +27,7 @@ pub fn row(s: &Situation, outcome: &Outcome) -> Row {
             reason: Reason::DeletionBlocked,
             message: format!(
                 "The connector cannot be deleted. Connector {id} is not in the workspace of the present API key, and the key is \
-                 not the one that made it. Restore a key of the old workspace; or, if the connector is gone, say so with the \
+                 not the one that created it. Restore a key of the old workspace; or, if the connector is gone, say so with the \
                  annotation {}={fingerprint}. {WAY_OUT}",
                 crate::crd::ACCEPT_WORKSPACE
             ),

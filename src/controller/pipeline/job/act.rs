@@ -232,7 +232,7 @@ fn bind(context: &Context, hand: &Hand, id: JobId, adopted: bool) {
         let note = format!("Follows run {id}, which was under way.");
         (EventReason::Joined, note)
     } else {
-        let note = format!("Found run {id}, whose answer had been lost.");
+        let note = format!("Found run {id}, whose start got no response.");
         (EventReason::Recovered, note)
     };
     tell(context, &*hand.job, reason, "Run", note);

@@ -108,7 +108,7 @@ impl Outcome {
                 InProgress,
                 Reason::WorkflowNotFound,
                 OnChange,
-                "The workflow that spec.workflowRef names does not exist in this namespace. Create it, or make a job with the right name.",
+                "The workflow that spec.workflowRef names does not exist in this namespace. Create it, or create a job that names the right workflow.",
             ),
             Self::WorkflowUnready(why) => row(
                 InProgress,

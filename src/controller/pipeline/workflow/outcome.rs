@@ -3,7 +3,7 @@
 use super::super::references::Awaited;
 use crate::crd::Reason;
 use crate::engine::outcome::{
-    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row, unshown,
+    Class, Failure, Problem, Requeue, Row, WAY_OUT, key_taken, row, suspended_uncreated, unshown,
 };
 use crate::unstructured::WorkflowId;
 
@@ -16,6 +16,8 @@ pub enum Outcome {
     Suspended,
     /// `spec.suspend` is set, and something is not sent.
     SuspendedUnsent,
+    /// `spec.suspend` is set, and there is no workflow yet.
+    SuspendedUncreated,
     /// A change is on its way.
     Applying,
     /// A connector is waited for.
@@ -105,6 +107,7 @@ impl Outcome {
                 OnChange,
                 "spec.suspend is true, and the workflow does not match the spec. Set it to false to apply the spec.",
             ),
+            Self::SuspendedUncreated => suspended_uncreated(),
             Self::Applying => row(
                 InProgress,
                 Reason::Progressing,
@@ -118,7 +121,7 @@ impl Outcome {
                 Reason::NameConflict,
                 NextInventory,
                 format!(
-                    "Nothing was made: {} already named {name:?} ({}). Choose another workflowName, or take one over with \
+                    "Nothing was created: {} already named {name:?} ({}). Choose another workflowName, or adopt one with \
                      existingWorkflowId, or with adoptionPolicy: ByName where it is the only one.",
                     if ids.len() == 1 {
                         "a workflow is"
@@ -144,7 +147,7 @@ impl Outcome {
                 Reason::WorkflowNotFound,
                 NextInventory,
                 format!(
-                    "Workflow {id} is not in this workspace. Make a new resource with the right existingWorkflowId."
+                    "Workflow {id} is not in this workspace. Create a new resource with the right existingWorkflowId."
                 ),
             ),
             Self::WorkspaceChanged(id, fingerprint) => row(
@@ -152,7 +155,7 @@ impl Outcome {
                 Reason::WorkspaceChanged,
                 NextInventory,
                 format!(
-                    "Workflow {id} is not in the workspace of the present API key, and the key is not the one that made it. Nothing was \
+                    "Workflow {id} is not in the workspace of the present API key, and the key is not the one that created it. Nothing was \
                      created. Restore a key of the old workspace, or confirm the move with the annotation {}={fingerprint}.",
                     crate::crd::ACCEPT_WORKSPACE
                 ),

@@ -29,6 +29,8 @@ fn keep(s: &Situation) -> Step {
     if s.suspend {
         return Step::Rest(if s.is_synced() {
             Outcome::Suspended
+        } else if matches!(s.binding, Binding::Unbound) {
+            Outcome::SuspendedUncreated
         } else {
             Outcome::SuspendedUnsent
         });

@@ -34,12 +34,12 @@ pub fn announce(
             Change::Recovered(id) => (
                 EventReason::Recovered,
                 "Create",
-                format!("Found workflow {id}, whose answer had been lost."),
+                format!("Found workflow {id}, whose create got no response."),
             ),
             Change::Adopted(id) => (
                 EventReason::Adopted,
                 "Adopt",
-                format!("Took over workflow {id}."),
+                format!("Adopted workflow {id}."),
             ),
             Change::Updated => (
                 EventReason::Updated,

@@ -58,7 +58,7 @@ impl Named {
             Some(key) => Self {
                 by_id: false,
                 advice: format!(
-                    "The workspace does not show connector {id} of {} {:?}. If it is gone, that resource makes another; the operator \
+                    "The workspace does not show connector {id} of {} {:?}. If it is gone, that resource creates another; the operator \
                      retries with backoff.",
                     key.kind, key.name
                 ),

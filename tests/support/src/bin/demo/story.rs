@@ -176,7 +176,7 @@ impl<'a> Story<'a> {
     }
 
     async fn recreate(&mut self) -> Result<()> {
-        self.step("Somebody deletes the connector, and the answer to its creation is lost");
+        self.step("Somebody deletes the connector, and the response to its creation is lost");
         let before = self.now().await?;
         let path = connector_path(&before)?;
         let lost = Fault::disconnect().committed();

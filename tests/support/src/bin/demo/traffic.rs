@@ -45,7 +45,7 @@ pub fn line(request: &Recorded) -> String {
         format!("?{}", request.query)
     };
     let outcome = match request.outcome {
-        Outcome::Pending => "(no answer yet)".to_owned(),
+        Outcome::Pending => "(no response yet)".to_owned(),
         Outcome::Answered(status) => status.to_string(),
         Outcome::Dropped => "(connection cut)".to_owned(),
     };

@@ -125,7 +125,7 @@ impl Story<'_> {
         let answer = request.send().await?;
         let status = answer.status();
         screen::output(&answer.text().await?);
-        ensure!(status.is_success(), "`{line}` was answered with {status}");
+        ensure!(status.is_success(), "`{line}` got the response {status}");
         Ok(())
     }
 

@@ -105,7 +105,7 @@ impl Story<'_> {
 
     /// A second run, whose start is answered by nothing, and one of whose documents fails.
     pub(super) async fn run_partly(&mut self) -> Result<()> {
-        self.step("A second run: its answer is lost, and a document fails");
+        self.step("A second run: its response is lost, and a document fails");
         let id = self.workflow_id()?;
         let ends = [JobEnd::some_failed(1, 4, ENCRYPTED), JobEnd::all(3)];
         self.ground.workspace.script_jobs(&id, ends);
@@ -135,7 +135,7 @@ impl Story<'_> {
         let asked = sent(&requests, "POST", &format!("/workflows/{id}/run"));
         self.claim(
             asked.len() == 1 && self.ground.workspace.runs(&id) == 2,
-            "the run whose answer was lost was found, and not started again",
+            "the run whose response was lost was found, and not started again",
         )?;
         let status = self.job(&job).await?.data["status"].clone();
         let error = status["failedFiles"][0]["error"].as_str();
