@@ -113,7 +113,7 @@ async fn a_timeout_is_longer_than_zero_and_stays_as_it_was() -> Result<()> {
     ensure!(stderr(&output).contains("longer than zero"));
     let spec = |timeout: &str| json!({ "workflowRef": { "name": "flow" }, "timeout": timeout });
     let refused = create(&stage, JOB, "none", spec("0s")).await;
-    let refused = refused.map_or_else(|error| format!("{error:#}"), |_| String::new());
+    let refused = refused.map_or_else(|error| format!("{error:#}"), |()| String::new());
     ensure!(
         refused.contains("timeout must be longer than zero"),
         "{refused}"

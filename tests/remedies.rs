@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use support::fake::Fault;
 use support::fake::unstructured::{CheckScript, Route, answers};
 use support::stage::{
-    API_KEY, APP_KEY, APP_SECRET, PATIENCE, REFRESH_TOKEN, Stage, eventually, source_id,
+    API_KEY, APP_KEY, APP_SECRET, PATIENCE, PINECONE_KEY, REFRESH_TOKEN, Stage, condition,
+    eventually, kind, source_id,
 };
 
 use crate::{OPERATOR, stage, stage_apart};
@@ -667,5 +668,74 @@ async fn a_log_names_effects_and_failures_by_words() -> Result<()> {
             assert!(!debug.iter().any(|mark| value.contains(mark)), "{value}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_changed_is_created_anew_and_a_misspelt_name_is_looked_up() -> Result<()> {
+    let stage = stage().await?;
+    let _operator = stage.operator().await?;
+    stage.good_secret().await?;
+    let nowhere = "7cf30ead-cf54-479f-a897-b5fbe8790b76";
+    for (name, spec, reason) in [
+        (
+            "reserved",
+            json!({ "connectorName": "a.b.test" }),
+            "InvalidConfiguration",
+        ),
+        (
+            "absent",
+            json!({ "existingSourceId": nowhere }),
+            "SourceNotFound",
+        ),
+    ] {
+        stage.create(name, spec).await?;
+        stage.until_reason(name, reason).await?;
+        let (_, findings) = doctor(&stage, &format!("-n {} {name}", stage.namespace)).await?;
+        let next = about(&findings, "status").context("the status")?["next"].to_string();
+        ensure!(next.contains("a new resource with"), "{next}");
+    }
+    let (_, findings) = doctor(&stage, &format!("-n {} absnet", stage.namespace)).await?;
+    let next = about(&findings, "resource").context("the resource")?["next"].as_str();
+    let listed = succeeds(&stage, next.context("a line")?).await?;
+    ensure!(listed.contains("absent"), "{listed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn pinecone_is_asked_and_commands_keep_the_cluster_that_was_given() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.kind = kind("PineconeDestination");
+    let _operator = stage.operator().await?;
+    stage
+        .secret("pinecone", &[("api_key", PINECONE_KEY)])
+        .await?;
+    let spec = json!({
+        "indexName": "nosuchindex",
+        "credentials": { "secretRef": { "name": "pinecone" } },
+    });
+    stage.create_plain("index", &spec).await?;
+    stage
+        .until("index", |index| {
+            condition(index, "Ready").is_some_and(|ready| ready["status"] == "True")
+        })
+        .await?;
+    let config = stage.plane.kubeconfig_path().display().to_string();
+    let (code, findings) = doctor(
+        &stage,
+        &format!("-n {} index --kubeconfig {config}", stage.namespace),
+    )
+    .await?;
+    assert_eq!(code, Some(1));
+    let index = about(&findings, "pinecone").context("what Pinecone says")?;
+    ensure!(
+        index["message"].to_string().contains("nosuchindex"),
+        "{index}"
+    );
+    let next = index["next"].to_string();
+    ensure!(
+        next.contains(&format!("kubectl --kubeconfig {config} ")),
+        "{next}"
+    );
     Ok(())
 }

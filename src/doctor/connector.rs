@@ -1,11 +1,13 @@
 //! A resource that stands for a connector: its status, its Secret, Dropbox, and its workspace.
 
+use tokio::time::Instant;
+
 use super::findings::Findings;
 use super::patient::Patient;
 use super::unclaimed::Listing;
 use super::workspace;
 use crate::dropbox::{CallError, Subfolder};
-use crate::kinds::{Credentials, Provider, Resource, suspicions};
+use crate::kinds::{Credentials, Provider, Providers, Resource, Verdict, suspicions};
 use crate::scrub::one_line;
 
 impl Patient<'_> {
@@ -19,10 +21,12 @@ impl Patient<'_> {
     ) -> Option<Listing> {
         self.status(findings);
         let credentials = self.credentials(resource, findings).await;
-        if let Some(credentials) = &credentials
-            && resource.spec.provider() == Some(Provider::Dropbox)
-        {
-            self.dropbox(resource, credentials, findings).await;
+        if let Some(credentials) = &credentials {
+            match resource.spec.provider() {
+                Some(Provider::Dropbox) => self.dropbox(resource, credentials, findings).await,
+                Some(Provider::Pinecone) => self.pinecone(resource, credentials, findings).await,
+                None => {}
+            }
         }
         // Without the credentials the plain settings can still be compared.
         let config = resource.spec.config(&credentials.unwrap_or_default());
@@ -36,20 +40,45 @@ impl Patient<'_> {
         findings: &mut Findings,
     ) -> Option<Credentials> {
         let wanted = resource.spec.credentials();
-        let is_dropbox = resource.spec.provider() == Some(Provider::Dropbox);
-        let repair = |secret: &str| {
-            if is_dropbox {
-                self.login()
-            } else {
-                self.fill(secret, &wanted)
-            }
-        };
+        let repair = |secret: &str| self.put_credentials(resource, secret);
         let values = self.values(&wanted, repair, findings).await?;
         let mut credentials = Credentials::default();
         for (wanted, value) in wanted.iter().zip(values) {
             credentials.insert(wanted.parameter, value);
         }
         Some(credentials)
+    }
+
+    async fn pinecone(
+        &self,
+        resource: &Resource,
+        credentials: &Credentials,
+        findings: &mut Findings,
+    ) {
+        const CHECK: &str = "pinecone";
+        let subject = self.subject();
+        let providers = Providers {
+            pinecone: Some(self.means.pinecone.clone()),
+            ..Providers::default()
+        };
+        let asked = resource.spec.ask(&providers, credentials, Instant::now());
+        match asked.await {
+            Verdict::NotAsked => {}
+            Verdict::Accepted => {
+                let message = "Pinecone accepts the API key, and has the index if one is named";
+                findings.right(&subject, CHECK, message);
+            }
+            Verdict::Insufficient(shortfall) => {
+                findings.wrong(&subject, CHECK, shortfall.advice(), self.edit());
+            }
+            Verdict::Refused(why) => {
+                let next = self.repair.clone().unwrap_or_else(|| self.edit());
+                findings.wrong(&subject, CHECK, why, next);
+            }
+            Verdict::Inconclusive(why) | Verdict::NoAnswer(why) => {
+                findings.unknown(&subject, CHECK, why, self.run_again());
+            }
+        }
     }
 
     async fn dropbox(

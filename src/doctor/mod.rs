@@ -83,6 +83,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
         options.network.allow_insecure_http,
     );
     let dropbox = options.dropbox.client(&options.network)?;
+    let pinecone = options.pinecone.client(&options.network)?;
     let (client, namespace) = options.cluster.connect()?;
     let namespace = (!options.all_namespaces).then_some(namespace.as_str());
 
@@ -97,6 +98,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<(), Exit> {
     let means = Means {
         client: &client,
         dropbox: &dropbox,
+        pinecone: &pinecone,
         own_endpoint: &own_endpoint,
         own_key: own_key.as_ref(),
         hosts: &hosts,
@@ -152,14 +154,16 @@ fn missing(options: &Options, namespace: Option<&str>, others: &[String], findin
         let message = format!("there is no resource in {place}");
         return findings.wrong(subject, CHECK, message, login);
     };
-    let others = match others.split_at(others.len().min(MOST)) {
-        ([], _) => "nor any other".to_owned(),
-        (named, []) => format!("existing resources: {}", named.join(", ")),
+    let list = format!("kubectl{flag} get unstructured");
+    let (others, next) = match others.split_at(others.len().min(MOST)) {
+        ([], _) => ("nor any other".to_owned(), format!("{login} --name {name}")),
+        (named, []) => (format!("existing resources: {}", named.join(", ")), list),
         (named, more) => {
             let named = named.join(", ");
-            format!("existing resources: {named}, and {} more", more.len())
+            let others = format!("existing resources: {named}, and {} more", more.len());
+            (others, list)
         }
     };
     let message = format!("there is no resource {name} in {place}; {others}");
-    findings.wrong(subject, CHECK, message, format!("{login} --name {name}"));
+    findings.wrong(subject, CHECK, message, next);
 }

@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use crate::hosts::HostPattern;
-use crate::options::{Cluster, Dropbox, Network, Workspace};
+use crate::options::{Cluster, Dropbox, Network, Pinecone, Workspace};
 
 /// What to look at, and how to tell.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub struct Options {
     pub(super) dropbox: Dropbox,
 
     #[command(flatten)]
+    pub(super) pinecone: Pinecone,
+
+    #[command(flatten)]
     pub(super) network: Network,
 
     /// Look for connectors with this cluster name; pass the operator's [default: derived from the cluster]
@@ -43,15 +46,18 @@ pub struct Options {
 impl Options {
     /// These commands, with what was chosen here: this command is to see the same again, and no other cluster is to be touched.
     pub(super) fn complete(&self, commands: &str) -> String {
-        let (doctor, login) = (
-            "unstructured-operator doctor ",
-            "unstructured-operator login dropbox ",
-        );
-        let dropbox = self.dropbox.flags();
-        let key = self.workspace.flags();
-        let commands = commands
-            .replace(doctor, &format!("{}{dropbox}{key} ", doctor.trim_end()))
-            .replace(login, &format!("{}{dropbox} ", login.trim_end()));
+        let (dropbox, pinecone) = (self.dropbox.flags(), self.pinecone.flags());
+        let workspace = self.workspace.flags();
+        let commands = [
+            ("doctor", format!("{dropbox}{pinecone}{workspace}")),
+            ("import", workspace),
+            ("login dropbox", dropbox),
+        ]
+        .into_iter()
+        .fold(commands.to_owned(), |commands, (name, flags)| {
+            let command = format!("unstructured-operator {name}");
+            commands.replace(&format!("{command} "), &format!("{command}{flags} "))
+        });
         self.cluster.complete(&commands)
     }
 }

@@ -11,12 +11,14 @@ use crate::engine::key::Key;
 use crate::hosts::HostPolicy;
 use crate::kinds::Resource;
 use crate::options::Network;
+use crate::pinecone::PineconeClient;
 use crate::unstructured::{ApiKey, Endpoint};
 
 /// Everything that it takes to examine anything.
 pub(super) struct Means<'a> {
     pub client: &'a Client,
     pub dropbox: &'a DropboxClient,
+    pub pinecone: &'a PineconeClient,
     /// Of the operator's own workspace, as far as the caller gave them.
     pub own_endpoint: &'a Endpoint,
     pub own_key: Option<&'a ApiKey>,
@@ -37,6 +39,8 @@ pub(super) struct Patient<'a> {
     pub workspace: Option<&'a WorkspaceReference>,
     pub suspend: bool,
     pub deletion_policy: DeletionPolicy,
+    /// What puts the credentials that it reads where it reads them.
+    pub repair: Option<String>,
 }
 
 impl<'a> Patient<'a> {
@@ -44,7 +48,7 @@ impl<'a> Patient<'a> {
     pub fn connector(means: &'a Means<'a>, resource: &'a Resource) -> Self {
         let options = resource.spec.options();
         let status = resource.status();
-        Self {
+        let mut patient = Self {
             means,
             key: resource.key(),
             metadata: &resource.metadata,
@@ -53,7 +57,12 @@ impl<'a> Patient<'a> {
             workspace: options.workspace,
             suspend: options.suspend,
             deletion_policy: options.deletion_policy,
-        }
+            repair: None,
+        };
+        let credentials = resource.spec.credentials();
+        let first = credentials.first().map(|credential| credential.secret);
+        patient.repair = first.map(|secret| patient.put_credentials(resource, secret));
+        patient
     }
 
     /// A workflow.
@@ -68,6 +77,7 @@ impl<'a> Patient<'a> {
             workspace: workflow.spec.workspace.as_ref(),
             suspend: workflow.spec.suspend,
             deletion_policy: workflow.spec.deletion_policy,
+            repair: None,
         }
     }
 
@@ -87,6 +97,7 @@ impl<'a> Patient<'a> {
             workspace: workflow.and_then(|workflow| workflow.spec.workspace.as_ref()),
             suspend: false,
             deletion_policy: DeletionPolicy::Retain,
+            repair: None,
         }
     }
 

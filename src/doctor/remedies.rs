@@ -5,16 +5,35 @@ use std::fmt::Write as _;
 
 use super::patient::Patient;
 use crate::crd::{DeletionPolicy, RECONCILE_AT, RUN_AT, Reason, WORKFLOW};
-use crate::kinds::Credential;
+use crate::kinds::{Credential, Provider, Resource};
 
 impl Patient<'_> {
     /// What there is to do where the operator waits for somebody, if no other finding says it.
     pub fn cure(&self) -> String {
         let is = |reason: Reason| self.reason() == reason.as_str();
+        let any = |reasons: &[Reason]| reasons.iter().any(|reason| is(*reason));
         if is(Reason::Suspended) {
             self.set("suspend", "false")
+        } else if is(Reason::InvalidConfiguration)
+            && let Some(field) = self.immutable_at_fault()
+        {
+            self.anew(&format!("another {field}"))
         } else if is(Reason::InvalidConfiguration) || is(Reason::SecretInConfig) {
             self.edit()
+        } else if any(&[Reason::SourceNotFound, Reason::DestinationNotFound])
+            && self.key.kind != WORKFLOW
+        {
+            self.anew("the right id of the connector")
+        } else if let Some(repair) = &self.repair
+            && any(&[
+                Reason::SecretNotFound,
+                Reason::SecretKeyMissing,
+                Reason::SecretInvalid,
+                Reason::AccessTokenInsteadOfRefreshToken,
+                Reason::CredentialsRejected,
+            ])
+        {
+            repair.clone()
         } else if is(Reason::NameConflict) && self.key.kind == WORKFLOW {
             // Under its default name it is in nobody's way.
             self.set("workflowName", "null")
@@ -25,6 +44,23 @@ impl Patient<'_> {
         } else {
             self.look_again()
         }
+    }
+
+    /// The field that the operator cannot use, if it is one that cannot be changed.
+    fn immutable_at_fault(&self) -> Option<&'static str> {
+        const IMMUTABLE: [&str; 6] = [
+            "connectorName",
+            "existingDestinationId",
+            "existingSourceId",
+            "existingWorkflowId",
+            "type",
+            "workspace.apiUrl",
+        ];
+        let said = &self.condition("Ready")?.message;
+        let names = |field: &&str| {
+            said.contains(&format!("spec.{field} ")) || said.contains(&format!("spec.{field}."))
+        };
+        IMMUTABLE.into_iter().find(names)
     }
 
     /// Has the operator look at everything again, at once.
@@ -127,6 +163,15 @@ impl Patient<'_> {
             self.key.namespace,
             self.name()
         )
+    }
+
+    /// Puts the credentials of a resource into this Secret, as it reads them.
+    pub fn put_credentials(&self, resource: &Resource, secret: &str) -> String {
+        if resource.spec.provider() == Some(Provider::Dropbox) {
+            self.login()
+        } else {
+            self.fill(secret, &resource.spec.credentials())
+        }
     }
 
     /// Puts every key that is wanted of a Secret into it, each from the file of its name.

@@ -223,7 +223,13 @@ impl Contents {
                 line
             } else {
                 let field = family(*collection).existing_field;
-                format!("write a resource with {field}: {id}")
+                let place = cluster
+                    .resource_of(&source.name)
+                    .and_then(|(namespace, _)| namespace_name(namespace).ok())
+                    .map_or_else(String::new, |namespace| format!(" -n {namespace}"));
+                format!(
+                    "unstructured-operator import{place} prints manifests: apply the one with {field}: {id}"
+                )
             };
             findings.unknown(subject, CHECK, message, next);
         }

@@ -82,7 +82,7 @@ async fn connector(
             &subject,
             CHECK,
             "no connector belongs to this resource yet",
-            patient.look_again(),
+            patient.cure(),
         );
     };
     let Some(source) = sources.iter().find(|source| source.id == id) else {

@@ -14,11 +14,13 @@ use crate::exit::Exit;
 use crate::hosts::Reach;
 use crate::http::USER_AGENT;
 use crate::own_key::OwnKey;
+use crate::pinecone::PineconeClient;
 use crate::runtime::kube_client;
 use crate::unstructured::{ApiKey, Client, Endpoint};
 
 const API_URL: &str = "https://platform.unstructuredapp.io/api/v1";
 const DROPBOX_API_URL: &str = "https://api.dropboxapi.com";
+const PINECONE_API_URL: &str = "https://api.pinecone.io";
 
 /// How requests are sent.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +40,14 @@ pub struct Dropbox {
     /// Use this URL of the Dropbox API
     #[arg(long, value_name = "URL", default_value = DROPBOX_API_URL)]
     dropbox_api_url: String,
+}
+
+/// Where Pinecone is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Pinecone {
+    /// Use this URL of the Pinecone API
+    #[arg(long, value_name = "URL", default_value = PINECONE_API_URL)]
+    pinecone_api_url: String,
 }
 
 /// The workspace of Unstructured, and its key.
@@ -146,6 +156,27 @@ impl Dropbox {
     pub fn client(&self, network: &Network) -> Result<DropboxClient, Exit> {
         let base = self.endpoint(network)?;
         DropboxClient::new(base, network.request_timeout, USER_AGENT)
+            .map_err(|error| Exit::Failed(error.to_string()))
+    }
+}
+
+impl Pinecone {
+    /// The flags that choose it, with a space before each.
+    pub(crate) fn flags(&self) -> String {
+        let url = Some(&*self.pinecone_api_url).filter(|url| *url != PINECONE_API_URL);
+        flag("pinecone-api-url", url)
+    }
+
+    /// A client of this Pinecone.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit`] when the URL is not fit for a credential, or TLS cannot be set up.
+    pub fn client(&self, network: &Network) -> Result<PineconeClient, Exit> {
+        let base = BaseUrl::parse(&self.pinecone_api_url, network.allow_insecure_http).map_err(
+            |reason| Exit::Refused(format!("{}: {reason}", both_names("pinecone-api-url"))),
+        )?;
+        PineconeClient::new(base, network.request_timeout)
             .map_err(|error| Exit::Failed(error.to_string()))
     }
 }

@@ -323,7 +323,7 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
             if context.cluster.reserves(chosen) {
                 let suffix = context.cluster.as_str();
                 let why = format!(
-                    "names that end in \".{suffix}\" are reserved for default names; choose another"
+                    "names that end in \".{suffix}\" are reserved for default names; create a new resource with another name"
                 );
                 objection = Some(Problem::InvalidField("connectorName", why));
             }
