@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use support::stage::{API_KEY, source_id};
+use unstructured_operator::crd::UnstructuredJob;
 
-use crate::install::cluster::{Cluster, eventually};
+use crate::install::cluster::{Cluster, TEAM, eventually};
 
 /// Runs a command of the page in a shell, with the cluster's kubectl.
 async fn follow(cluster: &Cluster, command: &str) -> Result<String> {
@@ -148,10 +149,16 @@ async fn a_move_to_another_cluster_keeps_every_connector_and_makes_none() -> Res
     old.ready("contracts").await?;
     old.ready("invoices").await?;
     let before = connectors(&old);
+    // It has no field to retain or to suspend, and nothing to wait for.
+    let job: UnstructuredJob = serde_json::from_value(json!({
+        "metadata": { "name": "once" },
+        "spec": { "workflowRef": { "name": "elsewhere" } },
+    }))?;
+    let jobs: Api<UnstructuredJob> = Api::namespaced(old.client.clone(), TEAM);
+    jobs.create(&PostParams::default(), &job).await?;
 
-    follow(&old, "kubectl api-resources --categories=unstructured").await?;
-    follow(&old, r#"kubectl get unstructured -n legal -o name | xargs -I{} kubectl patch -n legal {} --type merge -p '{"spec":{"deletionPolicy":"Retain","suspend":true}}'"#).await?;
-    follow(&old, r#"kubectl wait -n legal unstructured --all --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=Suspended"#).await?;
+    follow(&old, r#"kubectl get dropboxsources,unstructuredsources,unstructureddestinations,pineconedestinations,unstructuredworkflows -n legal -o name | xargs -I{} kubectl patch -n legal {} --type merge -p '{"spec":{"deletionPolicy":"Retain","suspend":true}}'"#).await?;
+    follow(&old, r#"kubectl wait -n legal dropboxsources,unstructuredsources,unstructureddestinations,pineconedestinations,unstructuredworkflows --all --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=Suspended"#).await?;
     let name = follow(
         &old,
         "kubectl get dropboxsource -n legal contracts -o jsonpath='{.status.connectorName}'",
@@ -167,7 +174,7 @@ async fn a_move_to_another_cluster_keeps_every_connector_and_makes_none() -> Res
     new.create("invoices", chosen).await?;
     new.ready("contracts").await?;
     new.ready("invoices").await?;
-    follow(&old, "kubectl delete unstructured -n legal --all").await?;
+    follow(&old, "kubectl delete unstructuredjobs,dropboxsources,unstructuredsources,unstructureddestinations,pineconedestinations,unstructuredworkflows -n legal --all").await?;
 
     assert_eq!(connectors(&new), before);
     assert_eq!(creates(&new), 2);

@@ -121,7 +121,7 @@ impl<'a> Inputs<'a> {
         let Some(terminal) = self.terminal else {
             return Err(Exit::Refused(format!(
                 "the DropboxSource {name} exists and reads {reads}: give another --name for one that reads {new}, or --force to have \
-                 {name} read it; leave out --folder to change the credentials alone"
+                 {name} read it, unless another tool manages it; leave out --folder to change the credentials alone"
             )));
         };
         report(
