@@ -106,6 +106,7 @@ fn table(api: &FakeUnstructured) -> Vec<Row> {
         Row("302 to a login page", List, fault(Fault::redirect(moved)), "wrong_url", Retry, UnexpectedResponse, Never),
         Row("408", Create, text(408), "timeout", Retry, ApiUnavailable, Unknown),
         Row("409", Create, answer(answers::detail(409, "exists")), "conflict", Retry, NameConflict, Never),
+        Row("410 of a connector", Get, answer(answers::detail(410, "gone")), "not_found", Retry, UnexpectedResponse, Never),
         Row("412", Create, answer(answers::invalid_configuration(&[field])), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("413", Create, text(413), "invalid", AwaitChange, InvalidConfiguration, Never),
         Row("422, a list", Create, answer(answers::unprocessable(&[item])), "invalid", AwaitChange, InvalidConfiguration, Never),

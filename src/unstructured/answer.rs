@@ -90,6 +90,8 @@ pub(super) fn refusal(
             "the key's role does not allow this; it needs Developer or Workspace Admin",
         ),
         404 => (ErrorKind::NotFound, "the API knows no such object"),
+        // More than a 404 says, and no route is ever gone.
+        410 if place == Place::Object => (ErrorKind::NotFound, "the API had such an object once"),
         // 499 is a gateway's word for a client that it thought gone.
         408 | 499 => (
             ErrorKind::Timeout,
