@@ -297,6 +297,20 @@ impl Failure {
         }
     }
 
+    /// The answer to a create shows something that it did not make, such as what a cache on the way has kept. What became of the
+    /// create is unknown.
+    pub fn replayed(what: impl fmt::Display) -> Self {
+        Self::Api {
+            kind: ErrorKind::Unexpected,
+            rate_limited: false,
+            message: format!(
+                "the API's response shows {what}, which is not the one that the request created"
+            ),
+            commit: Commit::Unknown,
+            sent_configuration: true,
+        }
+    }
+
     /// Whether the API understood the request and does not want to do it.
     pub fn is_refusal(&self) -> bool {
         matches!(

@@ -319,3 +319,28 @@ async fn a_run_that_ended_in_other_words_is_not_waited_for() -> Result<()> {
     assert_eq!(stage.workspace.runs(&id), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_create_that_is_answered_with_another_workflow_is_looked_for() -> Result<()> {
+    let mut stage = pipeline().await?;
+    stage.set("SETTLE_TIME", "2s");
+    stage.set("REQUEST_TIMEOUT", "1s");
+    connectors(&stage).await?;
+    let _operator = stage.operator().await?;
+    let theirs = json!({
+        "id": "5cf30ead-cf54-479f-a897-b5fbe8790b76", "name": "somebody's", "workflow_type": "custom", "status": "active",
+        "sources": ["6cf30ead-cf54-479f-a897-b5fbe8790b76"], "destinations": ["7cf30ead-cf54-479f-a897-b5fbe8790b76"],
+        "created_at": "2026-01-01T00:00:00Z", "workflow_nodes": [],
+    });
+    stage
+        .api
+        .inject(Route::CreateWorkflow, answer(&theirs).committed());
+    create(&stage, WORKFLOW, "flow", workflow()).await?;
+    let ready = until(&stage, WORKFLOW, "flow", |o| {
+        is(o, "Ready", "True", "Ready")
+    })
+    .await?;
+    assert_ne!(ready.data["status"]["workflowId"], theirs["id"]);
+    assert_eq!(requests(&stage, "POST", "/workflows/"), 1);
+    Ok(())
+}

@@ -193,8 +193,9 @@ impl Actor<'_> {
         match workspace.connectors.create(name, key, config).await {
             Ok(source) => {
                 let id = source.id;
+                // A new id is held by nobody, and was not there before.
                 if self.is_anothers(&source) || self.claim(id).is_err() {
-                    return replayed(id);
+                    return Answer::Failed(Failure::replayed(format_args!("connector {id}")));
                 }
                 let mark = self.mark(&source);
                 workspace.wrote(config, source);
@@ -310,18 +311,4 @@ fn contradicted(id: ConnectorId) -> Failure {
         commit: Commit::Never,
         sent_configuration: false,
     }
-}
-
-/// A new id is held by nobody, and was not there before. An answer to a create that shows a connector which is not new is the answer to
-/// another request, which a cache on the way can have kept; what became of this one is unknown.
-fn replayed(id: ConnectorId) -> Answer {
-    Answer::Failed(Failure::Api {
-        kind: ErrorKind::Unexpected,
-        rate_limited: false,
-        message: format!(
-            "the API's response shows connector {id}, which is not the one that the request created"
-        ),
-        commit: Commit::Unknown,
-        sent_configuration: true,
-    })
 }

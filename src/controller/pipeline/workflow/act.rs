@@ -26,8 +26,8 @@ use crate::engine::outcome::Failure;
 use crate::engine::queue::Job;
 use crate::engine::refusal::kubernetes;
 use crate::unstructured::{
-    ApiError, Digest, ErrorKind, Job as Run, JobId, KeyObjection, Workflow, WorkflowId,
-    WorkflowSpec, WorkflowState,
+    ApiError, ConnectorId, Digest, ErrorKind, Job as Run, JobId, KeyObjection, Workflow,
+    WorkflowId, WorkflowSpec, WorkflowState,
 };
 
 /// Performs one effect.
@@ -114,6 +114,13 @@ async fn call(
             };
             let shown =
                 shown.map_err(|error| unknown_connector::refused(context, hand, spec, &error))?;
+            let id = shown.id;
+            // A new id is held by nobody.
+            if !can_be_of(spec, &s.key, &shown)
+                || !context.catalogue.adopt(&id.to_string(), &hand.workflow)
+            {
+                return Err(Failure::replayed(format_args!("workflow {id}")));
+            }
             memory.wrote_at = Some(Instant::now());
             let whole = spec.state == WorkflowState::Active;
             learn_ways(context, memory, hand, spec, &shown, whole);
@@ -192,6 +199,16 @@ async fn runs_of(
 async fn is_listed(board: &Board, id: &WorkflowId) -> Result<bool, Failure> {
     let listed = board.all_workflows(Instant::now()).await?;
     Ok(listed.items.iter().any(|shown| shown.id == *id))
+}
+
+/// Whether a create of this can have been answered with that. A service that only changes the name, or shows less, is believed.
+fn can_be_of(spec: &WorkflowSpec, key: &str, shown: &Workflow) -> bool {
+    let others = |shown: &[ConnectorId], sent: &Option<ConnectorId>| {
+        !shown.is_empty() && !shown.iter().eq(sent)
+    };
+    *shown.name == *spec.name
+        || shows(shown, key)
+        || !(others(&shown.sources, &spec.source) || others(&shown.destinations, &spec.destination))
 }
 
 /// Whether the workflow carries this key.
