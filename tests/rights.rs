@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use serde_json::{Value, json};
-use support::stage::{Stage, create_namespace, eventually, source_id};
+use support::stage::{Stage, create_namespace, eventually, message, source_id};
 
 use crate::{stage, stage_apart};
 
@@ -260,6 +260,61 @@ async fn nothing_is_adopted_while_the_resources_of_a_namespace_are_not_known() -
     grant_in(&stage, &other, &home, &rules()).await?;
     let taken = stage.until_ready("taker").await?;
     assert_eq!(source_id(&taken), Some(id.as_str()));
+    operator.ready().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_hides_nothing_and_one_that_may_not_be_seen_may()
+-> Result<()> {
+    let mut stage = stage().await?;
+    let home = account(&mut stage).await?;
+    let team = stage.namespace.clone();
+    let other = format!("{team}-other");
+    grant_in(&stage, &team, &home, &rules()).await?;
+    stage.set("WATCH_NAMESPACES", &format!("{team},{other}"));
+    stage.good_secret().await?;
+    let mut operator = stage.begin().await?;
+    // Whether the namespace exists, it may not ask: what is forbidden is not taken for what is missing.
+    stage
+        .create("named", json!({ "connectorName": "named" }))
+        .await?;
+    let unknown = stage.until_reason("named", "ResourcesUnknown").await?;
+    let missing = format!(
+        "DropboxSource, PineconeDestination, UnstructuredDestination, UnstructuredJob, UnstructuredSource, UnstructuredWorkflow in namespace {other}"
+    );
+    let told = message(&unknown, "Ready");
+    assert!(told.contains(&missing), "{told}");
+    let waits = (
+        503,
+        format!("waiting for: the list of resources ({missing})\n"),
+    );
+    assert_eq!(operator.get("/readyz").await?, waits);
+
+    let ask = json!([{ "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [team, other], "verbs": ["get"] }]);
+    grant(&stage, &home, &ask).await?;
+    stage.until_ready("named").await?;
+    operator.ready().await?;
+    stage.delete("named").await?;
+    stage.gone("named").await?;
+    assert_eq!(stage.workspace.sources(), []);
+
+    // It comes to be, and may hide something again.
+    create_namespace(&stage.client, &other).await?;
+    let deadline = tokio::time::Instant::now() + support::stage::PATIENCE;
+    while operator.get("/readyz").await?.0 != 503 {
+        anyhow::ensure!(
+            tokio::time::Instant::now() < deadline,
+            "the operator takes it for missing still"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    stage
+        .create("late", json!({ "connectorName": "late" }))
+        .await?;
+    stage.until_reason("late", "ResourcesUnknown").await?;
+    grant_in(&stage, &other, &home, &rules()).await?;
+    stage.until_ready("late").await?;
     operator.ready().await?;
     Ok(())
 }

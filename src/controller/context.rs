@@ -1,7 +1,6 @@
 //! What all passes share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kube::api::DynamicObject;
@@ -13,6 +12,7 @@ use super::connector::naming::ClusterName;
 use super::connector::provider::Breakers;
 use super::pipeline::catalogue::Catalogue;
 use super::pipeline::memory::Pipelines;
+use super::unlisted::Unlisted;
 use super::workspaces::Workspaces;
 use crate::engine::definitions::{Definitions, Rights};
 use crate::engine::index::Index;
@@ -91,24 +91,5 @@ impl Context {
     /// Whether what a leader before this one may have sent has been carried out by now, or never will be.
     pub(super) fn has_settled(&self) -> bool {
         self.started.elapsed() >= self.policy.settle_time
-    }
-}
-
-/// How many watches have not listed yet what resources hold.
-#[derive(Debug, Default)]
-pub struct Unlisted(AtomicUsize);
-
-impl Unlisted {
-    pub(super) fn expect(&self, watches: usize) {
-        self.0.store(watches, Ordering::Relaxed);
-    }
-
-    pub(super) fn listed(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether every resource that may hold anything is known.
-    pub fn none(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
     }
 }

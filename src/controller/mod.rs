@@ -18,6 +18,7 @@ pub mod secret_sweep;
 pub mod secrets;
 pub mod sweep;
 pub mod triggers;
+pub mod unlisted;
 pub mod wake;
 pub mod watching;
 pub mod workspaces;
@@ -32,7 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::crd;
+use crate::crd::{self, UnstructuredJob, UnstructuredWorkflow};
 use crate::engine::definitions::{Definitions, Rights};
 use crate::engine::index::Index;
 use crate::engine::key::Key;
@@ -52,10 +53,12 @@ use crate::own_key::OwnKey;
 use connector::memory::Memories;
 use connector::naming::ClusterName;
 use connector::provider::Breakers;
-use context::{Context, Unlisted};
+use context::Context;
 use listing::Listing;
 use pipeline::catalogue::Catalogue;
 use pipeline::memory::Pipelines;
+use pipeline::object::Object;
+use unlisted::{Place, Unlisted};
 use workspaces::{Lists, Workspaces};
 
 /// What the controller is made of, given once at the start.
@@ -80,9 +83,6 @@ pub struct Parts {
     /// Hears when the work has come to a standstill.
     pub vitals: Vitals,
 }
-
-/// Workflows and jobs.
-const PIPELINE_KINDS: usize = 2;
 
 /// One of the tasks that should never end did, by a panic that is logged: without it changes would go unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +122,7 @@ pub async fn run(
         leadership,
         definitions: Definitions::default(),
         rights: Rights::default(),
-        unlisted: Unlisted::default(),
+        unlisted: Unlisted::new(filled),
         index: Index::default(),
         memories: Memories::default(),
         catalogue: Catalogue::default(),
@@ -136,46 +136,7 @@ pub async fn run(
     });
     let mut tasks = JoinSet::new();
     let (listing, listed) = mpsc::channel(1);
-    let sharded = context.policy.label_selector.is_some();
-    let watches_each = if sharded { 2 } else { 1 };
-    context
-        .unlisted
-        .expect(namespaces.len() * (kinds::ALL.len() * watches_each + PIPELINE_KINDS));
-    for namespace in namespaces {
-        for kind in kinds::ALL {
-            let listing = || Listing::new(context.clone(), filled.clone(), listing.clone());
-            if sharded {
-                tasks.spawn(triggers::holdings(
-                    context.clone(),
-                    kind,
-                    namespace.clone(),
-                    listing(),
-                ));
-            }
-            tasks.spawn(triggers::resources(
-                context.clone(),
-                kind,
-                namespace.clone(),
-                listing(),
-            ));
-        }
-        let listing_of = || Listing::new(context.clone(), filled.clone(), listing.clone());
-        tasks.spawn(pipeline::triggers::workflows(
-            context.clone(),
-            namespace.clone(),
-            listing_of(),
-        ));
-        tasks.spawn(pipeline::triggers::jobs(
-            context.clone(),
-            namespace.clone(),
-            listing_of(),
-        ));
-        tasks.spawn(triggers::secrets(
-            context.clone(),
-            namespace,
-            listing.clone(),
-        ));
-    }
+    watch_all(&context, &namespaces, &listing, &mut tasks);
     drop(listing);
     if matches!(*context.own_key, OwnKey::File { .. }) {
         tasks.spawn(triggers::key_file(context.clone()));
@@ -194,6 +155,68 @@ pub async fn run(
     let result = supervised(work(context, ending.clone()), &mut tasks, &ending).await;
     tasks.shutdown().await;
     result
+}
+
+/// Begins all watches. Each drops its end of `listing` when it has listed what there is.
+fn watch_all(
+    context: &Arc<Context>,
+    namespaces: &[Option<String>],
+    listing: &mpsc::Sender<()>,
+    tasks: &mut JoinSet<()>,
+) {
+    let sharded = context.policy.label_selector.is_some();
+    let place = |kind, namespace: &Option<String>| Place {
+        kind,
+        namespace: namespace.clone(),
+    };
+    // Before the first of them begins, or all would seem to be known once it has listed its own.
+    for namespace in namespaces {
+        for kind in kinds::ALL {
+            let watches = if sharded { 2 } else { 1 };
+            for _ in 0..watches {
+                context.unlisted.expect(&place(kind.name, namespace));
+            }
+        }
+        for kind in [UnstructuredWorkflow::KIND, UnstructuredJob::KIND] {
+            context.unlisted.expect(&place(kind, namespace));
+        }
+    }
+    for namespace in namespaces {
+        let listing_of =
+            |kind| Listing::new(context.clone(), place(kind, namespace), listing.clone());
+        for kind in kinds::ALL {
+            let listing = || listing_of(kind.name);
+            if sharded {
+                tasks.spawn(triggers::holdings(
+                    context.clone(),
+                    kind,
+                    namespace.clone(),
+                    listing(),
+                ));
+            }
+            tasks.spawn(triggers::resources(
+                context.clone(),
+                kind,
+                namespace.clone(),
+                listing(),
+            ));
+        }
+        tasks.spawn(pipeline::triggers::workflows(
+            context.clone(),
+            namespace.clone(),
+            listing_of(UnstructuredWorkflow::KIND),
+        ));
+        tasks.spawn(pipeline::triggers::jobs(
+            context.clone(),
+            namespace.clone(),
+            listing_of(UnstructuredJob::KIND),
+        ));
+        tasks.spawn(triggers::secrets(
+            context.clone(),
+            namespace.clone(),
+            listing.clone(),
+        ));
+    }
 }
 
 /// Works for as long as none of `tasks` ends, none of which ever should; then lets the work come to its end.

@@ -1,7 +1,7 @@
 //! What makes the controller look at a resource: one task for each watch, so that one that fails delays no other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::connector::memory::News;
 use super::connector::recall::{self, Writer};
 use super::context::Context;
-use super::listing::Listing;
+use super::listing::{Listing, has_nothing};
 use super::pipeline::wake::connector_changed;
 use super::wake::{forget, lane_of, look_again, queue_readers, secrets_in_use};
 use super::watching::watch;
@@ -115,15 +115,29 @@ pub async fn holdings(
 }
 
 /// Follows the Secrets of one namespace, or of all, by their metadata only: values are fetched when a pass needs them.
-/// `listing` is dropped once they are listed; it is closed once the work has begun.
+/// `listing` is dropped once they are listed, or there are none to list; it is closed once the work has begun.
 pub async fn secrets(context: Arc<Context>, namespace: Option<String>, listing: mpsc::Sender<()>) {
-    let mut listing = Some(listing);
+    let listing = Mutex::new(Some(listing));
+    let listed = || {
+        listing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    };
     let api: Api<PartialObjectMeta<Secret>> = match &namespace {
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
     let config = watcher::Config::default();
-    let failed = |_: &watcher::Error| context.secret_versions.watch_failed();
+    let failed = |error: &watcher::Error| {
+        context.secret_versions.watch_failed();
+        let nothing = has_nothing(&context, namespace.as_deref(), error);
+        async {
+            if nothing.await {
+                listed();
+            }
+        }
+    };
     let mut events = std::pin::pin!(watch("secrets", "Secret", &context, api, config, failed));
     while let Some(event) = events.next().await {
         let since = Instant::now();
@@ -132,7 +146,7 @@ pub async fn secrets(context: Arc<Context>, namespace: Option<String>, listing: 
             watcher::Event::Init | watcher::Event::InitApply(_) => {}
             watcher::Event::InitDone => {
                 // Passes may have read Secrets before they changed or went for the last time, unless none has read any yet.
-                if listing.take().is_none_or(|listing| listing.is_closed()) {
+                if listed().is_none_or(|listing| listing.is_closed()) {
                     let is_here = |secret: &SecretKey| {
                         let here = namespace.as_deref();
                         here.is_none_or(|here| *here == *secret.namespace)

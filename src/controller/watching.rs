@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::context::Context;
 use crate::cluster::not_installed;
-use crate::kube_error::is_missing;
+use crate::kube_error::{is_forbidden, is_missing};
 
 /// A watch that fails is tried again after a time between the first and the second of these. The longest is short: until it works
 /// again nothing new is seen, and one request in that time is no burden.
@@ -22,15 +22,16 @@ const WATCH_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duratio
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// A watch that goes on for ever: errors are counted, logged by their kind, told to `failed`, and waited out.
-pub fn watch<T>(
+pub fn watch<T, F>(
     name: &'static str,
     kind: &'static str,
     context: &Arc<Context>,
     api: Api<T>,
     config: watcher::Config,
-    failed: impl Fn(&watcher::Error),
+    failed: impl Fn(&watcher::Error) -> F,
 ) -> impl Stream<Item = watcher::Event<T>>
 where
+    F: Future<Output = ()>,
     T: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     let context = context.clone();
@@ -47,6 +48,7 @@ where
         .backoff(backoff)
         .filter_map(move |event| {
             let mut pause = Duration::ZERO;
+            let mut told = None;
             let event = match event {
                 Ok(event) => {
                     // A list begins before it fails.
@@ -57,7 +59,7 @@ where
                 }
                 Err(error) => {
                     context.metrics.watch_failed(name);
-                    failed(&error);
+                    told = Some(failed(&error));
                     if is_not_installed(&error) {
                         pause = LOOK_AGAIN;
                     }
@@ -75,6 +77,9 @@ where
                 }
             };
             async move {
+                if let Some(told) = told {
+                    told.await;
+                }
                 if !pause.is_zero() {
                     sleep(pause).await;
                 }
@@ -85,11 +90,20 @@ where
 
 /// Whether there is no such kind in the cluster.
 pub fn is_not_installed(error: &watcher::Error) -> bool {
+    refusal(error).is_some_and(is_missing)
+}
+
+/// Whether the right to list or to watch is missing.
+pub fn was_forbidden(error: &watcher::Error) -> bool {
+    refusal(error).is_some_and(is_forbidden)
+}
+
+fn refusal(error: &watcher::Error) -> Option<&kube::Error> {
     match error {
         watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
-            is_missing(error)
+            Some(error)
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -117,7 +117,10 @@ impl Vitals {
 
 /// What `/readyz` waits for. Ready means that every [`Gate`] that exists is open.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, bool>>>);
+pub struct Readiness(Arc<Mutex<Gates>>);
+
+/// What each gate says it waits for; nothing if it is open.
+type Gates = BTreeMap<&'static str, Option<String>>;
 
 impl Readiness {
     /// Adds a closed gate. `name` is what `/readyz` says it waits for, and is the gate's identity: a second gate of that
@@ -127,17 +130,13 @@ impl Readiness {
             readiness: self.clone(),
             name,
         };
-        gate.set(false);
+        gate.close();
         gate
     }
 
-    fn missing(&self) -> Vec<&'static str> {
+    fn missing(&self) -> Vec<String> {
         let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gates
-            .iter()
-            .filter(|(_, open)| !**open)
-            .map(|(name, _)| *name)
-            .collect()
+        gates.values().flatten().cloned().collect()
     }
 }
 
@@ -151,21 +150,26 @@ pub struct Gate {
 impl Gate {
     /// It has happened.
     pub fn open(&self) {
-        self.set(true);
+        self.set(None);
     }
 
     /// It is to be waited for (again).
     pub fn close(&self) {
-        self.set(false);
+        self.set(Some(self.name.to_owned()));
     }
 
-    fn set(&self, open: bool) {
+    /// The same, and this is what it lacks.
+    pub fn close_for(&self, what: &str) {
+        self.set(Some(format!("{} ({what})", self.name)));
+    }
+
+    fn set(&self, awaited: Option<String>) {
         let mut gates = self
             .readiness
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        gates.insert(self.name, open);
+        gates.insert(self.name, awaited);
     }
 }
 
@@ -223,8 +227,12 @@ mod tests {
         );
         caches.open();
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
-        caches.close();
-        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        caches.close_for("one of two");
+        let lacking = get(address, "/readyz").await;
+        assert!(
+            lacking.starts_with("HTTP/1.1 503")
+                && lacking.ends_with("waiting for: caches (one of two)\n")
+        );
 
         let scraped = get(address, "/metrics").await;
         assert!(scraped.starts_with("HTTP/1.1 200") && scraped.contains(metrics::CONTENT_TYPE));

@@ -24,8 +24,14 @@ async fn values_that_are_misspelt_or_contradict_each_other_are_refused() -> Resu
             "image.registry=registry.example.com",
             "no image is published yet",
         ),
-        ("commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels"),
-        ("podLabels.app\\.kubernetes\\.io/instance=x", "podLabels"),
+        (
+            "commonLabels.app\\.kubernetes\\.io/name=x",
+            "commonLabels sets app.kubernetes.io/name, which the chart sets",
+        ),
+        (
+            "podLabels.app\\.kubernetes\\.io/instance=x",
+            "podLabels sets app.kubernetes.io/instance, which the chart sets",
+        ),
         (
             "metrics.prometheusRule.disabled={UnstructuredOperatorPanic}",
             "disabled",
@@ -37,6 +43,10 @@ async fn values_that_are_misspelt_or_contradict_each_other_are_refused() -> Resu
         (
             "extraEnv[0].name=WATCH_NAMESPACES,extraEnv[0].value=x",
             "use watchNamespaces",
+        ),
+        (
+            "apiKey.existingSecret=s,extraEnv[0].name=UNSTRUCTURED_API_KEY,extraEnv[0].value=x",
+            "extraEnv sets UNSTRUCTURED_API_KEY, and apiKey gives a key too",
         ),
         ("extraEnv[0].value=x", "name"),
         ("watchNamespaces={2024}", "watchNamespaces"),
@@ -137,6 +147,15 @@ async fn a_value_or_a_group_that_is_left_empty_is_as_if_it_were_not_there() -> R
         "keep"
     );
     of_kind(&rendered, "ClusterRoleBinding")?;
+    // No key is no Secret, rather than one without a name.
+    let keyless = ["--set", "apiKey.existingSecret=null"];
+    let rendered = template(plane, NAMESPACE, &keyless).await?;
+    let deployment = of_kind(&rendered, "Deployment")?;
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["volumes"],
+        Value::Null
+    );
+    assert!(!environment(&rendered)?.contains_key("UNSTRUCTURED_API_KEY_FILE"));
     Ok(())
 }
 

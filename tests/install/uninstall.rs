@@ -3,6 +3,8 @@
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
@@ -262,8 +264,53 @@ async fn a_confined_operator_lets_the_resources_of_a_deleted_namespace_go() -> R
             .await?;
         cluster.ready(&format!("s{n}")).await?;
     }
-    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(cluster.client.clone());
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     namespaces.delete(TEAM, &DeleteParams::default()).await?;
+    eventually("the namespace is gone", async || {
+        Ok(namespaces.get_opt(TEAM).await?.is_none().then_some(()))
+    })
+    .await
+    .with_context(|| cluster.kubelet.logs())?;
+    assert_eq!(cluster.workspace.sources(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_starts_when_the_role_is_gone_with_the_namespace_lets_them_go_too() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let confined = format!("watchNamespaces={{{TEAM}}}");
+    cluster.install(&["--set", &confined]).await?;
+    // What has a name of its own needs the word of all others before its connector is deleted.
+    let plain = json!({ "remoteUrl": "dropbox://plain" });
+    let named = json!({ "remoteUrl": "dropbox://named", "connectorName": "contracts" });
+    for (name, spec) in [("plain", plain), ("named", named)] {
+        cluster.create(name, spec).await?;
+        cluster.ready(name).await?;
+    }
+    let scale = async |replicas: &str| {
+        let deployment = format!("deployment/{RELEASE}");
+        done(
+            &cluster
+                .kubectl(&["scale", &deployment, "-n", SYSTEM, "--replicas", replicas])
+                .await?,
+        )
+    };
+    scale("0").await?;
+    eventually("no operator runs", async || {
+        Ok(cluster.kubelet.pods().is_empty().then_some(()))
+    })
+    .await?;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.delete(TEAM, &DeleteParams::default()).await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), TEAM);
+    eventually("the Role is gone", async || {
+        let left = bindings.list(&ListParams::default()).await?.items;
+        Ok(left.is_empty().then_some(()))
+    })
+    .await?;
+    assert_eq!(cluster.workspace.sources().len(), 2);
+
+    scale("1").await?;
     eventually("the namespace is gone", async || {
         Ok(namespaces.get_opt(TEAM).await?.is_none().then_some(()))
     })

@@ -105,7 +105,7 @@ impl Operator {
             },
             deletion: resource.deleting.then_some(deletion),
             foreign,
-            resources_known,
+            unlisted: (!resources_known).then(|| "a kind".to_owned()),
             waited,
             finalized: resource.finalized && !was_released,
             binding,

@@ -314,7 +314,7 @@ fn rules_beyond() -> Vec<Value> {
         rule(
             GROUP,
             &crd::ALL.each_ref().map(|kind| kind.plural),
-            &["get", "patch"],
+            &["get", "list", "watch", "patch"],
         ),
         rule(GROUP, &statuses(), &["update"]),
     ]

@@ -71,7 +71,7 @@ pub fn begin(world: &mut World, number: usize) {
             rehearsed: false,
         }),
         foreign: None,
-        resources_known: true,
+        unlisted: None,
         waited: false,
         finalized: connector.object.finalized,
         binding: Binding::Bound(connector_id(connector.id)),

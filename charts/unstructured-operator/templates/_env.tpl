@@ -41,6 +41,10 @@ WATCH_LABEL_SELECTOR: {{ default "" $config.watchLabelSelector | quote }}
 {{- end }}
 {{- $_ := set $extra $variable.name true }}
 {{- end }}
+{{- $apiKeySecret := include "unstructured-operator.apiKeySecret" . }}
+{{- if and $apiKeySecret (hasKey $extra "UNSTRUCTURED_API_KEY") }}
+{{- fail "extraEnv sets UNSTRUCTURED_API_KEY, and apiKey gives a key too: keep one" }}
+{{- end }}
 - name: POD_NAME
   valueFrom:
     fieldRef:
@@ -55,7 +59,7 @@ WATCH_LABEL_SELECTOR: {{ default "" $config.watchLabelSelector | quote }}
 - name: WATCH_NAMESPACES
   value: {{ join "," . | quote }}
 {{- end }}
-{{- if include "unstructured-operator.apiKeySecret" . }}
+{{- if $apiKeySecret }}
 - name: UNSTRUCTURED_API_KEY_FILE
   value: {{ printf "/etc/unstructured-operator/%s" (include "unstructured-operator.apiKeyKey" .) | quote }}
 {{- end }}

@@ -33,9 +33,21 @@ app.kubernetes.io/name: {{ include "unstructured-operator.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{/* Refuses labels that would take the place of the chart's own, by which its objects find each other. Renders nothing. */}}
+{{- define "unstructured-operator.checkLabels" -}}
+{{- range $value := list "commonLabels" "podLabels" }}
+{{- range $label, $_ := default dict (get $.Values $value) }}
+{{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart") }}
+{{- fail (printf "%s sets %s, which the chart sets: leave it out" $value $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* All labels of an object of `root`: those of `labels` and commonLabels, and the chart's own over them. */}}
 {{- define "unstructured-operator.labels" -}}
 {{- $root := .root }}
+{{- include "unstructured-operator.checkLabels" $root }}
 {{- $own := include "unstructured-operator.selectorLabels" $root | fromYaml }}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion }}
@@ -74,7 +86,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- if and .existingSecret .value }}
 {{- fail "apiKey.existingSecret and apiKey.value are both set: keep one" }}
 {{- end }}
-{{- if .value }}{{ include "unstructured-operator.fullname" $ }}-api-key{{ else }}{{ .existingSecret }}{{ end }}
+{{- if .value }}{{ include "unstructured-operator.fullname" $ }}-api-key{{ else }}{{ default "" .existingSecret }}{{ end }}
 {{- end }}
 {{- end }}
 

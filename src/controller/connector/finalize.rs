@@ -84,7 +84,7 @@ fn delete_unknown(s: &Situation, deletion: Deletion, stage: Stage) -> Step {
         // What was found is deleted; one request makes one connector, so nothing else can come.
         ([], _) if !s.changes.is_empty() => release(Release::Deleted),
         ([], _) => Step::Rest(Outcome::CreateUnsettled(s.lost.clone())),
-        _ if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
+        _ if !s.resources_known() => Step::Rest(Outcome::ResourcesUnknown),
         // What goes by name alone is first put on record as ours: were the intent an old one that a stale cache still shows, its
         // connector would be gone by now, and this one somebody else's.
         ([one], _) => Step::Act(Effect::Bind(one.id, Bind::Recovered)),
@@ -103,7 +103,7 @@ fn sweep_up(s: &Situation, deletion: Deletion, then: Release) -> Step {
         return Step::Act(Effect::Look(Freshness::Now));
     };
     match namesakes.iter().find(|n| s.is_late(n)) {
-        Some(_) if !s.resources_known => Step::Rest(Outcome::ResourcesUnknown),
+        Some(_) if !s.resources_known() => Step::Rest(Outcome::ResourcesUnknown),
         Some(late) => delete_one(s, deletion, late.id),
         None => release(then),
     }

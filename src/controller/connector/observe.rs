@@ -142,7 +142,7 @@ fn situation(
     Situation {
         deletion,
         foreign,
-        resources_known: context.unlisted.none(),
+        unlisted: context.unlisted.missing(),
         waited: recall::has_waited(
             &status,
             memory

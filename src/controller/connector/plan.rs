@@ -95,7 +95,7 @@ fn bound(s: &Situation, id: ConnectorId, workspace: &WorkspaceFacts, digest: Dig
         },
         Sighting::Present { drift, .. } => {
             // A create that was carried out after we had given up on it leaves a second connector, of our key or the reserved name.
-            if let Some(extra) = duplicates(s, id).last().filter(|_| s.resources_known) {
+            if let Some(extra) = duplicates(s, id).last().filter(|_| s.resources_known()) {
                 return Step::Act(Effect::Delete(extra.id));
             }
             if s.applied != Some(digest) || !drift.is_empty() || s.resend == Resend::Due {
@@ -178,7 +178,7 @@ fn by_name(s: &Situation) -> Step {
             _ => Freshness::Trigger,
         }));
     };
-    if !s.wanted.name.reserved && !s.resources_known {
+    if !s.wanted.name.reserved && !s.resources_known() {
         return Step::Rest(Outcome::ResourcesUnknown);
     }
     // Nobody else gives our key: a record was lost, or this resource was here before.
@@ -238,7 +238,7 @@ fn bind(s: &Situation, id: ConnectorId, how: Bind) -> Step {
         });
     }
     // A resource that is not known yet may hold it, whatever its name is: by its id, anybody may have adopted it.
-    if !s.resources_known {
+    if !s.resources_known() {
         return Step::Rest(Outcome::ResourcesUnknown);
     }
     if s.finalized {

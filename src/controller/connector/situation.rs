@@ -154,8 +154,8 @@ pub struct Situation {
     pub deletion: Option<Deletion>,
     /// What is on record is another resource's.
     pub foreign: Option<ForeignRecord>,
-    /// Whether every resource that may hold a connector is known.
-    pub resources_known: bool,
+    /// What may hold a connector and is not known yet, in words; nothing if every resource is known.
+    pub unlisted: Option<String>,
     /// Whether what the resource waits for has been waited for long enough to be told as what stalls it.
     pub waited: bool,
     /// Whether our finalizer is on the resource.
@@ -271,10 +271,15 @@ impl Situation {
         home.fingerprint != workspace.fingerprint && !self.move_accepted
     }
 
+    /// Whether every resource that may hold a connector is known.
+    pub fn resources_known(&self) -> bool {
+        self.unlisted.is_none()
+    }
+
     /// Whether no resource that is not known yet can hold the connector on record: all are known, or it carries our own default name.
     pub fn is_certainly_ours(&self) -> bool {
         let own = &self.wanted.name;
-        self.resources_known
+        self.resources_known()
             || matches!(&self.connector, Sighting::Present { name, .. } if own.reserved && *name == own.value)
     }
 

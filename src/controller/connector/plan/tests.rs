@@ -53,7 +53,7 @@ pub(in crate::controller) fn blank() -> Situation {
         },
         deletion: None,
         foreign: None,
-        resources_known: true,
+        unlisted: None,
         waited: false,
         finalized: true,
         binding: Binding::Unbound,
@@ -175,7 +175,7 @@ prop_compose! {
         held in prop::bool::weighted(0.2),
         applied in option::of(0..3_u8),
         home in option::of(0..2_u8),
-        [finalized, move_accepted, forced, check_overdue, doubted, waited, resources_known] in any::<[bool; 7]>(),
+        [finalized, move_accepted, forced, check_overdue, doubted, waited, known] in any::<[bool; 7]>(),
         foreign in prop::bool::weighted(0.1),
         lost_creates in 0..3_u32,
         marked in any::<bool>(),
@@ -190,11 +190,16 @@ prop_compose! {
             applied: applied.map(digest),
             home: home.map(workspace),
             foreign: foreign.then(|| ForeignRecord { name: "theirs".to_owned(), cluster: "ours".to_owned() }),
+            unlisted: (!known).then(unlisted),
             wanted, deletion, finalized, binding, move_accepted, forced, grant, doubted, check, check_overdue,
-            waited, resources_known, lost_creates, resend, marked, keys,
+            waited, lost_creates, resend, marked, keys,
             ..blank()
         }
     }
+}
+
+fn unlisted() -> String {
+    "a kind in a namespace".to_owned()
 }
 
 fn failure(kind: ErrorKind, commit: Commit) -> Answer {
@@ -616,7 +621,7 @@ fn suspended_is_ready_only_where_nothing_is_unsent() {
 #[test]
 fn nobody_elses_connector_is_taken_before_every_resource_is_known() {
     let mut s = Situation {
-        resources_known: false,
+        unlisted: Some(unlisted()),
         namesakes: Some(vec![namesake(1, false)]),
         connector: present(),
         ..blank()
@@ -634,7 +639,7 @@ fn nobody_elses_connector_is_taken_before_every_resource_is_known() {
 #[test]
 fn what_is_on_record_is_changed_before_every_resource_is_known_only_where_it_carries_our_name() {
     let mut s = Situation {
-        resources_known: false,
+        unlisted: Some(unlisted()),
         binding: Binding::Bound(id(1)),
         connector: present(),
         ..blank()
@@ -686,9 +691,9 @@ fn what_shows_our_key_is_ours_whatever_its_name_unless_another_holds_it() {
         ..blank()
     };
     assert_eq!(plan(&s), Step::Act(Effect::Bind(id(1), Bind::ByKey)));
-    s.resources_known = false;
+    s.unlisted = Some(unlisted());
     assert_eq!(plan(&s), Step::Rest(Outcome::ResourcesUnknown));
-    s.resources_known = true;
+    s.unlisted = None;
     for namesake in s.namesakes.iter_mut().flatten() {
         namesake.holder = Some("another".to_owned());
     }
@@ -706,10 +711,10 @@ fn a_duplicate_of_our_key_is_deleted_under_a_chosen_name_too_and_what_was_retain
         ..blank()
     };
     assert_eq!(plan(&s), Step::Act(Effect::Delete(id(3))));
-    s.resources_known = false;
+    s.unlisted = Some(unlisted());
     assert_eq!(plan(&s), Step::Rest(Outcome::Ready));
     s.lost_creates = 0;
-    s.resources_known = true;
+    s.unlisted = None;
     assert_eq!(plan(&s), Step::Rest(Outcome::Ready));
 }
 

@@ -6,7 +6,10 @@ use crate::engine::outcome::{Class, Outcome, Requeue, Row, WAY_OUT};
 
 /// The row of the table for an outcome, in the light of what the pass was about.
 pub fn row(s: &Situation, outcome: &Outcome) -> Row {
-    let row = outcome.row();
+    let mut row = outcome.row();
+    if let (Outcome::ResourcesUnknown, Some(unlisted)) = (outcome, &s.unlisted) {
+        row.message = format!("{} Not listed: {unlisted}.", row.message);
+    }
     match (s.deletion, outcome, row.class) {
         // Neither spec nor Secret can have caused it, and what did is mended where the operator cannot see it.
         (Some(_), Outcome::Failed(failure), _) if failure.is_refusal() => Row {

@@ -73,10 +73,12 @@ pub async fn observe(
     );
     let begun = context.catalogue.begun(&workflow_key);
     let workflow = context.catalogue.workflows.get(&workflow_key);
-    if workflow.is_none() && !context.unlisted.none() {
-        return Err(Failure::Kubernetes(
-            "the workflows are not listed yet".to_owned(),
-        ));
+    if workflow.is_none()
+        && let Some(unlisted) = context.unlisted.missing()
+    {
+        return Err(Failure::Kubernetes(format!(
+            "not all workflows are listed yet: {unlisted}"
+        )));
     }
     let board = match &workflow {
         Some(workflow) => open::board(context, &namespace, workflow.workspace()).await?,

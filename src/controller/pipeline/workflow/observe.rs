@@ -57,10 +57,10 @@ pub async fn observe(
     memory: &mut Memory,
     workflow: Arc<UnstructuredWorkflow>,
 ) -> Result<(Situation, Hand), Failure> {
-    if !context.unlisted.none() {
-        return Err(Failure::Kubernetes(
-            "the resources are not all listed yet".to_owned(),
-        ));
+    if let Some(unlisted) = context.unlisted.missing() {
+        return Err(Failure::Kubernetes(format!(
+            "not all resources are listed yet: {unlisted}"
+        )));
     }
     let key = workflow.key();
     let status = workflow.status().cloned().unwrap_or_default();
