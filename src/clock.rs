@@ -3,11 +3,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use governor::clock::Clock;
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 thread_local! {
     static GOVERNOR: RefCell<Option<Rc<dyn Fn() -> Timestamp>>> = const { RefCell::new(None) };
@@ -28,29 +25,6 @@ pub fn second() -> Timestamp {
 /// Puts another clock in its place, for what runs on this thread.
 pub fn govern(clock: impl Fn() -> Timestamp + 'static) {
     GOVERNOR.set(Some(Rc::new(clock)));
-}
-
-/// Tokio's clock for governor's limiters, so that paused time governs them too.
-#[derive(Clone, Debug)]
-pub struct TokioClock {
-    start: Instant,
-}
-
-impl TokioClock {
-    /// One that starts now.
-    pub fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-}
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
 }
 
 #[cfg(test)]

@@ -37,5 +37,6 @@ pub mod run;
 pub mod runtime;
 mod spans;
 mod terminal;
+mod tokio_clock;
 pub mod uninstall;
 pub mod unstructured;

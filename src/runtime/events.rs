@@ -27,8 +27,9 @@ use tracing::{debug, warn};
 
 use super::event_text::{INSTANCE_LIMIT, cut, event_name, shorten};
 use super::metrics::Metrics;
-use crate::clock::{self, TokioClock};
+use crate::clock;
 use crate::kube_error::{is_forbidden, is_missing};
+use crate::tokio_clock::TokioClock;
 
 /// Events waiting to be written; more than these are dropped.
 const QUEUE: usize = 1024;

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{ApiError, Commit, ErrorKind};
-use crate::clock::TokioClock;
+use crate::tokio_clock::TokioClock;
 
 /// Failures in a row after which calls pause.
 const RUN: u32 = 5;
