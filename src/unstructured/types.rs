@@ -48,18 +48,14 @@ pub struct Connector {
 
 /// Whether two names stand for one type. The service's filter took ours; how an answer spells it is not for certain.
 pub(super) fn is_same_type(one: &str, other: &str) -> bool {
-    let letters = |name: &'_ str| {
-        name.bytes()
-            .map(|byte| {
-                if byte == b'_' {
-                    b'-'
-                } else {
-                    byte.to_ascii_lowercase()
-                }
-            })
-            .collect::<Vec<_>>()
+    let plain = |byte: u8| {
+        if byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        }
     };
-    letters(one) == letters(other)
+    one == other || one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// The fields of a connector's configuration whose value the service shows, those included that it filled in itself.
