@@ -287,7 +287,21 @@ impl Books {
             let long = resource.went.is_some_and(|went| went.elapsed() > GRACE);
             long && !resource.meddled && !resource.misled
         };
-        !rough && !several && had.clone().count() > 0 && had.all(|(_, resource)| let_go(resource))
+        // By name and key it belongs to whoever is called as one that had it, and has none.
+        let is_heir = |(other, resource): (&Uid, &Resource)| {
+            *other != uid
+                && resource.went.is_none()
+                && resource.source_id().is_none()
+                && resource.existing().is_none()
+                && had
+                    .clone()
+                    .any(|(_, before)| before.name() == resource.name())
+        };
+        !rough
+            && !several
+            && !self.resources.iter().any(is_heir)
+            && had.clone().count() > 0
+            && had.all(|(_, resource)| let_go(resource))
     }
 
     /// An object of a pipeline.
