@@ -176,12 +176,12 @@ fn differs(
     let namesakes = || {
         let held = |id| context.index.holder(id).is_some();
         let cluster = &context.cluster;
-        let mark = cluster.key_of(resource.kind.name, &key.namespace, &key.name);
+        let mark = cluster.key_for(key);
         let found = if resource.spec.options().connector_name.is_some() {
             snapshot.by_key(&mark)
         } else {
-            let name = resource.kind.name_of(&key.name);
-            snapshot.called(&cluster.default_name(&key.namespace, &name).value, &mark)
+            let name = cluster.connector_name(resource.kind, key);
+            snapshot.called(&name.value, &mark)
         };
         found
             .into_iter()

@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use crate::hosts::HostPattern;
-use crate::options::{Cluster, Dropbox, Network, Pinecone, Workspace};
+use crate::options::{Cluster, Dropbox, Network, Pinecone, Workspace, add_flags};
 
 /// What to look at, and how to tell.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,8 +55,7 @@ impl Options {
         ]
         .into_iter()
         .fold(commands.to_owned(), |commands, (name, flags)| {
-            let command = format!("unstructured-operator {name}");
-            commands.replace(&format!("{command} "), &format!("{command}{flags} "))
+            add_flags(&commands, &format!("unstructured-operator {name}"), &flags)
         });
         self.cluster.complete(&commands)
     }

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 pub use crate::exit::Exit;
 pub(crate) use names::{API_KEY, both_names, variable_of};
 pub use shared::{Cluster, Dropbox, Network, Pinecone, Workspace};
+pub(crate) use shared::{PINECONE_API_URL, add_flags, base_url};
 pub(crate) use values::{
     address, cluster_name, duration, host_pattern, label_selector, listed_namespace, memory,
     namespace, object_name, positive, span,

@@ -20,7 +20,8 @@ use crate::unstructured::{ApiKey, Client, Endpoint};
 
 const API_URL: &str = "https://platform.unstructuredapp.io/api/v1";
 const DROPBOX_API_URL: &str = "https://api.dropboxapi.com";
-const PINECONE_API_URL: &str = "https://api.pinecone.io";
+/// Pinecone, unless it is elsewhere.
+pub(crate) const PINECONE_API_URL: &str = "https://api.pinecone.io";
 
 /// How requests are sent.
 #[derive(Clone, Debug, clap::Args)]
@@ -103,7 +104,7 @@ impl Cluster {
             .map(String::as_str)
             .chain(["kubectl"])
             .fold(commands.to_owned(), |commands, command| {
-                commands.replace(&format!("{command} "), &format!("{command}{flags} "))
+                add_flags(&commands, command, &flags)
             })
     }
 
@@ -144,8 +145,11 @@ impl Dropbox {
     ///
     /// [`Exit`] when the URL is not fit for a credential.
     pub fn endpoint(&self, network: &Network) -> Result<BaseUrl, Exit> {
-        BaseUrl::parse(&self.dropbox_api_url, network.allow_insecure_http)
-            .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))))
+        base_url(
+            "dropbox-api-url",
+            &self.dropbox_api_url,
+            network.allow_insecure_http,
+        )
     }
 
     /// A client of this Dropbox.
@@ -173,9 +177,8 @@ impl Pinecone {
     ///
     /// [`Exit`] when the URL is not fit for a credential, or TLS cannot be set up.
     pub fn client(&self, network: &Network) -> Result<PineconeClient, Exit> {
-        let base = BaseUrl::parse(&self.pinecone_api_url, network.allow_insecure_http).map_err(
-            |reason| Exit::Refused(format!("{}: {reason}", both_names("pinecone-api-url"))),
-        )?;
+        let insecure = network.allow_insecure_http;
+        let base = base_url("pinecone-api-url", &self.pinecone_api_url, insecure)?;
         PineconeClient::new(base, network.request_timeout)
             .map_err(|error| Exit::Failed(error.to_string()))
     }
@@ -242,6 +245,21 @@ impl Workspace {
         };
         Client::new(endpoint, key, &options).map_err(|error| Exit::Failed(error.to_string()))
     }
+}
+
+/// These commands with flags, each of which has a space before it, for each of this name.
+pub(crate) fn add_flags(commands: &str, name: &str, flags: &str) -> String {
+    commands.replace(&format!("{name} "), &format!("{name}{flags} "))
+}
+
+/// The URL of an API that a credential goes to, as the option of this name gives it.
+///
+/// # Errors
+///
+/// [`Exit::Refused`] when it is not fit for a credential.
+pub(crate) fn base_url(name: &str, url: &str, allow_insecure_http: bool) -> Result<BaseUrl, Exit> {
+    BaseUrl::parse(url, allow_insecure_http)
+        .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names(name))))
 }
 
 /// The program, as it is typed.

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::dropbox::{BaseUrl, UrlError};
 use crate::hosts::HostPattern;
-use crate::options::{self as values, API_KEY, Exit, both_names};
+use crate::options::{self as values, API_KEY, Exit, PINECONE_API_URL, base_url, both_names};
 use crate::runtime::logging::{LogFormat, LogLevel};
 use crate::unstructured::Endpoint;
 
@@ -55,7 +55,7 @@ pub struct Options {
     pub validate_dropbox_credentials: bool,
 
     /// Try API keys at this URL of the Pinecone API
-    #[arg(long, value_name = "URL", default_value = "https://api.pinecone.io")]
+    #[arg(long, value_name = "URL", default_value = PINECONE_API_URL)]
     pub(crate) pinecone_api_url: String,
 
     /// Try credentials at Pinecone before sending them to Unstructured
@@ -179,8 +179,8 @@ impl Options {
     ///
     /// [`Exit::Refused`], which options from [`parse`] are past.
     pub fn dropbox_endpoint(&self) -> Result<BaseUrl, Exit> {
-        BaseUrl::parse(&self.dropbox_api_url, self.allow_insecure_http)
-            .map_err(|reason| Exit::Refused(format!("{}: {reason}", both_names("dropbox-api-url"))))
+        let insecure = self.allow_insecure_http;
+        base_url("dropbox-api-url", &self.dropbox_api_url, insecure)
     }
 
     /// The Pinecone API that API keys are tried at.
@@ -189,9 +189,8 @@ impl Options {
     ///
     /// [`Exit::Refused`], which options from [`parse`] are past.
     pub fn pinecone_endpoint(&self) -> Result<BaseUrl, Exit> {
-        BaseUrl::parse(&self.pinecone_api_url, self.allow_insecure_http).map_err(|reason| {
-            Exit::Refused(format!("{}: {reason}", both_names("pinecone-api-url")))
-        })
+        let insecure = self.allow_insecure_http;
+        base_url("pinecone-api-url", &self.pinecone_api_url, insecure)
     }
 
     /// Where traces are sent, if they are: the whole URL. No credential goes there, so it may be plain `http://`.

@@ -252,6 +252,17 @@ async fn a_definition_that_goes_last_is_let_go_by_the_command() -> Result<()> {
     Ok(())
 }
 
+/// Waits until the deleted namespace is gone; then no connector is left.
+async fn ends_with_nothing(cluster: &Cluster, namespaces: &Api<Namespace>) -> Result<()> {
+    eventually("the namespace is gone", async || {
+        Ok(namespaces.get_opt(TEAM).await?.is_none().then_some(()))
+    })
+    .await
+    .with_context(|| cluster.kubelet.logs())?;
+    assert_eq!(cluster.workspace.sources(), []);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_confined_operator_lets_the_resources_of_a_deleted_namespace_go() -> Result<()> {
     let cluster = Cluster::start().await?;
@@ -266,13 +277,7 @@ async fn a_confined_operator_lets_the_resources_of_a_deleted_namespace_go() -> R
     }
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     namespaces.delete(TEAM, &DeleteParams::default()).await?;
-    eventually("the namespace is gone", async || {
-        Ok(namespaces.get_opt(TEAM).await?.is_none().then_some(()))
-    })
-    .await
-    .with_context(|| cluster.kubelet.logs())?;
-    assert_eq!(cluster.workspace.sources(), []);
-    Ok(())
+    ends_with_nothing(&cluster, &namespaces).await
 }
 
 #[tokio::test]
@@ -311,11 +316,5 @@ async fn one_that_starts_when_the_role_is_gone_with_the_namespace_lets_them_go_t
     assert_eq!(cluster.workspace.sources().len(), 2);
 
     scale("1").await?;
-    eventually("the namespace is gone", async || {
-        Ok(namespaces.get_opt(TEAM).await?.is_none().then_some(()))
-    })
-    .await
-    .with_context(|| cluster.kubelet.logs())?;
-    assert_eq!(cluster.workspace.sources(), []);
-    Ok(())
+    ends_with_nothing(&cluster, &namespaces).await
 }

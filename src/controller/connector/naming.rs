@@ -7,6 +7,8 @@
 use sha2::{Digest as _, Sha256};
 
 use super::situation::ConnectorName;
+use crate::engine::key::Key;
+use crate::kinds::Kind;
 
 /// Longest name the operator gives. No limit is published; the vendor's own samples stay well below.
 const LONGEST: usize = 100;
@@ -55,6 +57,16 @@ impl ClusterName {
             value,
             reserved: true,
         }
+    }
+
+    /// The reserved name of the connector of a resource. It tells the kind where that is in names.
+    pub fn connector_name(&self, kind: &Kind, resource: &Key) -> ConnectorName {
+        self.default_name(&resource.namespace, &kind.name_of(&resource.name))
+    }
+
+    /// The key of what a resource makes; see [`key_of`](Self::key_of).
+    pub fn key_for(&self, resource: &Key) -> String {
+        self.key_of(resource.kind, &resource.namespace, &resource.name)
     }
 
     /// The key of a resource's connector: it is the same whatever the connector is called, after a restore, and in a new installation.

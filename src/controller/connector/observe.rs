@@ -316,9 +316,7 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
     let options = resource.spec.options();
     let mut objection = resource.spec.objection().map(Problem::Objection);
     let name = match options.connector_name {
-        None => context
-            .cluster
-            .default_name(&key.namespace, &resource.kind.name_of(&key.name)),
+        None => context.cluster.connector_name(resource.kind, key),
         Some(chosen) => {
             if context.cluster.reserves(chosen) {
                 let suffix = context.cluster.as_str();
@@ -346,9 +344,7 @@ fn wanted(context: &Context, key: &Key, resource: &Resource) -> (Wanted, Option<
         });
     let wanted = Wanted {
         name,
-        key: context
-            .cluster
-            .key_of(resource.kind.name, &key.namespace, &key.name),
+        key: context.cluster.key_for(key),
         collection: resource.kind.collection,
         existing,
         adopt_by_name: options.adoption_policy == AdoptionPolicy::ByName,

@@ -35,15 +35,11 @@ fn has_none(resource: &Resource) -> bool {
 }
 
 fn carries(cluster: &ClusterName, key: &Key, resource: &Resource, connector: &Connector) -> bool {
-    let default_name = || {
-        let name = resource.kind.name_of(&key.name);
-        cluster.default_name(&key.namespace, &name).value
-    };
-    let its_name =
-        resource.spec.options().connector_name.is_none() && *connector.name == *default_name();
+    let its_name = resource.spec.options().connector_name.is_none()
+        && *connector.name == *cluster.connector_name(resource.kind, key).value;
     its_name
         || match &connector.key {
-            Mark::Given(mark) => **mark == *cluster.key_of(key.kind, &key.namespace, &key.name),
+            Mark::Given(mark) => **mark == *cluster.key_for(key),
             Mark::Unshown | Mark::Absent => false,
         }
 }

@@ -8,7 +8,6 @@ use super::super::workspaces::Workspace;
 use super::naming::ClusterName;
 use super::tell::warn_lasting;
 use crate::crd::EventReason;
-use crate::engine::key::Key;
 use crate::kinds::Resource;
 use crate::unstructured::{Connector, ConnectorId, Snapshot};
 
@@ -38,11 +37,7 @@ impl<'a> Seen<'a> {
     pub fn see(&mut self, resource: &Resource) {
         let bound = resource.status().and_then(|status| status.id.as_ref());
         if bound.is_none() {
-            let Key {
-                namespace, name, ..
-            } = resource.key();
-            let name = resource.kind.name_of(&name);
-            let name = self.cluster.default_name(&namespace, &name);
+            let name = self.cluster.connector_name(resource.kind, &resource.key());
             self.underway.insert(name.value);
         }
     }

@@ -93,7 +93,7 @@ pub async fn observe(
         }
         _ => (None, Err(Problem::NoOperatorKey)),
     };
-    let own_key = context.cluster.key_of(key.kind, &key.namespace, &key.name);
+    let own_key = context.cluster.key_for(&key);
     let existing = workflow.spec.existing_workflow_id.as_deref();
     let existing = existing.and_then(|id| id.parse().ok());
     let binding = binding(context, memory, &status);
